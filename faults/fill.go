@@ -1,0 +1,93 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/keepwell/keepwell"
+)
+
+// Placeholder is one {name|fallback} of a template. Name is a fact
+// ([keepwell.FactKinds]); Fallback is what stands there when the fact is not known.
+type Placeholder struct {
+	Name     string
+	Fallback string
+	// Optional is true where a fallback is given; without one, a template whose
+	// fact is missing cannot be filled.
+	Optional bool
+}
+
+var placeholder = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\{([a-z]+)(?:\|([^{}]*))?\}`)
+})
+
+// Placeholders lists those of a template, in order.
+func Placeholders(template string) []Placeholder {
+	if !strings.Contains(template, "{") {
+		return nil
+	}
+	var list []Placeholder
+	for _, m := range placeholder().FindAllStringSubmatchIndex(template, -1) {
+		p := Placeholder{Name: template[m[2]:m[3]], Optional: m[4] >= 0}
+		if p.Optional {
+			p.Fallback = template[m[4]:m[5]]
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// ErrMissing is returned by [Command] where a fact that the template needs is
+// not known or not fit to stand in a command.
+var ErrMissing = errors.New("a fact that the command needs is not known")
+
+// Prose fills a sentence. A fact that is missing or malformed gives way to the
+// placeholder's fallback.
+func Prose(template string, facts keepwell.Facts) string {
+	text, _ := fill(template, facts, func(s string) string { return s })
+	return text
+}
+
+// Command fills a command: each fact is validated by its kind and quoted for a
+// POSIX shell, so that no foreign text can end a word. It returns [ErrMissing]
+// where a placeholder without fallback has no valid fact.
+func Command(template string, facts keepwell.Facts) (string, error) {
+	return fill(template, facts, Quote)
+}
+
+func fill(template string, facts keepwell.Facts, quote func(string) string) (string, error) {
+	if !strings.Contains(template, "{") {
+		return template, nil
+	}
+	var b strings.Builder
+	var err error
+	last := 0
+	for _, m := range placeholder().FindAllStringSubmatchIndex(template, -1) {
+		b.WriteString(template[last:m[0]])
+		last = m[1]
+		name := template[m[2]:m[3]]
+		switch value := facts[name]; {
+		case keepwell.ValidFact(name, value):
+			b.WriteString(quote(value))
+		case m[4] >= 0:
+			b.WriteString(template[m[4]:m[5]])
+		default:
+			err = fmt.Errorf("%w: %s", ErrMissing, name)
+		}
+	}
+	b.WriteString(template[last:])
+	return b.String(), err
+}
+
+// Quote makes s one word of a POSIX shell (IEEE Std 1003.1, 2.2 Quoting). Words
+// of harmless characters stay as they are; others stand in single quotes, which
+// PowerShell reads alike.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,207 @@
+package explain
+
+import (
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/module"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/mask"
+)
+
+type extractors struct {
+	url, oddURL, modVersion, modPath, chain, lookup, lookupNode, dial, status, phases, goRequires *regexp.Regexp
+}
+
+var extract = sync.OnceValue(func() extractors {
+	c := regexp.MustCompile
+	return extractors{
+		url: c(`(?i)\b(?:https?|ssh|git|file)://[^\s"'<>\\` + "`" + `|,;)\]}]+`),
+		// go up to 1.21 prints `read "https:/host/@v/v1.zip"` (golang/go#57226 family): one slash, no module.
+		oddURL:     c(`(?i)\bhttps?:/([a-z0-9.-]+)/@v/(v[^\s"/]+?)\.(?:zip|mod|info)`),
+		modVersion: c(`\b([A-Za-z0-9][\w.-]*\.[A-Za-z]{2,}(?:/[\w.~+!-]+)*)@([a-z][\w.+-]*)`),
+		modPath:    c(`\b([a-z0-9][\w-]*(?:\.[\w-]+)*\.[a-z]{2,}(?:/[\w.~+!-]+)+)`),
+		chain:      c(`(?m)^(?:go: |go [a-z ]+: )?([A-Za-z0-9][\w.-]*\.[A-Za-z]{2,}(?:/[\w.~+-]+)*)@\S+ requires$`),
+		lookup:     c(`(?i)\blookup ([A-Za-z0-9_][\w.-]*?)(?: on (\[?[0-9a-f.:]+\]?:\d+))?(?::|\s|$)`),
+		lookupNode: c(`(?:getaddrinfo|ENOTFOUND|EAI_AGAIN)(?: E[A-Z_]+)* ([a-z0-9][\w-]*(?:\.[\w-]+)+)`),
+		dial:       c(`(?i)\b(?:dial tcp|connect E[A-Z]+|connect to|read tcp \S+->) ?(\[?[0-9a-f]*[.:][0-9a-f.:]*[0-9a-f]\]?):(\d{1,5})`),
+		status:     c(`(?i)(?:: |\b(?:status|statuscode|error|code|http|GET|E|HTTP/[\d.]+)[ =:]*)\(?([1-5]\d\d)\b(?: [A-Z][A-Za-z -]+)?`),
+		goRequires: c(`(?i)requires go ?(?:>=|version) ?v?([\d.]+(?:rc\d+|beta\d+)?)(?: \(running go ([\d.]+(?:rc\d+|beta\d+)?))?`),
+	}
+})
+
+// Facts reads the typed facts of s that stand nearest to span, the decisive
+// words in s.Text. All values are masked; none is guessed.
+func (s *Statement) Facts(span keepwell.Span) keepwell.Facts {
+	x := extract()
+	f := keepwell.Facts{}
+	s.urlFacts(f, x, span)
+	s.moduleFacts(f, x, span)
+	s.addressFacts(f, x, span)
+	if m := x.goRequires.FindStringSubmatch(s.Text); m != nil {
+		set(f, "goversion", m[1])
+		set(f, "running", m[2])
+	}
+	if m := nearest(x.status, s.Text, span); m != nil {
+		set(f, "status", s.Text[m[2]:m[3]])
+	}
+	if s.Remote != "" {
+		first, _, _ := strings.Cut(strings.TrimSpace(s.Remote), "\n")
+		set(f, "server", strings.TrimSpace(first[:min(len(first), 300)]))
+	}
+	if p := phaseOf(s.Text, f); p != "" {
+		f["phase"] = p
+	}
+	return mask.Facts(f)
+}
+
+func set(f keepwell.Facts, name, value string) {
+	if _, known := f[name]; !known && value != "" {
+		f[name] = value
+	}
+}
+
+// nearest returns the match of re in text that ends last before span's end, or
+// else the first behind it: what a tool names, it names before it says what failed.
+func nearest(re *regexp.Regexp, text string, span keepwell.Span) []int {
+	var best []int
+	for _, m := range re.FindAllStringSubmatchIndex(text, 64) {
+		if best == nil || m[0] <= span.End {
+			best = m
+		}
+	}
+	return best
+}
+
+func (s *Statement) urlFacts(f keepwell.Facts, x extractors, span keepwell.Span) {
+	if m := x.oddURL.FindStringSubmatch(s.Text); m != nil {
+		set(f, "host", m[1])
+		set(f, "proxy", m[1])
+		set(f, "version", m[2])
+	}
+	m := nearest(x.url, s.Text, span)
+	if m == nil {
+		return
+	}
+	raw := strings.TrimRight(s.Text[m[0]:m[1]], ".:'")
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return
+	}
+	u.User = nil
+	u.RawQuery = safeQuery(u.RawQuery)
+	set(f, "url", u.String())
+	set(f, "host", u.Hostname())
+	set(f, "port", u.Port())
+	base, rest, found := cutProxyPath(u.Path)
+	if !found {
+		return
+	}
+	set(f, "proxy", u.Hostname())
+	escaped, version, _ := strings.Cut(base, "/@v/")
+	_ = rest
+	path := strings.Trim(escaped, "/")
+	// Company proxies serve below a prefix; the module begins at the first element
+	// that looks like a host name.
+	for i, elem := range strings.Split(path, "/") {
+		if strings.Contains(elem, ".") {
+			path = strings.Join(strings.Split(path, "/")[i:], "/")
+			break
+		}
+	}
+	if p, err := module.UnescapePath(path); err == nil {
+		set(f, "module", p)
+	}
+	for _, ext := range []string{".info", ".mod", ".zip", ".ziphash"} {
+		if v, ok := strings.CutSuffix(version, ext); ok {
+			if v, err := module.UnescapeVersion(v); err == nil {
+				set(f, "version", v)
+			}
+		}
+	}
+}
+
+// safeQuery keeps go's own query and drops every other: signed URLs are secrets.
+func safeQuery(q string) string {
+	if q == "go-get=1" {
+		return q
+	}
+	return ""
+}
+
+// cutProxyPath finds the proxy protocol (golang.org/ref/mod#goproxy-protocol) in a
+// URL's path.
+func cutProxyPath(path string) (base, rest string, ok bool) {
+	if strings.Contains(path, "/@v/") {
+		return path, "", true
+	}
+	if base, ok := strings.CutSuffix(path, "/@latest"); ok {
+		return base, "", true
+	}
+	return "", "", false
+}
+
+func (s *Statement) moduleFacts(f keepwell.Facts, x extractors, span keepwell.Span) {
+	if m := nearest(x.modVersion, s.Local, span); m != nil {
+		mod, version := s.Local[m[2]:m[3]], strings.TrimRight(s.Local[m[4]:m[5]], ".:")
+		if f["module"] == "" || f["module"] == mod {
+			set(f, "module", mod)
+			set(f, "version", strings.TrimSuffix(version, "/go.mod"))
+		}
+	}
+	if f["module"] == "" {
+		text := x.url.ReplaceAllStringFunc(s.Local, func(u string) string { return strings.Repeat(" ", len(u)) })
+		if m := nearest(x.modPath, text, span); m != nil && !strings.HasSuffix(text[m[2]:m[3]], ".go") {
+			set(f, "module", strings.TrimRight(text[m[2]:m[3]], "."))
+		}
+	}
+	if m := x.chain.FindStringSubmatch(s.Local); m != nil && m[1] != f["module"] {
+		set(f, "parent", m[1])
+	}
+}
+
+func (s *Statement) addressFacts(f keepwell.Facts, x extractors, span keepwell.Span) {
+	if m := nearest(x.lookup, s.Text, span); m != nil {
+		f["host"] = strings.TrimRight(s.Text[m[2]:m[3]], ".")
+	} else if m := nearest(x.lookupNode, s.Text, span); m != nil {
+		f["host"] = s.Text[m[2]:m[3]]
+	}
+	if m := nearest(x.dial, s.Text, span); m != nil {
+		addr := strings.Trim(s.Text[m[2]:m[3]], "[]")
+		if _, err := netip.ParseAddr(addr); err == nil {
+			set(f, "address", addr)
+			f["port"] = s.Text[m[4]:m[5]]
+		}
+	}
+}
+
+// phaseOf names the step of a fetch that failed, by the words that net/http and
+// kin put before the cause.
+func phaseOf(text string, f keepwell.Facts) string {
+	lower := strings.ToLower(text)
+	for _, p := range []struct {
+		phase string
+		words []string
+	}{
+		{"proxyconnect", []string{"proxyconnect", "tunneling socket", "proxy after connect", "cannot connect to proxy"}},
+		{"lookup", []string{"lookup ", "getaddrinfo", "could not resolve", "name resolution", "enotfound", "eai_again"}},
+		{"tls", []string{"x509:", "tls:", "tls handshake", "ssl", "certificate"}},
+		{"verify", []string{"checksum mismatch", "verifying ", "integrity"}},
+		{"dial", []string{"dial tcp", "connect: ", "connect e", "connectex", "failed to connect", "econnrefused"}},
+		{"body", []string{"unexpected eof", "stream error", "not a valid zip", "incompleteread", "invalid character"}},
+	} {
+		for _, w := range p.words {
+			if strings.Contains(lower, w) {
+				return p.phase
+			}
+		}
+	}
+	if f["status"] != "" {
+		return "status"
+	}
+	return ""
+}
