@@ -85,6 +85,9 @@ func checkShown(t *testing.T, lab *Lab, shown string) {
 func need(t *testing.T, s Scenario) {
 	t.Helper()
 	for _, n := range append([]string{s.Tool}, s.Needs...) {
+		if n == "pip" {
+			n = "python3" // pip is run as its module
+		}
 		if n == "root" {
 			if os.Getuid() != 0 {
 				t.Skip("only root can set this up")

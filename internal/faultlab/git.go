@@ -36,6 +36,7 @@ func gitScenarios() []Scenario {
 		{Name: "go-git-missing", Code: "vcs/tool-missing", Tool: "go", Example: true, Run: goGitMissing},
 		{Name: "go-hg-missing", Code: "vcs/tool-missing", Tool: "go", Run: goHgMissing},
 		{Name: "go-govcs", Code: "vcs/disallowed", Tool: "go", Example: true, Run: goGovcs},
+		{Name: "git-no-https-helper", Code: "vcs/other", Also: codes("vcs/tool-missing"), Tool: "git", Example: true, Run: gitNoHelper},
 		{Name: "git-ownership", Code: "vcs/ownership", Tool: "git", Needs: []string{"root"}, Example: true, Run: gitOwnership},
 		{Name: "go-git-instead-of", Code: "vcs/git-config", Also: codes("module/repo-gone", "net/dns", "vcs/other"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitInsteadOf},
 		{Name: "go-git-stale-clone", Code: "vcs/stale-clone", Also: codes("local/cache-corrupt", "vcs/transfer", "vcs/other"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitStaleClone},
@@ -92,8 +93,9 @@ func (l *Lab) gitServer(ctx context.Context) http.Handler {
 
 func (l *Lab) repo() string { return filepath.Join(l.Dir, "repos/acme/widget") }
 
-// gitRepo makes the repository with tag v1.0.0 on its first commit, and a
-// second one that belongs to no module: two file names differ in case only.
+// gitRepo makes the repository with the tags v1.0.0, v1.0.1, a v2.0.0 whose
+// go.mod says v1, and a v1.1.0 that is no module: two of its file names differ
+// in case only.
 func (l *Lab) gitRepo(ctx context.Context) {
 	dir := l.repo()
 	l.check(os.MkdirAll(dir, 0o755))
@@ -101,7 +103,9 @@ func (l *Lab) gitRepo(ctx context.Context) {
 	l.commit(ctx, "first", "go.mod", "module github.com/acme/widget\n\ngo 1.20\n", "widget.go", "package widget\n", "data.txt", noise(256<<10))
 	l.Setup(ctx, dir, "git", "tag", "v1.0.0")
 	l.Setup(ctx, dir, "git", "tag", "v2.0.0")
-	l.commit(ctx, "second", "Notes.txt", "one\n", "notes.txt", "two\n")
+	l.commit(ctx, "second", "widget.go", "package widget\n\nconst Answer = 42\n")
+	l.Setup(ctx, dir, "git", "tag", "v1.0.1")
+	l.commit(ctx, "third", "Notes.txt", "one\n", "notes.txt", "two\n")
 	l.Setup(ctx, dir, "git", "tag", "v1.1.0")
 }
 
@@ -204,6 +208,15 @@ func (l *Lab) importTag(vcs string) {
 	l.HTTPS("go.example.com", bytesOf("text/html", []byte(tag)))
 }
 
+// gitNoHelper is a git that was packed without its part for https, as in some
+// small images.
+func gitNoHelper(ctx context.Context, l *Lab) string {
+	core := trimLine(l.Setup(ctx, l.Dir, "git", "--exec-path"))
+	l.linkAll(core, filepath.Join(l.Dir, "git-core"), "git-remote-https")
+	l.Set("GIT_EXEC_PATH", filepath.Join(l.Dir, "git-core"))
+	return l.Run(ctx, "git", "ls-remote", widgetRepo)
+}
+
 func gitOwnership(ctx context.Context, l *Lab) string {
 	l.Setup(ctx, l.Work, "git", "init", "-q")
 	for _, name := range []string{l.Work, filepath.Join(l.Work, ".git")} {
@@ -219,17 +232,17 @@ func goGitInsteadOf(ctx context.Context, l *Lab) string {
 	return goDirect(ctx, l, "github.com/acme/widget@v1.0.0")
 }
 
-// goGitStaleClone breaks the clone that an earlier download left in the cache.
+// goGitStaleClone finds the lock that a killed fetch left in the cached clone.
 func goGitStaleClone(ctx context.Context, l *Lab) string {
 	l.gitHost(ctx)
 	l.Set("GOPROXY", "direct")
 	l.Setup(ctx, l.Work, "go", "mod", "download", "github.com/acme/widget@v1.0.0")
-	clones, err := filepath.Glob(filepath.Join(l.Home, "go/pkg/mod/cache/vcs/*/objects"))
+	shallow, err := filepath.Glob(filepath.Join(l.Home, "go/pkg/mod/cache/vcs/*/shallow"))
 	l.check(err)
-	for _, objects := range clones {
-		l.check(os.RemoveAll(filepath.Join(objects, "pack")))
+	for _, name := range shallow {
+		l.write(name+".lock", "")
 	}
-	return l.Run(ctx, "go", "mod", "download", "github.com/acme/widget@"+l.gitHead(ctx)[:12])
+	return l.Run(ctx, "go", "mod", "download", "github.com/acme/widget@v1.0.1")
 }
 
 // sshHost writes known_hosts for a server with the given key.

@@ -16,7 +16,6 @@ func localScenarios() []Scenario {
 		{Name: "go-mod-parse", Code: "local/go-mod-parse", Tool: "go", Example: true, Run: goModParse("requires example.com/widget v1.0.0\n")},
 		{Name: "go-mod-conflict-markers", Code: "local/go-mod-parse", Tool: "go", Run: goModParse("<<<<<<< HEAD\nrequire example.com/widget v1.0.0\n=======\n>>>>>>> feature\n")},
 		{Name: "go-readonly", Code: "local/readonly", Tool: "go", Example: true, Run: goReadonly},
-		{Name: "go-readonly-flag", Code: "local/readonly", Also: codes("module/not-required"), Tool: "go", Run: goReadonlyTidy},
 		{Name: "go-vendor-drift", Code: "local/vendor", Tool: "go", Example: true, Run: goVendorDrift},
 		{Name: "go-vendor-missing", Code: "local/vendor", Tool: "go", Run: goVendorMissing},
 		{Name: "go-workspace-missing", Code: "local/workspace", Tool: "go", Run: goWorkspaceMissing},
@@ -24,13 +23,15 @@ func localScenarios() []Scenario {
 		{Name: "go-replace-nowhere", Code: "local/replace", Tool: "go", Example: true, Run: goReplaceNowhere},
 		{Name: "go-cache-is-file", Code: "local/cache-permission", Tool: "go", Run: goCacheIsFile},
 		{Name: "go-cache-denied", Code: "local/cache-permission", Tool: "go", Needs: []string{"root", "setpriv"}, Example: true, Run: goCacheDenied},
-		{Name: "go-cache-poisoned-mod", Code: "local/cache-corrupt", Also: codes("proxy/bad-response"), Tool: "go", Example: true, Run: goCachePoisoned},
+		{Name: "go-cache-poisoned-mod", Code: "local/cache-corrupt", Also: codes("proxy/bad-response"), Tool: "go", Run: goCachePoisoned},
+		{Name: "go-cache-modified", Code: "local/cache-corrupt", Tool: "go", Example: true, Run: goCacheModified},
 		{Name: "go-disk-full", Code: "local/disk-full", Tool: "go", Needs: []string{"unshare"}, Example: true, Run: goDiskFull},
-		{Name: "go-gopath-go-mod", Code: "local/gopath", Tool: "go", Example: true, Run: goGopathGoMod},
+		{Name: "go-gopath-go-mod", Code: "local/gopath", Tool: "go", Warns: true, Run: goGopathGoMod},
 		{Name: "go-gopath-relative", Code: "local/gopath", Tool: "go", Run: goGopathRelative},
-		{Name: "go-gopath-mode", Code: "local/gopath", Also: codes("module/not-in-std"), Tool: "go", Run: goGopathMode},
+		{Name: "go-gopath-mode", Code: "local/gopath", Also: codes("module/not-in-std"), Tool: "go", Example: true, Run: goGopathMode},
 		{Name: "go-goroot", Code: "local/goroot", Tool: "go", Run: goGoroot},
 		{Name: "go-goroot-mixed", Code: "local/goroot", Tool: "go", Example: true, Run: goGorootMixed},
+		{Name: "go-compiler-killed", Code: "local/oom", Tool: "go", Example: true, Run: goKilled},
 		{Name: "go-import-cycle", Code: "local/import-cycle", Tool: "go", Example: true, Run: goImportCycle},
 		{Name: "go-vcs-stamping", Code: "vcs/ownership", Tool: "go", Needs: []string{"git"}, Run: goVCSStamping},
 	}
@@ -38,7 +39,7 @@ func localScenarios() []Scenario {
 
 func goNoGoMod(ctx context.Context, l *Lab) string {
 	l.Files("app.go", "package app\n")
-	return l.Run(ctx, "go", "build", "./...")
+	return l.Run(ctx, "go", "build")
 }
 
 func goNoGoModGet(ctx context.Context, l *Lab) string {
@@ -62,14 +63,6 @@ func goReadonly(ctx context.Context, l *Lab) string {
 		"app.go", "package app\n\nimport _ \"example.com/gadget\"\n",
 	)
 	return l.Run(ctx, "go", "build", "./...")
-}
-
-func goReadonlyTidy(ctx context.Context, l *Lab) string {
-	l.app()
-	l.proxyWith()
-	l.trust(widget())
-	l.Files("go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget master\n")
-	return l.Run(ctx, "go", "build", "-mod=readonly", "./...")
 }
 
 func goVendorDrift(ctx context.Context, l *Lab) string {
@@ -114,6 +107,7 @@ func goCacheIsFile(ctx context.Context, l *Lab) string {
 func goCacheDenied(ctx context.Context, l *Lab) string {
 	l.proxyWith()
 	l.check(os.MkdirAll(filepath.Join(l.Home, "go/pkg/mod"), 0o755))
+	l.check(os.Chmod(filepath.Dir(l.Dir), 0o755)) // testing keeps it to its own user
 	own := filepath.Join(l.Dir, "tmp", "nobody")
 	l.check(os.MkdirAll(own, 0o777))
 	l.check(os.Chmod(own, 0o777))
@@ -132,6 +126,19 @@ func goCachePoisoned(ctx context.Context, l *Lab) string {
 	return l.Run(ctx, "go", "list", "-m", "all")
 }
 
+// goCacheModified edits a dependency in the cache, as a debugging hand does.
+func goCacheModified(ctx context.Context, l *Lab) string {
+	l.app()
+	l.proxyWith()
+	l.trust(widget())
+	l.Setup(ctx, l.Work, "go", "mod", "download")
+	l.unlock()
+	name := filepath.Join(l.Home, "go/pkg/mod/example.com/widget@v1.0.0/widget.go")
+	l.check(os.Chmod(name, 0o644))
+	l.write(name, "package widget\n\nfunc init() { println(\"debug\") }\n")
+	return l.Run(ctx, "go", "mod", "verify")
+}
+
 // goDiskFull gives the module cache a file system of 64 KiB, seen by this
 // command alone.
 func goDiskFull(ctx context.Context, l *Lab) string {
@@ -148,7 +155,7 @@ func goDiskFull(ctx context.Context, l *Lab) string {
 }
 
 func goGopathGoMod(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.Set("GOPATH", l.Work)
 	return l.Run(ctx, "go", "build", "./...")
 }
@@ -171,22 +178,36 @@ func goGoroot(ctx context.Context, l *Lab) string {
 	return l.Run(ctx, "go", "build", "./...")
 }
 
-// goGorootMixed pairs this go command with the tree of another release: the
-// same files, where a std package is missing.
+// withCompiler gives go a GOROOT whose compiler is replaced by a shell script;
+// $COMPILE in it is the real one.
+func (l *Lab) withCompiler(ctx context.Context, script string) {
+	real := trimLine(l.Setup(ctx, l.Work, "go", "env", "GOROOT"))
+	platform := trimLine(l.Setup(ctx, l.Work, "go", "env", "GOHOSTOS")) + "_" + trimLine(l.Setup(ctx, l.Work, "go", "env", "GOHOSTARCH"))
+	root := filepath.Join(l.Dir, "goroot")
+	l.linkAll(real, root, "pkg")
+	l.linkAll(filepath.Join(real, "pkg"), filepath.Join(root, "pkg"), "tool")
+	tools := filepath.Join("pkg/tool", platform)
+	l.linkAll(filepath.Join(real, tools), filepath.Join(root, tools), "compile")
+	compiler := filepath.Join(root, tools, "compile")
+	l.write(compiler, "#!/bin/sh\nCOMPILE="+filepath.Join(real, tools, "compile")+"\n"+script)
+	l.check(os.Chmod(compiler, 0o755))
+	l.Set("GOROOT", root, "GOCACHE", filepath.Join(l.Dir, "tmp/gocache"))
+}
+
+// goGorootMixed pairs this release's compiler with the go command of another,
+// as an unpacking over an old tree does: the compiler is told another version
+// and says so in its own words.
 func goGorootMixed(ctx context.Context, l *Lab) string {
-	l.Files("go.mod", "module example.org/app\n\ngo 1.20\n", "app.go", "package app\n")
-	real := filepath.Clean(trimLine(l.Setup(ctx, l.Work, "go", "env", "GOROOT")))
-	mixed := filepath.Join(l.Dir, "goroot")
-	l.linkAll(real, mixed, "pkg")
-	l.linkAll(filepath.Join(real, "pkg"), filepath.Join(mixed, "pkg"), "tool")
-	host := trimLine(l.Setup(ctx, l.Work, "go", "env", "GOHOSTOS")) + "_" + trimLine(l.Setup(ctx, l.Work, "go", "env", "GOHOSTARCH"))
-	tools := filepath.Join(mixed, "pkg/tool", host)
-	l.linkAll(filepath.Join(real, "pkg/tool", host), tools, "compile")
-	// The compiler of another release is one that names another version.
-	old := "#!/bin/sh\ncase \"$*\" in -V=full) echo 'compile version go1.25.1';; *) exec " + filepath.Join(real, "pkg/tool", host, "compile") + " -goversion go1.25.1 \"$@\";; esac\n"
-	l.write(filepath.Join(tools, "compile"), old)
-	l.check(os.Chmod(filepath.Join(tools, "compile"), 0o755))
-	l.Set("GOROOT", mixed, "GOCACHE", filepath.Join(l.Dir, "tmp/gocache"))
+	l.bareApp()
+	l.withCompiler(ctx, `exec $COMPILE $(echo "$@" | sed 's/-goversion go[^ ]*/-goversion go1.25.1/')`+"\n")
+	return l.Run(ctx, "go", "build", "./...")
+}
+
+// goKilled ends the compiler with the signal that the kernel sends when memory
+// runs out.
+func goKilled(ctx context.Context, l *Lab) string {
+	l.bareApp()
+	l.withCompiler(ctx, `case "$*" in *-V=full*) exec $COMPILE "$@" ;; esac`+"\nkill -9 $$\n")
 	return l.Run(ctx, "go", "build", "./...")
 }
 

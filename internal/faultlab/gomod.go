@@ -33,7 +33,7 @@ func moduleScenarios() []Scenario {
 func versionScenarios() []Scenario {
 	return []Scenario{
 		{Name: "go-no-matching-versions", Code: "version/no-match", Tool: "go", Example: true, Run: goGet("example.com/widget@>v5.0.0")},
-		{Name: "go-version-syntax", Code: "version/invalid", Tool: "go", Run: goRequire("example.com/widget v1.0.0.1")},
+		{Name: "go-version-syntax", Code: "version/invalid", Tool: "go", Run: goVersionSyntax},
 		{Name: "go-pseudo-version", Code: "version/invalid", Tool: "go", Needs: []string{"git"}, Example: true, Run: goPseudoVersion},
 		{Name: "go-major-suffix", Code: "version/major-suffix", Tool: "go", Example: true, Run: goRequire("example.com/widget v2.0.0")},
 		{Name: "go-retracted", Code: "version/retracted", Tool: "go", Warns: true, Example: true, Run: goGet("example.com/widget@v1.2.0")},
@@ -72,13 +72,13 @@ func goRequire(line string) func(context.Context, *Lab) string {
 }
 
 func goModuleUnknown(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.HTTPS("goproxy.example.org", errorPage(404))
 	return l.Run(ctx, "go", "get", "example.com/acme/widgte")
 }
 
 func goNoPackage(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.proxyWith()
 	return l.Run(ctx, "go", "get", "example.com/widget/render")
 }
@@ -89,7 +89,7 @@ func goNotRequired(ctx context.Context, l *Lab) string {
 }
 
 func goBadPath(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	return l.Run(ctx, "go", "get", "https://example.com/widget")
 }
 
@@ -99,13 +99,13 @@ func goBadPathDot(ctx context.Context, l *Lab) string {
 }
 
 func goMoved(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.proxyOf(newMod("example.com/oldname/gadget", "v1.0.0", "go.mod", "module example.com/newname/gadget\n", "gadget.go", "package gadget\n"))
 	return l.Run(ctx, "go", "get", "example.com/oldname/gadget@v1.0.0")
 }
 
 func goCase(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.proxyOf(newMod("github.com/Acme/Gadget", "v1.0.0", "go.mod", "module github.com/acme/gadget\n", "gadget.go", "package gadget\n"))
 	return l.Run(ctx, "go", "get", "github.com/Acme/Gadget@v1.0.0")
 }
@@ -146,9 +146,19 @@ func rawZip(l *Lab, prefix string, names ...string) []byte {
 }
 
 func goDeprecated(ctx context.Context, l *Lab) string {
-	l.app()
+	l.bareApp()
 	l.proxyOf(newMod("example.com/gadget", "v1.0.0", "go.mod", "// Deprecated: use example.com/widget instead.\nmodule example.com/gadget\n", "gadget.go", "package gadget\n"), widget())
 	return l.Run(ctx, "go", "get", "example.com/gadget@v1.0.0")
+}
+
+// goVersionSyntax has the bad version in a dependency: in the main module go
+// would take it for a branch and ask.
+func goVersionSyntax(ctx context.Context, l *Lab) string {
+	l.app()
+	m := newMod("example.com/widget", "v1.0.0", "go.mod", "module example.com/widget\n\ngo 1.20\n\nrequire example.com/gadget v1.0.0.1\n", "widget.go", "package widget\n")
+	l.proxyOf(m)
+	l.trust(m)
+	return l.Run(ctx, "go", "build", "./...")
 }
 
 func goPseudoVersion(ctx context.Context, l *Lab) string {

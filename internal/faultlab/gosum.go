@@ -34,7 +34,7 @@ func sumScenarios() []Scenario {
 		{Name: "go-sumdb-500", Code: "sum/sumdb-unreachable", Tool: "go", Run: goSumDBFault(fault{"", errorPage(500)})},
 		{Name: "go-sumdb-html", Code: "sum/sumdb-unreachable", Also: codes("net/intercepted", "proxy/bad-response"), Tool: "go", Run: goSumDBFault(fault{"", page})},
 		{Name: "go-sumdb-refused", Code: "sum/sumdb-unreachable", Also: codes("net/refused"), Tool: "go", Example: true, Run: goSumDBRefused},
-		{Name: "go-sumdb-timeout-at-tls", Code: "sum/sumdb-unreachable", Also: codes("net/tls-timeout"), Tool: "go", Run: goSumDBSilent},
+		{Name: "go-sumdb-eof", Code: "sum/sumdb-unreachable", Also: codes("net/reset"), Tool: "go", Run: goSumDBEOF},
 		{Name: "go-sumdb-supported-403", Code: "sum/sumdb-unreachable", Also: codes("proxy/forbidden"), Tool: "go", Run: goSumDBSupported403},
 		{Name: "go-sumdb-bad-value", Code: "sum/misconfigured", Tool: "go", Example: true, Run: goSumDBValue("sum.example.org")},
 		{Name: "go-sumdb-bad-key", Code: "sum/misconfigured", Tool: "go", Run: goSumDBValue("sum.example.org+033de0ae+AAAA")},
@@ -160,11 +160,11 @@ func goSumDBRefused(ctx context.Context, l *Lab) string {
 	return download(ctx, l)
 }
 
-func goSumDBSilent(ctx context.Context, l *Lab) string {
+func goSumDBEOF(ctx context.Context, l *Lab) string {
 	l.proxyWith()
 	_, verifier := newKeys(l, "k")
 	l.Set("GOSUMDB", verifier)
-	l.Raw(sumHost, silent)
+	l.Raw(sumHost, hangUp)
 	return download(ctx, l)
 }
 

@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-// tlsScenarios are servers whose certificate or protocol a client refuses.
+// tlsScenarios are servers whose certificate or protocol a client refuses. A git
+// that is built with GnuTLS, as Debian's, prints one text for every certificate
+// that it does not trust.
 func tlsScenarios() []Scenario {
 	return []Scenario{
 		{Name: "go-tls-expired", Code: "tls/expired", Also: codes("tls/clock-skew"), Tool: "go", Example: true, Run: goTLS(expiredLeaf)},
@@ -20,9 +22,9 @@ func tlsScenarios() []Scenario {
 		{Name: "go-tls-wrong-name", Code: "tls/name-mismatch", Tool: "go", Example: true, Run: goTLS(otherLeaf)},
 		{Name: "go-tls-1.0", Code: "tls/protocol", Tool: "go", Example: true, Run: goTLS(oldTLS)},
 		{Name: "go-not-tls", Code: "tls/not-tls", Tool: "go", Example: true, Run: goNotTLS},
-		{Name: "git-tls-expired", Code: "tls/expired", Also: codes("tls/clock-skew"), Tool: "git", Run: gitTLS(expiredLeaf)},
-		{Name: "git-tls-not-yet", Code: "tls/clock-skew", Also: codes("tls/expired"), Tool: "git", Run: gitTLS(futureLeaf)},
-		{Name: "git-tls-unknown-ca", Code: "tls/unknown-authority", Tool: "git", Run: gitTLS(foreignLeaf)},
+		{Name: "git-tls-expired", Code: "tls/expired", Also: codes("tls/clock-skew", "tls/unknown-authority"), Tool: "git", Run: gitTLS(expiredLeaf)},
+		{Name: "git-tls-not-yet", Code: "tls/clock-skew", Also: codes("tls/expired", "tls/unknown-authority"), Tool: "git", Run: gitTLS(futureLeaf)},
+		{Name: "git-tls-unknown-ca", Code: "tls/unknown-authority", Also: codes("tls/expired", "tls/clock-skew"), Tool: "git", Run: gitTLS(foreignLeaf)},
 		{Name: "git-tls-wrong-name", Code: "tls/name-mismatch", Tool: "git", Run: gitTLS(otherLeaf)},
 		{Name: "git-no-ca-bundle", Code: "tls/unknown-authority", Tool: "git", Run: gitNoBundle},
 	}
@@ -46,7 +48,9 @@ func foreignLeaf(l *Lab, host string) *tls.Config {
 
 func selfSigned(l *Lab, host string) *tls.Config {
 	own := newAuthority(l.T, host)
-	return certs(tls.Certificate{Certificate: [][]byte{own.cert.Raw}, PrivateKey: own.key})
+	tmpl := template(host, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	tmpl.DNSNames = []string{host}
+	return certs(tls.Certificate{Certificate: [][]byte{own.sign(tmpl, tmpl, own.key)}, PrivateKey: own.key})
 }
 
 func otherLeaf(l *Lab, _ string) *tls.Config {

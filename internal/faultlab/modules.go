@@ -128,7 +128,8 @@ func goproxy(t testing.TB, mods ...mod) http.Handler {
 
 func widget() mod { return newMod("example.com/widget", "v1.0.0", "widget.go", "package widget\n") }
 
-// widgets are v1.0.0, v1.1.0 (which retracts v1.2.0 only in v1.3.0), and v2.
+// widgets are the versions of the usual proxy: v1.3.0 retracts v1.2.0, and v2
+// has a path of its own.
 func widgets() []mod {
 	retracts := "module example.com/widget\n\ngo 1.20\n\nretract v1.2.0 // loses data on restart\n"
 	return []mod{
@@ -145,6 +146,12 @@ func (l *Lab) app() {
 		"go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n",
 		"app.go", "package app\n\nimport _ \"example.com/widget\"\n",
 	)
+}
+
+// bareApp writes a project without requirements, for scenarios where go is to
+// look at nothing but what it is told to get.
+func (l *Lab) bareApp() {
+	l.Files("go.mod", "module example.org/app\n\ngo 1.20\n", "app.go", "package app\n")
 }
 
 // proxyWith puts a module proxy at GOPROXY's host, with faults.

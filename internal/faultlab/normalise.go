@@ -48,6 +48,7 @@ func (a alias) replace(out string) string {
 		{`https?://((?:[^/\s@]*@)?)` + q(a.addr), scheme(a.port) + "${1}" + shown},
 		{`(tcp |->|connect |ECONNREFUSED |ECONNRESET )` + q(a.addr), "${1}" + dialled},
 		{q(a.addr), shown},
+		{`(address: ')` + q(host) + `(',\n.*port: )` + q(port), "${1}" + shownAddress + "${2}" + a.port},
 		{`((?:connect to host|connect to|to host) )` + q(host) + ` port ` + q(port), "${1}" + a.name + " port " + a.port},
 		{`host='` + q(host) + `', port=` + q(port), "host='" + a.name + "', port=" + a.port},
 		{`\b` + q(host) + `( \[)` + q(host) + `(\] port )` + q(port), a.name + "${1}" + shownAddress + "${2}" + a.port},
@@ -77,6 +78,7 @@ func (w *world) hide(out string) string {
 // paths are the lab's directories and what they are shown as, longest first.
 func (l *Lab) paths() [][2]string {
 	list := [][2]string{
+		{"../home/go/pkg", "../../home/user/go/pkg"},
 		{l.Dir + "/npm-cache", "/home/user/.npm"},
 		{l.Dir + "/python", "/usr"},
 		{l.Dir + "/goroot", "/usr/local/go"},
@@ -102,17 +104,24 @@ var volatile = sync.OnceValue(func() []rewrite {
 	var list []rewrite
 	for _, r := range [][2]string{
 		{`\x1b\[[0-9;?]*[A-Za-z]`, ""},
-		{`[^\n]*\r`, ""},
+		{`\r\n`, "\n"},
+		{`[^\n]*\r`, ""}, // progress that the tool itself wrote over
+		{`\x00+`, ""},
 		{`127\.0\.0\.1:\d+->`, "10.0.0.5:41234->"},
+		{` on [0-9.]+:53: dial udp [0-9.]+:53:`, " on 10.0.0.2:53: dial udp 10.0.0.2:53:"},
 		{`(cache/vcs/)[0-9a-f]{40,}`, "${1}0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
 		{`current time \d{4}-[0-9T:+Z.-]+ is (after|before) \d{4}-[0-9T:+Z.-]+`, "current time 2026-01-01T12:00:00Z is ${1} 2026-01-01T00:00:00Z"},
-		{`_logs/[0-9T_-]+Z-debug-\d+\.log`, "_logs/2026-01-01T12_00_00_000Z-debug-0.log"},
+		{`_logs/[0-9T_-]+Z-(debug-\d|eresolve)`, "_logs/2026-01-01T12_00_00_000Z-${1}"},
+		{`\.zip\d+\.tmp`, ".zip123456789.tmp"},
+		{`('serialNumber': ')[0-9A-F]+`, "${1}0123456789ABCDEF"},
+		{`('not(Before|After)': ')[^']+`, "${1}Jan  1 00:00:00 2026 GMT"},
 		{`after \d+ ms`, "after 5 ms"},
 		{`0x[0-9a-f]{8,}`, "0x7f0123456789"},
 		{`\b[0-9A-F]{16,}(:error:)`, "0012345678900000${1}"},
 		{`/tmp/go-build\d+`, "/tmp/go-build012345678"},
 		{`/tmp/pip-[a-z]+-[a-z0-9_]+-?[a-z0-9_]*`, "/tmp/pip-0123abcd"},
 		{`/[^\s"']*/(site|dist)-packages/`, "/usr/lib/python3/dist-packages/"},
+		{`/[^\s"']*/lib/python3\.\d+/`, "/usr/lib/python3/"},
 		{`\[\d+:0x7f0123456789\] +\d+ ms:`, "[1234:0x7f0123456789]      500 ms:"},
 		{`(?m)[ \t]+$`, ""},
 	} {

@@ -21,11 +21,13 @@ import (
 func npmScenarios() []Scenario {
 	return []Scenario{
 		{Name: "npm-404", Code: "module/missing-or-private", Also: codes("proxy/not-found", "module/repo-gone"), Tool: "npm", Run: npmInstall("no-such-widget")},
-		{Name: "npm-401", Code: "auth/expired-token", Also: codes("proxy/unauthorized"), Tool: "npm", Run: npmFault(401)},
+		{Name: "npm-401", Code: "proxy/unauthorized", Also: codes("auth/expired-token"), Tool: "npm", Run: npmFault(401)},
+		{Name: "npm-expired-token", Code: "auth/expired-token", Also: codes("proxy/unauthorized"), Tool: "npm", Run: npmExpiredToken},
 		{Name: "npm-403", Code: "proxy/forbidden", Also: codes("auth/forbidden"), Tool: "npm", Run: npmFault(403)},
 		{Name: "npm-429", Code: "proxy/rate-limited", Tool: "npm", Run: npmFault(429)},
 		{Name: "npm-503", Code: "proxy/server-error", Tool: "npm", Run: npmFault(503)},
 		{Name: "npm-html", Code: "proxy/bad-response", Also: codes("net/intercepted"), Tool: "npm", Run: npmHTML},
+		{Name: "npm-login-redirect", Code: "net/intercepted", Also: codes("proxy/bad-response"), Tool: "npm", Example: true, Run: npmLoginRedirect},
 		{Name: "npm-integrity", Code: "sum/lock-mismatch", Tool: "npm", Example: true, Run: npmIntegrity},
 		{Name: "npm-target", Code: "version/no-match", Tool: "npm", Run: npmInstall("widget@^9.0.0")},
 		{Name: "npm-resolve", Code: "version/conflict", Tool: "npm", Example: true, Run: npmResolve},
@@ -33,18 +35,18 @@ func npmScenarios() []Scenario {
 		{Name: "npm-refused", Code: "net/refused", Tool: "npm", Run: npmRefused},
 		{Name: "npm-dns", Code: "net/dns", Tool: "npm", Run: npmDNS},
 		{Name: "npm-reset", Code: "net/reset", Tool: "npm", Run: npmReset},
-		{Name: "npm-timeout", Code: "net/timeout", Also: codes("net/slow"), Tool: "npm", Example: true, Run: npmTimeout},
+		{Name: "npm-timeout", Code: "net/timeout", Also: codes("net/slow"), Tool: "npm", Run: npmTimeout},
 		{Name: "npm-tls-expired", Code: "tls/expired", Tool: "npm", Run: npmTLS(expiredLeaf)},
-		{Name: "npm-tls-not-yet", Code: "tls/clock-skew", Also: codes("tls/expired"), Tool: "npm", Run: npmTLS(futureLeaf)},
+		{Name: "npm-tls-not-yet", Code: "tls/clock-skew", Also: codes("tls/expired"), Tool: "npm", Example: true, Run: npmTLS(futureLeaf)},
 		{Name: "npm-tls-self-signed", Code: "tls/unknown-authority", Tool: "npm", Run: npmTLS(selfSigned)},
 		{Name: "npm-tls-unknown-ca", Code: "tls/unknown-authority", Tool: "npm", Run: npmTLS(foreignLeaf)},
 		{Name: "npm-tls-wrong-name", Code: "tls/name-mismatch", Tool: "npm", Run: npmTLS(otherLeaf)},
 		{Name: "npm-not-tls", Code: "tls/not-tls", Also: codes("net/http-proxy"), Tool: "npm", Run: npmNotTLS},
-		{Name: "npm-offline", Code: "net/sandboxed", Tool: "npm", Run: npmOffline},
+		{Name: "npm-offline", Code: "net/sandboxed", Tool: "npm", Example: true, Run: npmOffline},
 		{Name: "npm-ci-drift", Code: "local/readonly", Tool: "npm", Run: npmDrift},
 		{Name: "npm-cache-is-file", Code: "local/cache-permission", Tool: "npm", Run: npmCacheIsFile},
 		{Name: "npm-gyp-no-make", Code: "local/build-tool-missing", Tool: "npm", Needs: []string{"node", "python3"}, Example: true, Run: npmNoMake},
-		{Name: "npm-heap", Code: "local/oom", Tool: "npm", Example: true, Run: npmHeap},
+		{Name: "npm-heap", Code: "local/oom", Tool: "npm", Run: npmHeap},
 		{Name: "npm-script", Code: "none/other", Tool: "npm", Run: npmScript},
 	}
 }
@@ -155,6 +157,23 @@ func errorJSON(code int) http.HandlerFunc {
 
 func npmHTML(ctx context.Context, l *Lab) string {
 	return npmFrom(func(l *Lab) { l.HTTPS("npm.example.org", http.HandlerFunc(page)) })(ctx, l)
+}
+
+func npmLoginRedirect(ctx context.Context, l *Lab) string {
+	return npmFrom(func(l *Lab) {
+		l.HTTPS("npm.example.org", redirect("https://portal.corp.example/login"))
+		l.HTTPS("portal.corp.example", http.HandlerFunc(page))
+	})(ctx, l)
+}
+
+func npmExpiredToken(ctx context.Context, l *Lab) string {
+	return npmFrom(func(l *Lab) {
+		l.write(filepath.Join(l.Home, ".npmrc"), "//npm.example.org/:_authToken=npm_expired\n")
+		l.HTTPS("npm.example.org", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			errorJSON(401)(w, r)
+		}))
+	})(ctx, l)
 }
 
 // npmIntegrity installs from a lock file whose hash is another tarball's.

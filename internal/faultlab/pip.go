@@ -18,27 +18,27 @@ import (
 // pipScenarios are faults of a Python package index, or of what it holds.
 func pipScenarios() []Scenario {
 	return []Scenario{
-		{Name: "pip-no-match", Code: "version/no-match", Tool: "python3", Run: pipInstall("widget==9.9.9")},
-		{Name: "pip-unknown", Code: "version/no-match", Also: codes("module/missing-or-private", "proxy/not-found", "module/repo-gone"), Tool: "python3", Run: pipInstall("no-such-widget")},
-		{Name: "pip-401", Code: "proxy/unauthorized", Also: codes("version/no-match", "auth/expired-token"), Tool: "python3", Run: pipFault(401)},
-		{Name: "pip-403", Code: "proxy/forbidden", Also: codes("version/no-match"), Tool: "python3", Run: pipFault(403)},
-		{Name: "pip-429", Code: "proxy/rate-limited", Also: codes("version/no-match"), Tool: "python3", Run: pipFault(429)},
-		{Name: "pip-503", Code: "proxy/server-error", Also: codes("version/no-match"), Tool: "python3", Run: pipFault(503)},
-		{Name: "pip-file-403", Code: "proxy/forbidden", Also: codes("auth/forbidden"), Tool: "python3", Run: pipFile(status(403, ""))},
-		{Name: "pip-hash", Code: "sum/lock-mismatch", Tool: "python3", Run: pipHash},
-		{Name: "pip-conflict", Code: "version/conflict", Tool: "python3", Run: pipConflict},
-		{Name: "pip-requires-python", Code: "version/runtime-too-old", Also: codes("version/no-match"), Tool: "python3", Run: pipRequiresPython},
-		{Name: "pip-refused", Code: "net/refused", Also: codes("version/no-match"), Tool: "python3", Run: pipRefused},
-		{Name: "pip-dns", Code: "net/dns", Also: codes("net/sandboxed", "version/no-match"), Tool: "python3", Needs: []string{"unshare"}, Run: pipDNS},
-		{Name: "pip-reset", Code: "net/reset", Also: codes("version/no-match"), Tool: "python3", Run: pipReset},
-		{Name: "pip-read-timeout", Code: "net/slow", Also: codes("net/timeout"), Tool: "python3", Example: true, Run: pipStall},
-		{Name: "pip-http-proxy", Code: "net/http-proxy", Also: codes("version/no-match"), Tool: "python3", Run: pipHTTPProxy},
-		{Name: "pip-tls-expired", Code: "tls/expired", Also: codes("version/no-match"), Tool: "python3", Run: pipTLS(expiredLeaf)},
-		{Name: "pip-tls-self-signed", Code: "tls/unknown-authority", Also: codes("version/no-match"), Tool: "python3", Run: pipTLS(foreignLeaf)},
-		{Name: "pip-tls-wrong-name", Code: "tls/name-mismatch", Also: codes("version/no-match"), Tool: "python3", Run: pipTLS(otherLeaf)},
-		{Name: "pip-no-ssl", Code: "local/runtime-broken", Also: codes("version/no-match"), Tool: "python3", Example: true, Run: pipNoSSL},
-		{Name: "pip-externally-managed", Code: "local/externally-managed", Tool: "python3", Example: true, Run: pipExternallyManaged},
-		{Name: "pip-git-missing", Code: "vcs/tool-missing", Tool: "python3", Run: pipGitMissing},
+		{Name: "pip-no-match", Code: "version/no-match", Tool: "pip", Run: pipInstall("widget==9.9.9")},
+		{Name: "pip-unknown", Code: "version/no-match", Also: codes("module/missing-or-private", "proxy/not-found", "module/repo-gone"), Tool: "pip", Run: pipInstall("no-such-widget")},
+		{Name: "pip-401", Code: "proxy/unauthorized", Also: codes("version/no-match", "auth/expired-token"), Tool: "pip", Run: pipFault(401)},
+		{Name: "pip-403", Code: "proxy/forbidden", Also: codes("version/no-match"), Tool: "pip", Run: pipFault(403)},
+		{Name: "pip-429", Code: "proxy/rate-limited", Also: codes("version/no-match"), Tool: "pip", Run: pipFault(429)},
+		{Name: "pip-503", Code: "proxy/server-error", Also: codes("version/no-match"), Tool: "pip", Run: pipFault(503)},
+		{Name: "pip-file-403", Code: "proxy/forbidden", Also: codes("auth/forbidden"), Tool: "pip", Run: pipFile(status(403, ""))},
+		{Name: "pip-hash", Code: "sum/lock-mismatch", Tool: "pip", Run: pipHash},
+		{Name: "pip-conflict", Code: "version/conflict", Tool: "pip", Run: pipConflict},
+		{Name: "pip-requires-python", Code: "version/runtime-too-old", Also: codes("version/no-match"), Tool: "pip", Run: pipRequiresPython},
+		{Name: "pip-refused", Code: "net/refused", Also: codes("version/no-match"), Tool: "pip", Run: pipRefused},
+		{Name: "pip-dns", Code: "net/dns", Also: codes("net/sandboxed", "version/no-match"), Tool: "pip", Needs: []string{"unshare"}, Run: pipDNS},
+		{Name: "pip-reset", Code: "net/reset", Also: codes("version/no-match"), Tool: "pip", Run: pipReset},
+		{Name: "pip-read-timeout", Code: "net/slow", Also: codes("net/timeout"), Tool: "pip", Run: pipStall},
+		{Name: "pip-http-proxy", Code: "net/http-proxy", Also: codes("version/no-match"), Tool: "pip", Run: pipHTTPProxy},
+		{Name: "pip-tls-expired", Code: "tls/expired", Also: codes("version/no-match"), Tool: "pip", Run: pipTLS(expiredLeaf)},
+		{Name: "pip-tls-self-signed", Code: "tls/unknown-authority", Also: codes("version/no-match"), Tool: "pip", Run: pipTLS(foreignLeaf)},
+		{Name: "pip-tls-wrong-name", Code: "tls/name-mismatch", Also: codes("version/no-match"), Tool: "pip", Run: pipTLS(otherLeaf)},
+		{Name: "pip-no-ssl", Code: "local/runtime-broken", Also: codes("version/no-match"), Tool: "pip", Example: true, Run: pipNoSSL},
+		{Name: "pip-externally-managed", Code: "local/externally-managed", Tool: "pip", Example: true, Run: pipExternallyManaged},
+		{Name: "pip-git-missing", Code: "vcs/tool-missing", Tool: "pip", Run: pipGitMissing},
 	}
 }
 
@@ -128,12 +128,12 @@ func pipInstall(spec string) func(context.Context, *Lab) string {
 	}
 }
 
-// pipFault asks with -v: without it pip prints the same two lines for every
+// pipFault asks with -vv: without it pip prints the same two lines for every
 // status.
 func pipFault(code int) func(context.Context, *Lab) string {
 	return func(ctx context.Context, l *Lab) string {
 		l.HTTPS("pypi.example.org", errorPage(code))
-		return l.pipDownload(ctx, "-v", "widget")
+		return l.pipDownload(ctx, "-vv", "widget")
 	}
 }
 
@@ -162,7 +162,7 @@ func pipRequiresPython(ctx context.Context, l *Lab) string {
 }
 
 func pipRefused(ctx context.Context, l *Lab) string {
-	l.Set("PIP_INDEX_URL", "https://"+l.Closed("pypi.example.org", "443")+"/simple")
+	l.Set("PIP_INDEX_URL", "https://"+l.Closed("pypi.example.org", "443")+"/simple", "PIP_RETRIES", "1") // pip names the cause only when it tries again
 	return l.pipDownload(ctx, "widget")
 }
 
@@ -173,7 +173,7 @@ func pipDNS(ctx context.Context, l *Lab) string {
 }
 
 func pipReset(ctx context.Context, l *Lab) string {
-	l.Set("PIP_INDEX_URL", "http://"+l.Plain("pypi.example.org", http.HandlerFunc(resetHandler))+"/simple")
+	l.Set("PIP_INDEX_URL", "http://"+l.Plain("pypi.example.org", http.HandlerFunc(resetHandler))+"/simple", "PIP_RETRIES", "1")
 	return l.pipDownload(ctx, "widget")
 }
 

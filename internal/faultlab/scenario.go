@@ -18,7 +18,8 @@ type Scenario struct {
 	// Also are codes that the text alone cannot tell from Code; empty where it
 	// can.
 	Also []keepwell.Code
-	// Tool is the program that fails; a machine without it skips the scenario.
+	// Tool is the program that fails: go, git, npm or pip. A machine without it
+	// skips the scenario.
 	Tool string
 	// Needs names what else the machine must have: further programs, or "root".
 	Needs []string

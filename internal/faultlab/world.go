@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -190,8 +192,35 @@ func (l *Lab) Accept(name, port string, handle func(net.Conn)) string {
 	return l.show(ln, name, port)
 }
 
+// Crowded returns a host:port whose queue of new connections is full: the
+// kernel drops whatever else knocks, as a firewall does.
+func (l *Lab) Crowded(name, port string) string {
+	l.T.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	l.check(err)
+	l.T.Cleanup(func() { _ = syscall.Close(fd) })
+	l.check(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	l.check(syscall.Listen(fd, 0))
+	at, err := syscall.Getsockname(fd)
+	l.check(err)
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(at.(*syscall.SockaddrInet4).Port))
+	// Systems differ in how many a queue of 0 takes.
+	for range 8 {
+		c, err := net.DialTimeout("tcp", addr, 200*time.Millisecond)
+		if err != nil {
+			return l.showAs(addr, name, port)
+		}
+		l.T.Cleanup(func() { _ = c.Close() })
+	}
+	l.T.Skip("this machine's kernel does not drop connections of a full queue")
+	return ""
+}
+
 func (l *Lab) show(ln net.Listener, name, port string) string {
-	addr := ln.Addr().String()
+	return l.showAs(ln.Addr().String(), name, port)
+}
+
+func (l *Lab) showAs(addr, name, port string) string {
 	l.shown = append(l.shown, alias{addr: addr, name: name, port: port})
 	return addr
 }

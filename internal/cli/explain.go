@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/faults"
+	"github.com/keepwell/keepwell/internal/diagnose"
+	"github.com/keepwell/keepwell/internal/explain"
+	"github.com/keepwell/keepwell/internal/fingerprint"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/normalise"
+	"github.com/keepwell/keepwell/internal/present"
+)
+
+type explainOptions struct {
+	name    string // "-" is standard input
+	context bool
+}
+
+func newExplainCmd(a *app) *cobra.Command {
+	var o explainOptions
+	cmd := &cobra.Command{
+		Use:   "explain [FILE|-]",
+		Short: "Name the fault in the output of go, npm, pip or git",
+		Long: "explain reads the output of a failed command from a file or from standard input and names the fault,\n" +
+			"whose it is, whether a retry helps, the proof, and the mend. It claims nothing for compile errors,\n" +
+			"failing tests and panics.",
+		Example: "  go mod download 2>&1 | keepwell explain\n  keepwell explain --context build.log\n  keepwell explain --format github ci.log",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = "-"
+			if len(args) == 1 {
+				o.name = args[0]
+			}
+			return runExplain(cmd.Context(), a, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.context, "context", false, "also use what this machine knows: go env, Go's version, go.mod, git's insteadOf")
+	return cmd
+}
+
+func runExplain(ctx context.Context, a *app, o explainOptions) error {
+	in, closeInput, err := openInput(a, o.name)
+	if err != nil {
+		return err
+	}
+	defer closeInput()
+	handler, err := present.New(present.Format(a.format), a.out, a.style())
+	if err != nil {
+		return err
+	}
+	var machine *diagnose.Machine
+	if o.context {
+		machine = lookAround(ctx, a)
+	}
+	lib := fingerprint.Default()
+	d := diagnose.New(lib, machine)
+	repeats := diagnose.NewRepeats()
+	target, err := explain.Read(ctx, in, lib.Filter(), explain.Options{Progress: progress(a), Skip: repeats.Skip}, d.Add)
+	if err != nil {
+		return inputFailure(o.name, err)
+	}
+	target.Name = o.name
+	findings, err := d.Findings()
+	if err != nil {
+		return &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+	}
+	if err := emit(handler, "explain", target, findings, a.lang); err != nil {
+		return err
+	}
+	a.exit = exitFor(findings, present.Format(a.format))
+	return nil
+}
+
+// emit sends findings, put into words, as one stream of events.
+func emit(h keepwell.Handler, command string, target keepwell.Target, findings []keepwell.Finding, lang msg.Lang) error {
+	events := []keepwell.Event{keepwell.Started{Command: command, Target: target}}
+	for _, f := range findings {
+		if err := faults.Describe(&f, string(lang)); err != nil {
+			return &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+		}
+		events = append(events, keepwell.Found{Finding: f})
+	}
+	events = append(events, keepwell.Finished{Target: target})
+	for _, e := range events {
+		if err := h.Handle(e); err != nil {
+			return &failure{exit: exitError, key: "err.write", args: []any{err}, unwrapped: err}
+		}
+	}
+	return nil
+}
+
+// exitFor says whether faults count in the exit code: hygiene does not, and
+// programs that read JSON look at the findings.
+func exitFor(findings []keepwell.Finding, f present.Format) int {
+	if f.Machine() {
+		return exitFine
+	}
+	for _, x := range findings {
+		if x.Severity != keepwell.SeverityInfo {
+			return exitFaults
+		}
+	}
+	return exitFine
+}
+
+func openInput(a *app, name string) (io.Reader, func(), error) {
+	if name == "-" {
+		if _, isTerminal := terminal(a.in); isTerminal {
+			fmt.Fprintln(a.errs, msg.Text(a.lang, "waiting"))
+		}
+		return a.in, func() {}, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, &failure{exit: exitError, key: "err.open", args: []any{name, cause(err)}, hint: "hint.open", unwrapped: err}
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, nil, &failure{exit: exitError, key: "err.directory", args: []any{name}, hint: "hint.directory"}
+	}
+	return f, func() { f.Close() }, nil
+}
+
+// cause strips the operation and path that a message already names.
+func cause(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func inputFailure(name string, err error) error {
+	switch {
+	case errors.Is(err, normalise.ErrEmpty):
+		return &failure{exit: exitError, key: "err.empty", args: []any{name}, hint: "hint.empty", unwrapped: err}
+	case errors.Is(err, normalise.ErrBinary):
+		return &failure{exit: exitError, key: "err.binary", args: []any{name}, hint: "hint.binary", unwrapped: err}
+	}
+	return &failure{exit: exitError, key: "err.read", args: []any{name, cause(err)}, hint: "hint.read", unwrapped: err}
+}
+
+// progress returns a function that shows, once a second after the first, how much
+// has been read; nil where standard error is no terminal.
+func progress(a *app) func(int64) {
+	if _, ok := terminal(a.errs); !ok {
+		return nil
+	}
+	last := time.Now()
+	return func(n int64) {
+		if time.Since(last) < time.Second {
+			return
+		}
+		last = time.Now()
+		fmt.Fprintf(a.errs, "\r\x1b[K%s", msg.Text(a.lang, "progress", bytesText(n)))
+	}
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/faults"
+	"github.com/keepwell/keepwell/internal/present"
+)
+
+type faultsOptions struct {
+	code   string // "" lists
+	family string
+	owner  string
+	text   string
+}
+
+func newFaultsCmd(a *app) *cobra.Command {
+	var o faultsOptions
+	cmd := &cobra.Command{
+		Use:     "faults [CODE]",
+		Short:   "List the faults that keepwell knows, or explain one",
+		Example: "  keepwell faults\n  keepwell faults tls/unknown-authority\n  keepwell faults --owner you --text proxy",
+		Args:    cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var codes []string
+			for _, c := range faults.Codes() {
+				codes = append(codes, string(c))
+			}
+			return codes, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				o.code = args[0]
+			}
+			return runFaults(a, o)
+		},
+	}
+	cmd.Flags().StringVar(&o.family, "family", "", "only this family, such as tls")
+	cmd.Flags().StringVar(&o.owner, "owner", "", "only faults that this owner can mend: you, network, proxy, registry, host, author")
+	cmd.Flags().StringVar(&o.text, "text", "", "only faults whose texts or example hold these words, in either language")
+	return cmd
+}
+
+func runFaults(a *app, o faultsOptions) error {
+	if o.code != "" && !slices.Contains(families(), o.code) {
+		return explainFault(a, keepwell.Code(o.code))
+	}
+	if o.code != "" {
+		o.family = o.code
+	}
+	if o.owner != "" {
+		if err := keepwell.Owner(o.owner).Validate(); err != nil {
+			return err
+		}
+	}
+	all, err := faults.All()
+	if err != nil {
+		return &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+	}
+	entries := []present.Entry{}
+	for _, f := range all {
+		if o.admits(f) {
+			entries = append(entries, present.NewEntry(f, a.lang))
+		}
+	}
+	return present.List(a.out, present.Format(a.format), a.style(), entries)
+}
+
+func (o faultsOptions) admits(f *faults.Fault) bool {
+	if o.family != "" && f.Code.Family() != o.family || o.owner != "" && string(f.Owner) != o.owner {
+		return false
+	}
+	words := strings.ToLower(strings.Join([]string{
+		string(f.Code), f.Title.EN, f.Title.ZH, f.Cause.EN, f.Cause.ZH, f.Why.EN, f.Why.ZH, f.Example,
+	}, "\n"))
+	return strings.Contains(words, strings.ToLower(o.text))
+}
+
+func explainFault(a *app, code keepwell.Code) error {
+	f, err := faults.Lookup(code)
+	if err != nil {
+		hint, args := "faults.listhint", []any(nil)
+		if near := nearest(string(code)); near != "" {
+			hint, args = "faults.suggest", []any{near}
+		}
+		return &failure{exit: exitUsage, key: "err.code", args: []any{string(code)}, hint: hint, hintArgs: args, unwrapped: err}
+	}
+	e := present.NewEntry(f, a.lang)
+	for i, r := range e.Rivals {
+		if other, err := faults.Lookup(r.Code); err == nil {
+			e.Rivals[i].Title = faults.Prose(other.Title.In(string(a.lang)), nil)
+		}
+	}
+	return present.Explain(a.out, present.Format(a.format), a.style(), e)
+}
+
+func families() []string {
+	var list []string
+	for _, c := range faults.Codes() {
+		if !slices.Contains(list, c.Family()) {
+			list = append(list, c.Family())
+		}
+	}
+	return list
+}
+
+// nearest returns the code most like what was typed, or "" where none is: the one
+// with the same name in another family, or within three edits.
+func nearest(typed string) string {
+	best, least := "", 4
+	for _, c := range faults.Codes() {
+		if typed == c.Name() {
+			return string(c)
+		}
+		if d := min(edits(typed, string(c)), edits(typed, c.Name())); d < least {
+			best, least = string(c), d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance of a and b.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = min(diagonal, row[j], row[j+1]) + 1
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

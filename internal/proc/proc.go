@@ -1,0 +1,80 @@
+// Package proc runs the tools that keepwell asks (go, git): without a shell, with
+// a deadline and a bound on what they may print, never prompting. It interprets
+// nothing.
+package proc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Options of one run. The zero value means: 10 s, 1 MiB, the current directory,
+// the environment of keepwell.
+type Options struct {
+	Dir     string
+	Timeout time.Duration
+	MaxOut  int
+	// Env is added to keepwell's environment; later entries win.
+	Env []string
+}
+
+// ErrTooLong says that a tool printed more than Options.MaxOut.
+var ErrTooLong = errors.New("the tool printed more than expected")
+
+// Output runs name with args and returns its standard output. The error names the
+// tool and carries the last line that it wrote to standard error.
+func Output(ctx context.Context, opts Options, name string, args ...string) ([]byte, error) {
+	if opts.Timeout == 0 {
+		opts.Timeout = 10 * time.Second
+	}
+	if opts.MaxOut == 0 {
+		opts.MaxOut = 1 << 20
+	}
+	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = opts.Dir
+	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GOTELEMETRY=off", "LC_ALL=C")
+	cmd.Env = append(cmd.Env, opts.Env...)
+	cmd.WaitDelay = time.Second
+	out, errs := &capped{most: opts.MaxOut}, &capped{most: 64 << 10}
+	cmd.Stdout, cmd.Stderr = out, errs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("running %s %s: %w%s", name, strings.Join(args, " "), err, lastLine(errs.b.String()))
+	}
+	if out.over {
+		return nil, fmt.Errorf("running %s: %w (%d bytes)", name, ErrTooLong, opts.MaxOut)
+	}
+	return out.b.Bytes(), nil
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return ""
+	}
+	return ": " + s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// capped keeps the first bytes written to it and swallows the rest.
+type capped struct {
+	b    bytes.Buffer
+	most int
+	over bool
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if room := c.most - c.b.Len(); room < len(p) {
+		c.over = true
+		c.b.Write(p[:max(room, 0)])
+	} else {
+		c.b.Write(p)
+	}
+	return len(p), nil
+}
