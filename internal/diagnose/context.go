@@ -89,7 +89,7 @@ func rules() []rule {
 	fetching := []keepwell.Code{"net/dns", "net/refused", "net/unreachable", "net/timeout"}
 	unseen := []keepwell.Code{"module/missing-or-private", "module/repo-gone", "auth/git-prompt", "auth/goprivate-unset", "sum/sumdb-not-found", "proxy/not-found"}
 	return []rule{
-		{fetching[:3], false, inSandbox},
+		{append([]keepwell.Code{"vcs/other"}, fetching[:3]...), false, inSandbox},
 		{fetching, true, throughProxy},
 		{append([]keepwell.Code{"proxy/not-found"}, fetching...), true, brokenGoproxy},
 		{append([]keepwell.Code{"proxy/bad-response", "tls/expired", "proxy/server-error"}, fetching...), true, otherGoproxy},

@@ -64,6 +64,9 @@ func New(lib *fingerprint.Library, machine *Machine) *Diagnosis {
 // Add takes the next statement of the text.
 func (d *Diagnosis) Add(s *explain.Statement) {
 	d.around.look(s)
+	if s.OfProgram() {
+		return
+	}
 	hits := d.hits(s)
 	if !hasCause(hits) {
 		if joined, ok := s.Unwrap(); ok {

@@ -101,8 +101,11 @@ func begins(l, prev normalise.Line) bool {
 		return l.Quiet != prev.Quiet
 	}
 	lay := layouts()
-	if lay.command.MatchString(l.Text) || lay.command.MatchString(prev.Text) {
+	if lay.command.MatchString(l.Text) {
 		return true
+	}
+	if lay.command.MatchString(prev.Text) {
+		return !asksServer(prev.Text)
 	}
 	if lay.expectsMore.MatchString(prev.Text) {
 		return false
@@ -111,6 +114,12 @@ func begins(l, prev normalise.Line) bool {
 		return lay.start.MatchString(strings.TrimLeft(l.Text, " \t")) && opensDespiteIndent(l.Text)
 	}
 	return lay.start.MatchString(l.Text)
+}
+
+// asksServer reports whether a command's output is a server's answer, which the
+// command's URL explains.
+func asksServer(command string) bool {
+	return strings.Contains(command, "curl ") || strings.Contains(command, "wget ")
 }
 
 // opensDespiteIndent tells package managers' indented headlines (" ERR_PNPM…",
@@ -152,6 +161,9 @@ func (s *Statement) join() {
 		text.WriteString(l.Text)
 		text.WriteByte('\n')
 		lead, answer, quoted := cutResponse(l.Text)
+		if !quoted && strings.HasPrefix(l.Text, "not found: ") { // what curl shows of the same answer
+			answer, quoted = l.Text, true
+		}
 		switch {
 		case quoted:
 			inRemote = true
@@ -223,6 +235,18 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 	return u, true
 }
 
+// OfProgram reports whether a program other than a dependency tool speaks: a crash
+// or a failing test, whose network errors are its own.
+func (s *Statement) OfProgram() bool {
+	first := strings.TrimSpace(s.Lines[0].Text)
+	for _, p := range []string{"panic: ", "--- FAIL", "FAIL\t", "fatal error: ", "goroutine "} {
+		if strings.HasPrefix(first, p) {
+			return !strings.Contains(s.Text, "/cmd/go/") && !strings.Contains(s.Text, "cmd/compile")
+		}
+	}
+	return false
+}
+
 type contexts struct {
 	fetch, goCmd, npm, pip, git, sumdb, public, pathed *regexp.Regexp
 }
@@ -230,8 +254,8 @@ type contexts struct {
 var contextWords = sync.OnceValue(func() contexts {
 	c := regexp.MustCompile
 	return contexts{
-		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |[\w./~+-]+@v\d[\w.+-]*[:\s]|unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|module lookup|proxyconnect|\bmodule [\w./-]+: `),
-		goCmd: c(`(?i)(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work|run|vet|test)\b|/@v/|/@latest|\?go-get=1|\.go:\d+:\d+: |@v\d+\.\d|pkg[/\\]mod|go\.(?:mod|sum|work)\b|GOPROXY|GOSUMDB|GOPATH|GOROOT|import path|\$GOPATH|can't load package|cannot find package|(?:^|\n)package \S+`),
+		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |[\w./~+-]+@v\d[\w.+-]*[:\s]|unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|module lookup|proxyconnect|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\bmodule [\w./-]+: `),
+		goCmd: c(`(?i)(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work|run|vet|test)\b|/@v/|/@latest|\?go-get=1|\.go:\d+:\d+: |@v\d+\.\d|pkg[/\\]mod|go\.(?:mod|sum|work)\b|GOPROXY|GOSUMDB|GOPATH|GOROOT|import path|\$GOPATH|can't load package|cannot find package|(?:^|\n)package \S+|(?:^|\n)[\w.-]+\.[a-z]{2,}/[\w./~-]+(?:@\S+)?: |GOCACHE|build cache`),
 		npm:   c(`(?i)\bnpm\b|\byarn\b|\bpnpm\b|\bbun (?:install|add|update)\b|ERR_PNPM|YN\d{4}|node_modules|package(?:-lock)?\.json|yarn\.lock|pnpm-lock|node-gyp|gyp ERR!|lerna|registry\.(?:npm|yarn)|npm\.pkg\.github|minipass-fetch|node-fetch-npm|E(?:INTEGRITY|RESOLVE|TARGET|USAGE|BADENGINE)\b`),
 		pip:   c(`(?i)\bpip3?\b|pip[._-]|pypi|pythonhosted|/simple/|\bpoetry\b|pipenv|\buv (?:pip|sync|lock|add|run|tool)\b|HTTPSConnectionPool|matching distribution|satisfies the requirement|requirements?\.txt|setup\.py|pyproject|site-packages|\.whl\b|wheel|Requires-Python|externally-managed|No solution found when resolving|uv::|uv_|python-build-standalone|\bconda\b|ResolutionImpossible`),
 		git:   c(`(?i)(?:^|\n)\s*(?:fatal|remote|error): |git@|git (?:clone|fetch|ls-remote|pull|push|submodule)|\bssh\b|Cloning into|Host key|publickey|unable to access|repository '|致命错误|\.git\b`),

@@ -38,11 +38,27 @@ func localScenarios() []Scenario {
 }
 
 func goNoGoMod(ctx context.Context, l *Lab) string {
+	l.outsideModules()
 	l.Files("app.go", "package app\n")
 	return l.Run(ctx, "go", "build")
 }
 
+// outsideModules skips where a directory above the lab holds a go.mod: go would
+// find it, and there is no way to tell it not to look.
+func (l *Lab) outsideModules() {
+	l.T.Helper()
+	for dir := filepath.Dir(l.Work); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			l.T.Skipf("there is a go.mod in %s, above the temporary directory", dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return
+		}
+	}
+}
+
 func goNoGoModGet(ctx context.Context, l *Lab) string {
+	l.outsideModules()
 	return l.Run(ctx, "go", "get", "example.com/widget")
 }
 
