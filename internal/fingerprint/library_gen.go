@@ -65,9 +65,16 @@ var table = [...]Entry{
 	{
 		ID: "ssh-host-key", Code: "auth/host-key",
 		Anchors:    []string{"host key verification failed", "remote host identification has changed", "no matching host key type", "no hostkey alg", "known_hosts", "host key for", "no rsa host key is known", "no ed25519 host key", "no ecdsa host key", "host key is unknown", "knownhosts: key", "authenticity of host"},
-		Pattern:    "(?:Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no matching host key type|no hostkey alg|No (?:RSA|ED25519|ECDSA|DSA) host key is known for (?P<host>[\\w.-]+)|knownhosts: key|authenticity of host)",
+		Pattern:    "(?:Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no matching host key type|no hostkey alg|No (?:RSA|ED25519|ECDSA|DSA) host key is known for (?P<host>[\\w.-]+)|knownhosts: key)",
 		Confidence: 0.95,
 		Over:       []keepwell.Code{"module/repo-gone", "auth/git-prompt", "auth/ssh-key"},
+	},
+	{
+		ID: "ssh-host-key-asked", Code: "auth/host-key",
+		Anchors:    []string{"authenticity of host"},
+		Pattern:    "authenticity of host '\\[?(?P<host>[\\w.-]+)",
+		Tier:       1,
+		Confidence: 0.8,
 	},
 	{
 		ID: "git-access-rights-alone", Code: "vcs/server-error",
@@ -394,9 +401,8 @@ var table = [...]Entry{
 	{
 		ID: "unzippable", Code: "module/unzippable",
 		Anchors:    []string{"create zip", "unzip ", "malformed file path", "module source tree too large", "zip file too large", "case-insensitive file name collision", "max uncompressed size", "file is too large", "zip for ", "has unexpected file", "file name too long", "is not a regular file"},
-		Pattern:    "(?:create zip(?: from)?[^:\\n]*: |unzip \\S+: |malformed file path \"(?P<path>[^\"]+)\"|module source tree too large|zip file too large|max(?:imum)? uncompressed size|file name collision|zip for \\S+ has unexpected file)",
+		Pattern:    "(?:create zip(?: from)?[^:\\n]*: |-> unzip \\S+: |malformed file path \"(?P<path>[^\"]+)\"|module source tree too large|zip file too large|max(?:imum)? uncompressed size|file name collision|zip for \\S+ has unexpected file)",
 		Unless:     []string{"zip: not a valid zip", "no space left", "permission denied", "Access is denied"},
-		Needs:      2,
 		Where:      2,
 		Confidence: 0.93,
 		Over:       []keepwell.Code{"module/bad-path", "proxy/not-found", "sum/sumdb-not-found", "sum/not-yet-known", "proxy/server-error", "auth/goprivate-unset"},
@@ -593,7 +599,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-404", Code: "proxy/not-found",
 		Anchors:    []string{"404 not found", "410 gone", "): 404", ": 404", ": 410"},
-		Pattern:    "(?:reading|unexpected status|GET|bad response from) \\(?(?P<url>(?:https?|file):/{1,3}\\S+?)\\)?:? (?:unexpected status )?(?P<status>404|410)\\b",
+		Pattern:    "(?:reading|unexpected status|GET|bad response from)\\s+\\(?(?P<url>(?:https?|file):/{1,3}\\S+?)\\)?:? (?:unexpected status )?(?P<status>404|410)\\b",
 		Unless:     []string{"/lookup/", "/tile/", "\\?go-get=1", "/supported", "/sumdb/"},
 		Needs:      2,
 		Confidence: 0.9,
@@ -633,7 +639,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-404-answer-upstream", Code: "proxy/upstream-failed",
 		Anchors:    []string{"fetch timed out", "timed out", "timeout", "connection refused", "connection reset", "unable to access", "failed to connect", "dial tcp", "bad upstream", "deadline exceeded", "exit status 128", "internal error", "no such host", "context canceled", "no space left", "rate limit", "too many requests", "unexpected eof", "early eof", "hung up"},
-		Pattern:    "(?:fetch timed out|timed out|timeout|connection refused|connection reset|unable to access|failed to connect|dial tcp|bad upstream|deadline exceeded|no such host|context canceled|no space left|rate limit|too many requests|unexpected EOF|early EOF|hung up unexpectedly)",
+		Pattern:    "(?:fetch timed out|timed out|(?:i/o|handshake|headers) timeout|timeout (?:exceeded|awaiting)|connection refused|connection reset|unable to access|failed to connect|dial tcp|bad upstream|deadline exceeded|no such host|context canceled|no space left|rate limit|too many requests|unexpected EOF|early EOF|hung up unexpectedly)",
 		Unless:     []string{"requested URL returned error: 40[134]", "terminal prompts disabled.*\\n.*terminal prompts disabled"},
 		Needs:      1,
 		Where:      1,
@@ -644,7 +650,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-403", Code: "proxy/forbidden",
 		Anchors:    []string{"403 forbidden", "): 403", ": 403", "451 unavailable", ": 451"},
-		Pattern:    "(?:reading|unexpected status|bad response from) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>403|451)\\b",
+		Pattern:    "(?:reading|unexpected status|bad response from)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>403|451)\\b",
 		Unless:     []string{"\\?go-get=1", "/lookup/", "/supported"},
 		Needs:      2,
 		Confidence: 0.9,
@@ -653,7 +659,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-403-public", Code: "proxy/address-blocked",
 		Anchors:    []string{"403 forbidden", ": 403", "451 "},
-		Pattern:    "(?:reading|unexpected status) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>403|451)\\b",
+		Pattern:    "(?:reading|unexpected status)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>403|451)\\b",
 		Unless:     []string{"\\?go-get=1", "/lookup/", "/supported"},
 		Needs:      66,
 		Confidence: 0.88,
@@ -674,7 +680,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-401", Code: "proxy/unauthorized",
 		Anchors:    []string{"401 unauthorized", "): 401", ": 401"},
-		Pattern:    "(?:reading|unexpected status|bad response from) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>401)\\b",
+		Pattern:    "(?:reading|unexpected status|bad response from)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>401)\\b",
 		Unless:     []string{"\\?go-get=1"},
 		Needs:      2,
 		Confidence: 0.92,
@@ -689,7 +695,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-429", Code: "proxy/rate-limited",
 		Anchors:    []string{"429 too many", ": 429", "): 429"},
-		Pattern:    "(?:reading|unexpected status|bad response from) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>429)\\b",
+		Pattern:    "(?:reading|unexpected status|bad response from)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>429)\\b",
 		Needs:      2,
 		Confidence: 0.93,
 		Phase:      "status",
@@ -697,7 +703,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-5xx", Code: "proxy/server-error",
 		Anchors:    []string{": 500", ": 502", ": 503", ": 504", ": 520", ": 521", ": 522", ": 523", ": 524", ": 525", ": 526", ": 530", "internal server error", "bad gateway", "service unavailable", "gateway timeout"},
-		Pattern:    "(?:reading|unexpected status|bad response from) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>5\\d\\d)\\b",
+		Pattern:    "(?:reading|unexpected status|bad response from)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>5\\d\\d)\\b",
 		Unless:     []string{"/lookup/", "/supported", "/tile/", "\\?go-get=1", "/sumdb/"},
 		Needs:      2,
 		Confidence: 0.93,
@@ -706,7 +712,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-400", Code: "proxy/server-error",
 		Anchors:    []string{": 400", ": 405", ": 406", ": 408", ": 409", ": 412", ": 418", ": 302", ": 203", "): 400"},
-		Pattern:    "(?:reading|unexpected status|bad response from) \\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>40[05689]|412|418|30\\d|20[1-9])\\b",
+		Pattern:    "(?:reading|unexpected status|bad response from)\\s+\\(?(?P<url>https?://\\S+?)\\)?:? (?P<status>40[05689]|412|418|30\\d|20[1-9])\\b",
 		Unless:     []string{"/lookup/", "/supported", "\\?go-get=1", "reading \\S+@v/v0\\.0\\.0-\\d{14}-", "/sumdb/"},
 		Needs:      2,
 		Tier:       1,
