@@ -13,7 +13,6 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/diagnose"
-	"github.com/keepwell/keepwell/internal/explain"
 	"github.com/keepwell/keepwell/internal/fingerprint"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/normalise"
@@ -61,18 +60,11 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 	if o.context {
 		machine = lookAround(ctx, a)
 	}
-	lib := fingerprint.Default()
-	d := diagnose.New(lib, machine)
-	repeats := diagnose.NewRepeats()
-	target, err := explain.Read(ctx, in, lib.Filter(), explain.Options{Progress: progress(a), Skip: repeats.Skip}, d.Add)
+	findings, target, err := diagnose.Read(ctx, in, fingerprint.Default(), machine, progress(a))
 	if err != nil {
 		return inputFailure(o.name, err)
 	}
 	target.Name = o.name
-	findings, err := d.Findings()
-	if err != nil {
-		return &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
-	}
 	if err := emit(handler, "explain", target, findings, a.lang); err != nil {
 		return err
 	}

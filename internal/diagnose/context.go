@@ -90,6 +90,7 @@ func rules() []rule {
 	unseen := []keepwell.Code{"module/missing-or-private", "module/repo-gone", "auth/git-prompt", "auth/goprivate-unset", "sum/sumdb-not-found", "proxy/not-found"}
 	return []rule{
 		{append([]keepwell.Code{"vcs/other"}, fetching[:3]...), false, inSandbox},
+		{[]keepwell.Code{"net/refused", "net/timeout", "net/dns"}, false, notTheHostAsked},
 		{fetching, true, throughProxy},
 		{append([]keepwell.Code{"proxy/not-found"}, fetching...), true, brokenGoproxy},
 		{append([]keepwell.Code{"proxy/bad-response", "tls/expired", "proxy/server-error"}, fetching...), true, otherGoproxy},
@@ -117,6 +118,17 @@ func inSandbox(d *Diagnosis, _ *group) (verdict, bool) {
 		}
 	}
 	return verdict{}, false
+}
+
+// notTheHostAsked: git could not connect to a host other than that of the URL, which
+// then is a proxy's.
+func notTheHostAsked(_ *Diagnosis, g *group) (verdict, bool) {
+	u, err := url.Parse(g.facts["url"])
+	host := g.facts["host"]
+	if err != nil || g.entry.ID != "git-connect-refused" && g.entry.ID != "git-connect-timeout" || u.Hostname() == "" || host == "" || u.Hostname() == host {
+		return verdict{}, false
+	}
+	return verdict{"net/http-proxy", u.Hostname() + " -> " + host + ":" + g.facts["port"], "input", 0.85}, true
 }
 
 // throughProxy: the address refused is that of the configured HTTP proxy.

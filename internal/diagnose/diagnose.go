@@ -10,6 +10,8 @@ package diagnose
 
 import (
 	"cmp"
+	"context"
+	"io"
 	"slices"
 	"strings"
 
@@ -336,4 +338,17 @@ func demoteHygiene(groups []*group, entries map[keepwell.Code]*faults.Fault) {
 			g.severity = keepwell.SeverityInfo
 		}
 	}
+}
+
+// Read diagnoses a whole text: it streams r through the library and concludes.
+// machine may be nil; progress, if not nil, is told how many bytes have been read.
+func Read(ctx context.Context, r io.Reader, lib *fingerprint.Library, machine *Machine, progress func(int64)) ([]keepwell.Finding, keepwell.Target, error) {
+	d := New(lib, machine)
+	repeats := newRepeats()
+	target, err := explain.Read(ctx, r, lib.Filter(), explain.Options{Progress: progress, Skip: repeats.skip}, d.Add)
+	if err != nil {
+		return nil, target, err
+	}
+	findings, err := d.Findings()
+	return findings, target, err
 }

@@ -2,26 +2,26 @@ package diagnose
 
 import "hash/maphash"
 
-// Repeats remembers lines of interest by their shape, so that a log which says
+// repeats remembers lines of interest by their shape, so that a log which says
 // the same a million times is looked at a few times only. The shape of a line is
 // its letters: digits, hexadecimal runs and punctuation do not count.
-type Repeats struct {
+type repeats struct {
 	seed maphash.Seed
 	seen map[uint64]int
 }
 
-// Limits of Repeats: how often a shape is looked at, and how many shapes are
+// Limits of repeats: how often a shape is looked at, and how many shapes are
 // remembered before every line is looked at again.
 const (
 	looksPerShape = 12
 	mostShapes    = 1 << 16
 )
 
-// NewRepeats returns an empty memory.
-func NewRepeats() *Repeats { return &Repeats{seed: maphash.MakeSeed(), seen: map[uint64]int{}} }
+// newRepeats returns an empty memory.
+func newRepeats() *repeats { return &repeats{seed: maphash.MakeSeed(), seen: map[uint64]int{}} }
 
-// Skip reports whether line's shape has been seen often enough.
-func (r *Repeats) Skip(line []byte) bool {
+// skip reports whether line's shape has been seen often enough.
+func (r *repeats) skip(line []byte) bool {
 	var shape [256]byte
 	n := 0
 	for _, c := range line {

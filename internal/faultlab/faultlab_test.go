@@ -63,7 +63,7 @@ func runScenario(t *testing.T, s Scenario, cache string) {
 		t.Errorf("the tool asked for names outside the lab: %v", strays)
 	}
 	checkShown(t, lab, shown)
-	diagnose(t, s, shown)
+	checkDiagnosis(t, s, shown)
 	if *update && s.Example && !t.Failed() {
 		if err := writeExample(*faults, s.Code, shown); err != nil {
 			t.Error(err)

@@ -142,6 +142,13 @@ var table = [...]Entry{
 		Over:       []keepwell.Code{"vcs/server-error"},
 	},
 	{
+		ID: "git-helper-missing", Code: "vcs/other",
+		Anchors:    []string{"is not a git command"},
+		Pattern:    "git: '(?P<tool>remote-\\w+)' is not a git command",
+		Confidence: 0.85,
+		Rivals:     []keepwell.Code{"vcs/tool-missing"},
+	},
+	{
 		ID: "vcs-other", Code: "vcs/other",
 		Anchors:    []string{"exit status 128", "brz: error", "bzr: error", "uses bzr, but parent", "uses git, but parent", "uses hg, but parent", "svn: e", "fossil", "ssh: connect", "host key", "unknown option `end-of-options'", "unknown switch", "git version", "error: unknown option"},
 		Pattern:    "(?:(?:bzr|brz): ERROR|directory \"[^\"]*\" uses \\w+, but parent|svn: E\\d+|git (?:fetch|ls-remote|clone|init|archive|cat-file)[^\\n]*: exit status \\d+|unknown option `?end-of-options)",
@@ -228,8 +235,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "cache-permission", Code: "local/cache-permission",
-		Anchors:    []string{"permission denied", "access is denied", "read-only file system", "拒绝访问", "operation not permitted", "no locks available", "could not create module cache", "failed to initialize build cache", "neither $xdg_cache_home nor $home", "gocache is not defined", "build cache is required", "$home is not defined", "being used by another process", "module cache not found", "gopath entry is relative", "另一个程序正在使用", "failed to create cache", "input/output error", "not a directory", "gomodcache entry is relative", "build cache is disabled"},
-		Pattern:    "(?:(?:(?:mkdir|open|unlinkat|rename|remove|chmod|stat|lstat|lock|write|link|copying|create) \"?(?P<path>[^\\s\":]*(?:pkg[/\\\\]mod|go-build|gocache|\\.cache|gopath|go[/\\\\](?:pkg|src|bin)|GOCACHE|vendor|/go/|cache)[^\\s\":]*)\"?:? .*|(?:go: |go (?:build|get|install|mod)[^:\\n]*: ).{0,200}?|disabling cache \\(\\S+\\) due to initialization failure: .*|(?:initializing|could not create) (?:module )?cache.*|failed to (?:initialize build|create) cache.*|Lock \\S+: )(?:permission denied|Access is denied|read-only file system|拒绝访问|operation not permitted|no locks available|being used by another process|另一个程序正在使用|not a directory|input/output error)|neither \\$XDG_CACHE_HOME nor \\$HOME|GOCACHE is not defined|build cache is (?:required|disabled)|could not create module cache|module cache not found|\\$HOME is not defined|GO(?:PATH|MODCACHE) entry is relative)",
+		Anchors:    []string{"permission denied", "access is denied", "read-only file system", "拒绝访问", "operation not permitted", "no locks available", "could not create module cache", "failed to initialize build cache", "neither $xdg_cache_home nor $home", "gocache is not defined", "build cache is required", "$home is not defined", "being used by another process", "module cache not found", "另一个程序正在使用", "failed to create cache", "input/output error", "not a directory", "gomodcache entry is relative", "build cache is disabled"},
+		Pattern:    "(?:(?:(?:mkdir|open|unlinkat|rename|remove|chmod|stat|lstat|lock|write|link|copying|create) \"?(?P<path>[^\\s\":]*(?:pkg[/\\\\]mod|go-build|gocache|\\.cache|gopath|go[/\\\\](?:pkg|src|bin)|GOCACHE|vendor|/go/|cache)[^\\s\":]*)\"?:? .*|(?:go: |go (?:build|get|install|mod)[^:\\n]*: ).{0,200}?|disabling cache \\(\\S+\\) due to initialization failure: .*|(?:initializing|could not create) (?:module )?cache.*|failed to (?:initialize build|create) cache.*|Lock \\S+: )(?:permission denied|Access is denied|read-only file system|拒绝访问|operation not permitted|no locks available|being used by another process|另一个程序正在使用|not a directory|input/output error)|neither \\$XDG_CACHE_HOME nor \\$HOME|GOCACHE is not defined|build cache is (?:required|disabled)|could not create module cache|module cache not found|\\$HOME is not defined|GOMODCACHE entry is relative)",
 		Unless:     []string{"docker\\.sock", "publickey", "exec format", "fork/exec", "--- FAIL", "stale NFS", "x509"},
 		Needs:      2,
 		Confidence: 0.9,
@@ -257,8 +264,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "gopath", Code: "local/gopath",
-		Anchors:    []string{"$gopath/go.mod exists but should not", "cannot use path@version syntax in gopath mode", "gopath mode", "gopath not set", "$gopath not set", "cannot download, $gopath", "cannot install, gobin must be", "no install location", "(from $gopath)", "gopath set to goroot", "must not be set to $goroot", "go111module=off", "warning: gopath", "is outside gopath", "cannot find package", "modules disabled by go111module", "disallowed import path"},
-		Pattern:    "(?:\\$GOPATH/go\\.mod exists but should not|cannot use path@version syntax in GOPATH mode|\\$?GOPATH not set|cannot download, \\$GOPATH|modules disabled (?:inside GOPATH/src )?by GO111MODULE|no install location for directory|GOPATH .*must not be set to \\$?GOROOT|GOPATH set to GOROOT|warning: GOPATH|is not using modules|not supported in GOPATH mode|outside GOPATH|disallowed import path)",
+		Anchors:    []string{"$gopath/go.mod exists but should not", "cannot use path@version syntax in gopath mode", "gopath mode", "gopath not set", "$gopath not set", "cannot download, $gopath", "cannot install, gobin must be", "no install location", "(from $gopath)", "gopath set to goroot", "must not be set to $goroot", "go111module=off", "warning: gopath", "is outside gopath", "cannot find package", "modules disabled by go111module", "disallowed import path", "gopath entry", "ignoring go.mod in"},
+		Pattern:    "(?:\\$GOPATH/go\\.mod exists but should not|cannot use path@version syntax in GOPATH mode|\\$?GOPATH not set|cannot download, \\$GOPATH|modules disabled (?:inside GOPATH/src )?by GO111MODULE|no install location for directory|GOPATH .*must not be set to \\$?GOROOT|GOPATH set to GOROOT|warning: GOPATH|is not using modules|not supported in GOPATH mode|outside GOPATH|disallowed import path|GOPATH entry (?:is relative|cannot start)|ignoring go\\.mod in \\$?GOPATH)",
 		Unless:     []string{"module path must be specified"},
 		Confidence: 0.93,
 	},
@@ -477,6 +484,15 @@ var table = [...]Entry{
 		Phase:      "dial",
 	},
 	{
+		ID: "git-connect-refused", Code: "net/refused",
+		Anchors:    []string{"couldn't connect to server", "could not connect to server"},
+		Pattern:    "failed to connect to (?P<host>[\\w.-]+) port (?P<port>\\d+) after (?:\\d{1,3}|1\\d{3}) ms: could ?n[o']t connect to server",
+		Confidence: 0.85,
+		Over:       []keepwell.Code{"net/timeout"},
+		Rivals:     []keepwell.Code{"net/timeout", "net/unreachable"},
+		Phase:      "dial",
+	},
+	{
 		ID: "net-refused", Code: "net/refused",
 		Anchors:    []string{"connection refused", "actively refused", "积极拒绝", "getsockopt: connection refused"},
 		Pattern:    "(?:dial tcp (?P<address>\\[?[0-9a-f.:]+?\\]?):(?P<port>\\d+).{0,60}?|port (?P<name>\\d+).{0,40}?)?(?:connection refused|actively refused it|积极拒绝)",
@@ -588,6 +604,14 @@ var table = [...]Entry{
 		Over:       []keepwell.Code{"proxy/unauthorized"},
 		Rivals:     []keepwell.Code{"net/http-proxy", "proxy/unauthorized"},
 		Phase:      "status",
+	},
+	{
+		ID: "git-not-a-repository-page", Code: "net/intercepted",
+		Anchors:    []string{"not valid: is this a git repository"},
+		Pattern:    "(?P<url>https?://\\S+)/info/refs not valid: is this a git repository",
+		Confidence: 0.65,
+		Rivals:     []keepwell.Code{"module/repo-gone", "vcs/server-error"},
+		Phase:      "body",
 	},
 	{
 		ID: "captive-portal", Code: "net/intercepted",
@@ -749,8 +773,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "proxy-html-mod", Code: "proxy/bad-response",
-		Anchors:    []string{"missing module line", "unexpected input character", "unknown directive: <", "missing module declaration"},
-		Pattern:    "(?:@\\S+: parsing go\\.mod: missing module line|parsing \\S+@\\S+/go\\.mod.*missing module|unknown directive: <!?)",
+		Anchors:    []string{"missing module line", "unexpected input character", "unknown directive: <!", "unknown directive: <html", "missing module declaration"},
+		Pattern:    "(?:@\\S+: parsing go\\.mod: missing module line|parsing \\S+@\\S+/go\\.mod.*missing module|unknown directive: <(?:!|html|head|meta))",
 		Confidence: 0.9,
 		Rivals:     []keepwell.Code{"local/cache-corrupt"},
 		Phase:      "body",
@@ -948,8 +972,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "x509-unknown-authority", Code: "tls/unknown-authority",
-		Anchors:    []string{"unknown authority", "failed to load system roots", "certificate is not trusted", "unable to get local issuer", "self signed certificate", "self-signed certificate", "certificate verification failed", "server certificate verification failed", "the certificate chain was issued by an authority", "unable to get issuer certificate", "certificate is not standards compliant", "certificate is not authorized", "cert_e_untrustedroot", "invalid ca", "crlfile: none", "cafile: none", "无法获取本地颁发者", "unable to verify the first certificate", "cert_trust_is_untrusted_root", "certificate validation failed", "error setting certificate", "peer's certificate issuer", "untrusted root", "unknown_ca"},
-		Pattern:    "(?:signed by unknown authority|failed to load system roots(?: and no roots provided)?|certificate is not trusted|unable to get (?:local )?issuer(?: certificate)?|self[- ]signed certificate|(?:server )?certificate verification failed|issued by an authority that is not trusted|certificate is not (?:standards compliant|authorized)|CERT_E_UNTRUSTEDROOT|无法获取本地颁发者|unable to verify the first certificate|CERT_TRUST_IS_UNTRUSTED_ROOT|error setting certificate (?:verify locations|file)|Peer's certificate issuer|untrusted root|CAfile: none)",
+		Anchors:    []string{"unknown authority", "failed to load system roots", "certificate is not trusted", "unable to get local issuer", "self signed certificate", "self-signed certificate", "certificate verification failed", "server certificate verification failed", "the certificate chain was issued by an authority", "unable to get issuer certificate", "certificate is not standards compliant", "certificate is not authorized", "cert_e_untrustedroot", "invalid ca", "crlfile: none", "cafile: none", "无法获取本地颁发者", "unable to verify the first certificate", "cert_trust_is_untrusted_root", "certificate validation failed", "error setting certificate", "peer's certificate issuer", "untrusted root", "unknown_ca", "problem with the ssl ca cert"},
+		Pattern:    "(?:signed by unknown authority|failed to load system roots(?: and no roots provided)?|certificate is not trusted|unable to get (?:local )?issuer(?: certificate)?|self[- ]signed certificate|(?:server )?certificate verification failed|issued by an authority that is not trusted|certificate is not (?:standards compliant|authorized)|CERT_E_UNTRUSTEDROOT|无法获取本地颁发者|unable to verify the first certificate|CERT_TRUST_IS_UNTRUSTED_ROOT|error setting certificate (?:verify locations|file)|Peer's certificate issuer|untrusted root|CAfile: none|problem with the SSL CA cert)",
 		Unless:     []string{"certificate has expired", "certificate is not yet valid"},
 		Needs:      1,
 		Confidence: 0.94,
