@@ -82,11 +82,14 @@ type Finding struct {
 	Confidence float64 `json:"confidence"`
 	Owner      Owner   `json:"owner"`
 	// Retryable says whether the same command may succeed later unchanged.
-	Retryable bool       `json:"retryable"`
-	Title     string     `json:"title"`
-	Cause     string     `json:"cause"`
-	Evidence  []Evidence `json:"evidence"`
-	Remedies  []Remedy   `json:"remedies"`
+	Retryable bool   `json:"retryable"`
+	Title     string `json:"title"`
+	Cause     string `json:"cause"`
+	// Tool is whose output shows the fault: "go", "npm", "pip" or "git"; empty
+	// where it cannot be told.
+	Tool     string     `json:"tool,omitempty"`
+	Evidence []Evidence `json:"evidence"`
+	Remedies []Remedy   `json:"remedies"`
 	// Rivals are other causes of the same text, most likely first; empty where
 	// the text leaves no doubt.
 	Rivals []Rival `json:"rivals,omitempty"`

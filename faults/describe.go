@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"slices"
+
 	"github.com/keepwell/keepwell"
 )
 
@@ -22,7 +24,7 @@ func Describe(f *keepwell.Finding, lang string) error {
 	}
 	f.Retryable = entry.Retryable
 	f.Remedies = make([]keepwell.Remedy, 0, len(entry.Remedies))
-	for _, r := range entry.Remedies {
+	for _, r := range forTool(entry.Remedies, f.Tool) {
 		f.Remedies = append(f.Remedies, r.describe(f.Facts, lang))
 	}
 	for i, r := range f.Rivals {
@@ -31,6 +33,21 @@ func Describe(f *keepwell.Finding, lang string) error {
 		}
 	}
 	return nil
+}
+
+// forTool leaves out the remedies for tools other than the one that failed; all
+// are kept where the tool is not known or none would be left.
+func forTool(all []Remedy, tool string) []Remedy {
+	if tool == "" {
+		return all
+	}
+	fit := slices.DeleteFunc(slices.Clone(all), func(r Remedy) bool {
+		return len(r.Tools) > 0 && !slices.Contains(r.Tools, tool)
+	})
+	if len(fit) == 0 {
+		return all
+	}
+	return fit
 }
 
 func (r Remedy) describe(facts keepwell.Facts, lang string) keepwell.Remedy {

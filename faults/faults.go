@@ -77,7 +77,10 @@ type Rival struct {
 
 // Remedy is one way to mend a fault.
 type Remedy struct {
-	ID      string          `yaml:"id"`
+	ID string `yaml:"id"`
+	// Tools are the tools that it is for (go, npm, pip, git); empty: for all. Where
+	// the finding's tool is known, remedies for others are left out.
+	Tools   []string        `yaml:"tools,omitempty"`
 	Title   Text            `yaml:"title"`
 	Command string          `yaml:"command,omitempty"`
 	Safety  keepwell.Safety `yaml:"safety"`

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/keepwell/keepwell"
 )
@@ -51,11 +53,31 @@ func Prose(template string, facts keepwell.Facts) string {
 	return text
 }
 
+// apart reports whether a blank belongs between two characters: Chinese typography
+// sets one between Han and Western words (CLReq 3.2.2, 中西间距).
+func apart(a, b rune) bool {
+	return unicode.Is(unicode.Han, a) && isWestern(b) || isWestern(a) && unicode.Is(unicode.Han, b)
+}
+
+func isWestern(r rune) bool {
+	return r > ' ' && r < 0x7f && r != '(' && r != ')' && r != '"'
+}
+
 // Command fills a command: each fact is validated by its kind and quoted for a
 // POSIX shell, so that no foreign text can end a word. It returns [ErrMissing]
 // where a placeholder without fallback has no valid fact.
 func Command(template string, facts keepwell.Facts) (string, error) {
 	return fill(template, facts, Quote)
+}
+
+// space puts a blank before value where the text so far and value want one.
+func space(so string, value string) string {
+	last, _ := utf8.DecodeLastRuneInString(so)
+	first, _ := utf8.DecodeRuneInString(value)
+	if apart(last, first) {
+		return " " + value
+	}
+	return value
 }
 
 func fill(template string, facts keepwell.Facts, quote func(string) string) (string, error) {
@@ -65,27 +87,32 @@ func fill(template string, facts keepwell.Facts, quote func(string) string) (str
 	var b strings.Builder
 	var err error
 	last := 0
+	put := func(s string) { b.WriteString(space(b.String(), s)) }
 	for _, m := range placeholder().FindAllStringSubmatchIndex(template, -1) {
-		b.WriteString(template[last:m[0]])
+		put(template[last:m[0]])
 		last = m[1]
 		name := template[m[2]:m[3]]
 		switch value := facts[name]; {
 		case keepwell.ValidFact(name, value):
-			b.WriteString(quote(value))
+			put(quote(value))
 		case m[4] >= 0:
-			b.WriteString(template[m[4]:m[5]])
+			put(template[m[4]:m[5]])
 		default:
 			err = fmt.Errorf("%w: %s", ErrMissing, name)
 		}
 	}
-	b.WriteString(template[last:])
+	put(template[last:])
 	return b.String(), err
 }
 
 // Quote makes s one word of a POSIX shell (IEEE Std 1003.1, 2.2 Quoting). Words
 // of harmless characters stay as they are; others stand in single quotes, which
 // PowerShell reads alike.
+// A leading ~/ stays outside the quotes, so that the shell still expands it.
 func Quote(s string) string {
+	if rest, ok := strings.CutPrefix(s, "~/"); ok && rest != "" {
+		return "~/" + Quote(rest)
+	}
 	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-") == "" {
 		return s
 	}

@@ -55,6 +55,7 @@ type group struct {
 	confidence float64
 	rivals     []keepwell.Code
 	severity   keepwell.Severity
+	tool       string
 }
 
 // New starts a diagnosis. machine is what is known of the machine that printed
@@ -187,7 +188,7 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 		if len(d.groups) >= maxGroups {
 			return
 		}
-		g = &group{key: key, entry: h.Entry, facts: facts, quiet: isQuiet(s),
+		g = &group{key: key, entry: h.Entry, facts: facts, quiet: isQuiet(s), tool: toolOf(s),
 			confidence: h.Entry.Confidence, rivals: h.Entry.Rivals, severity: h.Entry.Severity}
 		d.groups[key] = g
 		d.order = append(d.order, g)
@@ -200,6 +201,22 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 	if len(g.evidence) < 3 {
 		g.evidence = append(g.evidence, evidence(s, h))
 	}
+}
+
+// toolOf names the tool that speaks in s. Go's words outrank those of the git
+// that it runs; npm and pip are known by their own.
+func toolOf(s *explain.Statement) string {
+	switch has := func(n fingerprint.Needs) bool { return s.Needs&n != 0 }; {
+	case has(fingerprint.Npm) && !has(fingerprint.Go):
+		return "npm"
+	case has(fingerprint.Pip) && !has(fingerprint.Go):
+		return "pip"
+	case has(fingerprint.Go):
+		return "go"
+	case has(fingerprint.Git):
+		return "git"
+	}
+	return ""
 }
 
 func isQuiet(s *explain.Statement) bool {
@@ -288,7 +305,7 @@ func (d *Diagnosis) Findings() ([]keepwell.Finding, error) {
 
 func (g *group) finding(severity keepwell.Severity) keepwell.Finding {
 	f := keepwell.Finding{
-		Code: g.key.code, Severity: severity, Confidence: g.confidence,
+		Code: g.key.code, Severity: severity, Confidence: g.confidence, Tool: g.tool,
 		Evidence: g.evidence, Facts: g.facts, Count: g.count,
 	}
 	if g.changed != nil {
