@@ -206,7 +206,7 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 // toolOf names the tool that speaks in s. Go's words outrank those of the git
 // that it runs; npm and pip are known by their own.
 func toolOf(s *explain.Statement) string {
-	switch has := func(n fingerprint.Needs) bool { return s.Needs&n != 0 }; {
+	switch has := func(n fingerprint.Needs) bool { return s.Needs()&n != 0 }; {
 	case has(fingerprint.Npm) && !has(fingerprint.Go):
 		return "npm"
 	case has(fingerprint.Pip) && !has(fingerprint.Go):
@@ -362,7 +362,7 @@ func demoteHygiene(groups []*group, entries map[keepwell.Code]*faults.Fault) {
 func Read(ctx context.Context, r io.Reader, lib *fingerprint.Library, machine *Machine, progress func(int64)) ([]keepwell.Finding, keepwell.Target, error) {
 	d := New(lib, machine)
 	repeats := newRepeats()
-	target, err := explain.Read(ctx, r, lib.Filter(), explain.Options{Progress: progress, Skip: repeats.skip}, d.Add)
+	target, err := explain.Read(ctx, r, lib, explain.Options{Progress: progress, Skip: repeats.skip}, d.Add)
 	if err != nil {
 		return nil, target, err
 	}

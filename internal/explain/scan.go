@@ -193,22 +193,29 @@ func (s *scanner) look(end bool) {
 
 var newline = []byte{'\n'}
 
-// regionEnd extends the region around hit while more places of interest follow
-// within reach, up to the region limit. It is incomplete where buf ends too early
-// to tell.
+// regionEnd extends the region around hit while more places of interest that are
+// not known yet follow within reach, up to the region limit. It is incomplete
+// where buf ends too early to tell.
 func (s *scanner) regionEnd(hit int) (int, bool) {
-	start, to := hit, hit
-	for {
-		to = min(hit+after, len(s.buf))
-		if hit+after > len(s.buf) && to-start < region {
+	start, at := hit, hit
+	for hit-start < region {
+		if hit+after > len(s.buf) {
 			return len(s.buf), false
 		}
-		i := s.finder.Find(s.buf[hit:to])
-		if i < 0 || to-start >= region {
+		i := s.finder.Find(s.buf[at : hit+after])
+		if i < 0 {
 			break
 		}
-		hit += i
+		at += i
+		lineEnd := at + indexOr(s.buf[at:], '\n', len(s.buf)-at)
+		if s.skip == nil || !s.skip(s.lineAround(at, lineEnd)) {
+			hit = at
+		}
+		if at = min(lineEnd, hit+after); at == hit+after {
+			break
+		}
 	}
+	to := min(hit+after, len(s.buf))
 	if i := bytes.LastIndexByte(s.buf[start:to], '\n'); i >= 0 {
 		to = start + i + 1
 	}

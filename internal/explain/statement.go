@@ -20,11 +20,12 @@ type Statement struct {
 	Remote string
 	// Local is Text without Remote.
 	Local string
-	// Needs are the fingerprint needs that the statement meets.
-	Needs fingerprint.Needs
 	// Wrapped says that the text was un-wrapped: lines cut by a terminal's width
 	// were joined again.
 	Wrapped bool
+
+	needs   fingerprint.Needs
+	weighed bool
 }
 
 // maxLines and maxBytes bound one statement; a longer breath is cut into several.
@@ -72,7 +73,7 @@ var layouts = sync.OnceValue(func() layout {
 		noise: regexp.MustCompile(`^(?:go: (?:downloading|finding|extracting|found|added|upgraded|downgraded|creating new go\.mod|to add module|copying)|get "|Fetching https?://\S+\?go-get=1$|(?:\S+ )?\(download\)$|Parsing meta tags|Collecting |Requirement already|Downloading \S+ \(|  Downloading |Using cached|  Using cached|get https?://)`),
 		// Commands that a shell or a CI echoes: their words are the user's, not a tool's.
 		command: regexp.MustCompile(`^(?:\+{1,3} \S|\$ \S|[\w.@~:/\\-]+ ?[$%❯➜] (?:go|npm|pip3?|yarn|pnpm|git|make|docker|sudo|cd|export|python3?|uv|poetry)\b|[A-Z]:\\[^>]*>|PS [A-Z]:\\[^>]*>|Step \d+/\d+ : |RUN |STEP \d+/\d+: | *=> |#\d+ \[|\[[^\]]*\d+/\d+\] RUN | *> \[[^\]]*\d+/\d+\] )`),
-		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |--- FAIL|FAIL\b|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|gyp ERR!|$)`),
+		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |--- FAIL|FAIL\b|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
 		// A line that ends so is followed by its reason.
 		expectsMore: regexp.MustCompile(`(?: requires| imports| tested by| updating to|[:,(])$`),
 		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|ERROR: No matching|ERROR: ResolutionImpossible)`),
@@ -149,7 +150,6 @@ func goesOnAfterBlank(now, rest []normalise.Line) bool {
 func newStatement(lines []normalise.Line) *Statement {
 	s := &Statement{Lines: lines}
 	s.join()
-	s.Needs = needsOf(s)
 	return s
 }
 
@@ -256,8 +256,8 @@ var contextWords = sync.OnceValue(func() contexts {
 	return contexts{
 		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |[\w./~+-]+@v\d[\w.+-]*[:\s]|unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|module lookup|proxyconnect|at revision v?\d|\b[\w-]+\.golang\.org\b|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\bmodule [\w./-]+: `),
 		goCmd: c(`(?i)(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work|run|vet|test)\b|/@v/|/@latest|\?go-get=1|\.go:\d+:\d+: |@v\d+\.\d|pkg[/\\]mod|go\.(?:mod|sum|work)\b|GOPROXY|GOSUMDB|GOPATH|GOROOT|import path|\$GOPATH|can't load package|cannot find package|(?:^|\n)package \S+|(?:^|\n)[\w.-]+\.[a-z]{2,}/[\w./~-]+(?:@\S+)?: |GOCACHE|build cache`),
-		npm:   c(`(?i)\bnpm\b|\byarn\b|\bpnpm\b|\bbun (?:install|add|update)\b|ERR_PNPM|YN\d{4}|node_modules|package(?:-lock)?\.json|yarn\.lock|pnpm-lock|node-gyp|gyp ERR!|lerna|registry\.(?:npm|yarn)|npm\.pkg\.github|minipass-fetch|node-fetch-npm|E(?:INTEGRITY|RESOLVE|TARGET|USAGE|BADENGINE)\b`),
-		pip:   c(`(?i)\bpip3?\b|pip[._-]|pypi|pythonhosted|/simple/|\bpoetry\b|pipenv|\buv (?:pip|sync|lock|add|run|tool)\b|HTTPSConnectionPool|matching distribution|satisfies the requirement|requirements?\.txt|setup\.py|pyproject|site-packages|\.whl\b|wheel|Requires-Python|externally-managed|No solution found when resolving|uv::|uv_|python-build-standalone|\bconda\b|ResolutionImpossible`),
+		npm:   c(`(?i)\bnpm\b|\byarn(?:pkg)?\b|\bpnpm\b|\bbun (?:install|add|update)\b|ERR_PNPM|YN\d{4}|node_modules|package(?:-lock)?\.json|yarn\.lock|pnpm-lock|node-gyp|gyp ERR!|lerna|registry\.(?:npm|yarn)|npm\.pkg\.github|minipass-fetch|node-fetch-npm|E(?:INTEGRITY|RESOLVE|TARGET|USAGE|BADENGINE)\b`),
+		pip:   c(`(?i)\bpip3?\b|pip[._-]|pypi|pythonhosted|/simple/|\bpoetry\b|pipenv|\buv (?:pip|sync|lock|add|run|tool)\b|HTTPSConnectionPool\(host='(?:pypi|files\.pythonhosted|[\w.-]*piwheels)[\w.-]*'|/simple/|matching distribution|satisfies the requirement|requirements?\.txt|setup\.py|pyproject|site-packages[/\\](?:pip|poetry|uv|pipenv)|\.whl\b|wheel|Requires-Python|externally-managed|No solution found when resolving|uv::|uv_|python-build-standalone|\bconda\b|ResolutionImpossible`),
 		git:   c(`(?i)(?:^|\n)\s*(?:fatal|remote|error): |\bfatal: |git@|git (?:clone|fetch|ls-remote|pull|push|submodule)|\bssh\b|Cloning into|Host key|publickey|unable to access|repository '|致命错误|\.git\b`),
 		sumdb: c(`(?i)sum\.golang\.(?:org|google\.cn)|/sumdb/|/lookup/\S+@v|/tile/|checksum (?:database|server)|GOSUMDB|sumdb|verifying (?:module|go\.mod)|/supported`),
 		// Any host of golang.org that speaks the proxy protocol is the public mirror.
@@ -265,6 +265,15 @@ var contextWords = sync.OnceValue(func() contexts {
 		pathed: c(`(?i)pkg[/\\]mod[/\\](?:[a-z]|!)[^\s:]*@v[^\s:]+\.go:\d+|/vendor/[^\s:]+\.go:\d+|src/[a-z0-9.-]+\.[a-z]+/[^\s:]+\.go:\d+`),
 	}
 })
+
+// Needs returns the fingerprint needs that the statement meets. They are read when
+// first asked for: most statements of a long log hold no anchor.
+func (s *Statement) Needs() fingerprint.Needs {
+	if !s.weighed {
+		s.needs, s.weighed = needsOf(s), true
+	}
+	return s.needs
+}
 
 func needsOf(s *Statement) fingerprint.Needs {
 	c := contextWords()

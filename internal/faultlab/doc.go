@@ -17,6 +17,13 @@
 // directories, never waits without a deadline, and never edits a tool's output
 // except in Normalise.
 //
+// With KEEPWELL_LAB_GO=/path/to/go in the environment that go command fails in
+// place of the one on PATH, and only the scenarios of go run: so the wordings of
+// older releases, back to 1.11, are held to the same codes. What a release
+// cannot do is left out by the scenario's Since, and what it calls by another
+// name is in toolchain.go. The catalogue's examples are never taken from such a
+// run; .ci/toolchains goes through all the releases.
+//
 // To add a scenario: write a function in the file of its tool (goproxy.go,
 // gosum.go, gotls.go, gomod.go, golocal.go, git.go, npm.go, pip.go) that sets
 // up the lab and returns what the tool printed, and add its line to the table

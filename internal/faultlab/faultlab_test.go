@@ -64,7 +64,7 @@ func runScenario(t *testing.T, s Scenario, cache string) {
 	}
 	checkShown(t, lab, shown)
 	checkDiagnosis(t, s, shown)
-	if *update && s.Example && !t.Failed() {
+	if *update && s.Example && !t.Failed() && otherGo() == "" {
 		if err := writeExample(*faults, s.Code, shown); err != nil {
 			t.Error(err)
 		}
@@ -92,9 +92,15 @@ func need(t *testing.T, s Scenario) {
 			if os.Getuid() != 0 {
 				t.Skip("only root can set this up")
 			}
-		} else if _, err := exec.LookPath(n); err != nil {
+		} else if _, err := exec.LookPath(executable(n)); err != nil {
 			t.Skipf("%s is not installed", n)
 		}
+	}
+	if s.Tool != "go" && otherGo() != "" {
+		t.Skip("only the scenarios of go run with another go command")
+	}
+	if s.Since != "" && goBefore(t, s.Since) {
+		t.Skipf("go has this since %s; this is %s", s.Since, goRelease(t))
 	}
 }
 

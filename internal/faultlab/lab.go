@@ -59,6 +59,7 @@ func Open(t testing.TB, goCache string) *Lab {
 	// The go command has no environment variable for this.
 	l.write(filepath.Join(l.Home, ".config/go/telemetry/mode"), "off")
 	l.env = l.cleanEnv(goCache)
+	l.useToolchain()
 	return l
 }
 
@@ -126,6 +127,7 @@ func (l *Lab) Files(pairs ...string) {
 // Run runs the tool under test in Work and returns stdout and stderr joined.
 func (l *Lab) Run(ctx context.Context, name string, args ...string) string {
 	l.T.Helper()
+	l.homeForDownload(args)
 	out, code := l.exec(ctx, l.Work, name, args...)
 	l.exit, l.ran = code, true
 	return out
@@ -143,7 +145,7 @@ func (l *Lab) Setup(ctx context.Context, dir, name string, args ...string) strin
 
 func (l *Lab) exec(ctx context.Context, dir, name string, args ...string) (string, int) {
 	l.T.Helper()
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, executable(name), args...)
 	cmd.Dir = dir
 	cmd.Env = l.environ(dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -179,9 +181,9 @@ func (l *Lab) onlyPath(programs ...string) {
 	bin := filepath.Join(l.Dir, "bin")
 	l.check(os.MkdirAll(bin, 0o755))
 	for _, p := range programs {
-		real, err := exec.LookPath(p)
+		real, err := exec.LookPath(executable(p))
 		l.check(err)
-		l.check(os.Symlink(real, filepath.Join(bin, filepath.Base(p))))
+		l.check(os.Symlink(real, filepath.Join(bin, p)))
 	}
 	l.Set("PATH", bin)
 }

@@ -91,6 +91,9 @@ func (l *Lab) paths() [][2]string {
 	if cache := l.env["GOCACHE"]; cache != "" {
 		list = append([][2]string{{cache, "/home/user/.cache/go-build"}}, list...)
 	}
+	if root := otherRoot(); root != "" {
+		list = append([][2]string{{root, "/usr/local/go"}}, list...)
+	}
 	return list
 }
 

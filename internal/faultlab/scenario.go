@@ -23,6 +23,9 @@ type Scenario struct {
 	Tool string
 	// Needs names what else the machine must have: further programs, or "root".
 	Needs []string
+	// Since is the first Go release, such as "1.16", that has what the scenario
+	// breaks; older ones skip it. Empty: every release back to 1.11.
+	Since string
 	// Warns says that the tool only warns and still succeeds.
 	Warns bool
 	// Example says that the output is the catalogue's example for Code.

@@ -14,7 +14,6 @@ package fingerprint
 
 import (
 	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/keepwell/keepwell"
@@ -105,7 +104,7 @@ type Hit struct {
 // Library is a set of entries, safe for concurrent use.
 type Library struct {
 	entries []*Entry
-	filterCache
+	automaton
 }
 
 // New makes a library of entries. Expressions are compiled when first needed;
@@ -122,7 +121,7 @@ func New(entries []Entry) *Library {
 }
 
 // Default is the library that keepwell ships.
-var Default = sync.OnceValue(func() *Library { return New(shipped()) })
+var Default = sync.OnceValue(func() *Library { return New(Shipped()) })
 
 // Entries returns the entries, which must not be changed.
 func (l *Library) Entries() []*Entry { return l.entries }
@@ -139,33 +138,24 @@ func (e *Entry) compile() compiled {
 }
 
 // Match returns the hits of all entries for the given part in text, which is one
-// statement. lower is text in lower case (ASCII folding is enough); have are the
-// needs that the statement meets.
-func (l *Library) Match(text, lower string, part Where, have Needs) []Hit {
+// statement. lower is text in lower case (ASCII folding is enough); have tells the
+// needs that the statement meets, and is asked only when an entry has any.
+func (l *Library) Match(text, lower string, part Where, have func() Needs) []Hit {
 	var hits []Hit
-	for _, e := range l.entries {
-		if e.Where != Any && e.Where != part || e.Needs&^have != 0 {
+	for i, anchor := range l.candidates(lower) {
+		e := l.entries[i]
+		if anchor.Start < 0 || e.Where != Any && e.Where != part || e.Needs != 0 && e.Needs&^have() != 0 {
 			continue
 		}
-		if hit, ok := e.match(text, lower); ok {
+		if hit, ok := e.match(text, anchor); ok {
 			hits = append(hits, hit)
 		}
 	}
 	return hits
 }
 
-func (e *Entry) match(text, lower string) (Hit, bool) {
-	at, anchor := -1, ""
-	for _, a := range e.Anchors {
-		if i := strings.Index(lower, a); i >= 0 {
-			at, anchor = i, a
-			break
-		}
-	}
-	if at < 0 {
-		return Hit{}, false
-	}
-	hit := Hit{Entry: e, Span: keepwell.Span{Start: at, End: at + len(anchor)}}
+func (e *Entry) match(text string, anchor keepwell.Span) (Hit, bool) {
+	hit := Hit{Entry: e, Span: anchor}
 	c := e.compiled()
 	if c.pattern != nil {
 		m := c.pattern.FindStringSubmatchIndex(text)
