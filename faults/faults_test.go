@@ -660,6 +660,68 @@ func TestDescribe(t *testing.T) {
 	})
 }
 
+// TestToolsKeepTheirRemedies: whoever diagnoses a fault in the output of a tool
+// finds a remedy for that tool, and is never shown those for all the others.
+func TestToolsKeepTheirRemedies(t *testing.T) {
+	known := []string{"go", "npm", "pip", "git"}
+	everyFault(t, func(t *testing.T, f *faults.Fault) {
+		for _, r := range f.Remedies {
+			for _, tool := range r.Tools {
+				if !slices.Contains(known, tool) {
+					t.Errorf("remedy %s is for %q, want one of %v", r.ID, tool, known)
+				}
+			}
+			if command := strings.Fields(r.Command); len(r.Tools) == 0 && len(command) > 0 && slices.Contains([]string{"npm", "pip", "pnpm", "uv"}, command[0]) && mixed(f) {
+				t.Errorf("remedy %s runs %s and is not tagged with its tool", r.ID, command[0])
+			}
+		}
+		for _, tool := range producers(t, f.Code) {
+			if !slices.ContainsFunc(f.Remedies, func(r faults.Remedy) bool { return len(r.Tools) == 0 || slices.Contains(r.Tools, tool) }) {
+				t.Errorf("%s can print this, but no remedy is for it", tool)
+			}
+			for _, lang := range []string{"en", "zh"} {
+				finding := keepwell.Finding{Code: f.Code, Tool: tool}
+				if err := faults.Describe(&finding, lang); err != nil || len(finding.Remedies) == 0 {
+					t.Errorf("no remedy for %s in %s (%v)", tool, lang, err)
+				}
+			}
+		}
+	})
+}
+
+// mixed reports whether f has remedies for some tools only.
+func mixed(f *faults.Fault) bool {
+	return slices.ContainsFunc(f.Remedies, func(r faults.Remedy) bool { return len(r.Tools) > 0 })
+}
+
+// producers lists the tools that can print code, by the files of the fingerprint
+// library; what git says, it says also when go runs it.
+func producers(t *testing.T, code keepwell.Code) []string {
+	t.Helper()
+	library := os.DirFS("../internal/fingerprint/library")
+	names, err := fs.Glob(library, "*.yaml")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no fingerprints: %v", err)
+	}
+	var tools []string
+	for _, name := range names {
+		data, err := fs.ReadFile(library, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(data, []byte("\n  code: "+string(code)+"\n")) {
+			continue
+		}
+		tool, _, _ := strings.Cut(strings.TrimSuffix(name, ".yaml"), "-")
+		tools = append(tools, tool)
+		if tool == "git" {
+			tools = append(tools, "go")
+		}
+	}
+	slices.Sort(tools)
+	return slices.Compact(tools)
+}
+
 // TestExamples keeps the examples free of words that belong to a person or a
 // default server; the fingerprints' tests prove that they are diagnosed.
 func TestExamples(t *testing.T) {

@@ -127,7 +127,6 @@ func (l *Lab) Files(pairs ...string) {
 // Run runs the tool under test in Work and returns stdout and stderr joined.
 func (l *Lab) Run(ctx context.Context, name string, args ...string) string {
 	l.T.Helper()
-	l.homeForDownload(args)
 	out, code := l.exec(ctx, l.Work, name, args...)
 	l.exit, l.ran = code, true
 	return out
@@ -145,7 +144,7 @@ func (l *Lab) Setup(ctx context.Context, dir, name string, args ...string) strin
 
 func (l *Lab) exec(ctx context.Context, dir, name string, args ...string) (string, int) {
 	l.T.Helper()
-	cmd := exec.CommandContext(ctx, executable(name), args...)
+	cmd := exec.CommandContext(ctx, executable(name), l.spoken(args)...)
 	cmd.Dir = dir
 	cmd.Env = l.environ(dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -191,7 +190,7 @@ func (l *Lab) onlyPath(programs ...string) {
 func (l *Lab) write(name, content string) {
 	l.T.Helper()
 	l.check(os.MkdirAll(filepath.Dir(name), 0o755))
-	l.check(os.WriteFile(name, []byte(content), 0o644))
+	l.check(os.WriteFile(name, []byte(aged(content)), 0o644))
 }
 
 func (l *Lab) check(err error) {

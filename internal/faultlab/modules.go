@@ -30,9 +30,9 @@ type mod struct {
 
 // newMod takes pairs of file name and content.
 func newMod(modpath, version string, pairs ...string) mod {
-	m := mod{path: modpath, version: version, files: map[string]string{"go.mod": "module " + modpath + "\n\ngo 1.20\n"}}
+	m := mod{path: modpath, version: version, files: map[string]string{"go.mod": aged("module " + modpath + "\n" + goLine)}}
 	for pair := range slices.Chunk(pairs, 2) {
-		m.files[pair[0]] = pair[1]
+		m.files[pair[0]] = aged(pair[1])
 	}
 	return m
 }

@@ -24,8 +24,12 @@ type Scenario struct {
 	// Needs names what else the machine must have: further programs, or "root".
 	Needs []string
 	// Since is the first Go release, such as "1.16", that has what the scenario
-	// breaks; older ones skip it. Empty: every release back to 1.11.
+	// breaks; older ones skip it, unless Before says what they print. Empty: every
+	// release back to 1.11.
 	Since string
+	// Before are the codes that releases older than Since must be diagnosed as:
+	// they fail in another way, or keepwell.None where nothing is wrong for them.
+	Before []keepwell.Code
 	// Warns says that the tool only warns and still succeeds.
 	Warns bool
 	// Example says that the output is the catalogue's example for Code.

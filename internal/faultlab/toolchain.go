@@ -4,6 +4,7 @@ package faultlab
 
 import (
 	"errors"
+	"fmt"
 	"go/version"
 	"io/fs"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing"
 )
 
 // labGo names the go command that the scenarios run in place of PATH's.
@@ -46,30 +46,22 @@ var goVersion = sync.OnceValues(func() (string, error) {
 	cmd.Env = append(os.Environ(), "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local")
 	out, err := cmd.Output()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("asking %s for its version: %w", cmd.Path, err)
 	}
 	for word := range strings.FieldsSeq(string(out)) {
 		if version.IsValid(word) {
 			return word, nil
 		}
 	}
-	return "", errors.New("no version in " + string(out))
+	return "", fmt.Errorf("%s names no version: %s", cmd.Path, out)
 })
 
-func goRelease(t testing.TB) string {
-	t.Helper()
-	v, err := goVersion()
-	if err != nil {
-		t.Fatalf("asking %s for its version: %v", executable("go"), err)
-	}
-	return v
-}
-
 // goBefore reports whether the go command under test is older than a release,
-// such as "1.16".
-func goBefore(t testing.TB, release string) bool {
-	t.Helper()
-	return version.Compare(goRelease(t), "go"+release) < 0
+// such as "1.16". One that does not tell its version counts as new; TestScenarios
+// stops for it.
+func goBefore(release string) bool {
+	v, err := goVersion()
+	return err == nil && version.Compare(v, "go"+release) < 0
 }
 
 // useToolchain fits the tools' environment to another go command.
@@ -82,23 +74,43 @@ func (l *Lab) useToolchain() {
 	l.check(os.MkdirAll(bin, 0o755))
 	l.check(os.Symlink(otherGo(), filepath.Join(bin, "go")))
 	l.Set("PATH", bin+string(filepath.ListSeparator)+l.env["PATH"])
-	if goBefore(l.T, "1.16") { // before, a directory without go.mod meant GOPATH mode
+	if goBefore("1.16") { // before, a directory without go.mod meant GOPATH mode
 		l.Set("GO111MODULE", "on")
 	}
 }
 
-// spoken says args in the words of the go command under test: that of Go 1.11
-// downloads for `go mod download` too, but keeps every failure to itself.
+// spoken says args so that the go command under test understands them. `go mod
+// download` of Go 1.11 keeps every failure to itself, and needs a module around it.
 func (l *Lab) spoken(args []string) []string {
 	l.T.Helper()
-	const now, then = "mod download example", "get -d example"
-	line := strings.Join(args, "\x00")
-	if otherGo() == "" || !goBefore(l.T, "1.12") {
+	if otherGo() == "" || !goBefore("1.12") {
 		return args
 	}
-	for _, sep := range []string{" ", "\x00"} { // a shell's line, or words
-		line = strings.Replace(line, strings.Join([]string{"mod", "download", ""}, sep), strings.Join([]string{"get", "-d", ""}, sep), 1)
+	const sep = "\x1f" // between words; within a shell's line they are blanks
+	line := strings.Join(args, sep)
+	old := strings.NewReplacer("mod"+sep+"download"+sep, "get"+sep+"-d"+sep, "mod download ", "get -d ").Replace(line)
+	if old != line {
+		l.needModule()
 	}
-	l.needModule()
-	return strings.Split(line, "\x00")
+	return strings.Split(old, sep)
+}
+
+func (l *Lab) needModule() {
+	l.T.Helper()
+	if _, err := os.Stat(filepath.Join(l.Work, "go.mod")); errors.Is(err, fs.ErrNotExist) {
+		l.Files("go.mod", "module example.org/app\n")
+	}
+}
+
+// goLine is what every go.mod of the lab is written with.
+const goLine = "\ngo 1.20\n"
+
+// aged is the content of a file with the go line that the go command under test
+// knows: an older one blames a newer line for whatever does not compile.
+func aged(content string) string {
+	if otherGo() == "" || !goBefore("1.20") {
+		return content
+	}
+	release, _ := goVersion()
+	return strings.ReplaceAll(content, goLine, "\ngo "+strings.TrimPrefix(version.Lang(release), "go")+"\n")
 }

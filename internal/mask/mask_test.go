@@ -97,8 +97,8 @@ func TestTextLeavesTheDiagnosis(t *testing.T) {
 // TestNoPlantedSecretStays is the promise itself, on random texts.
 func TestNoPlantedSecretStays(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(4, 27))
-	for range 60000 {
+	r := rand.New(rand.NewPCG(2, 26))
+	for range 3000 {
 		p := masktest.Plant(r)
 		// As a whole and line by line: explain masks pieces of either size.
 		for _, masked := range []string{mask.Text(p.Text), byLine(p.Text)} {

@@ -1,6 +1,7 @@
 package normalise
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,8 +17,7 @@ func Clean(line string) string {
 	if plain(line) {
 		return line
 	}
-	var b strings.Builder
-	b.Grow(len(line))
+	b := make([]byte, 0, len(line))
 	for i := 0; i < len(line); {
 		if n := escapeLen(line[i:]); n > 0 {
 			i += n
@@ -27,17 +27,18 @@ func Clean(line string) string {
 		i += size
 		switch {
 		case r == '\t':
-			b.WriteByte('\t')
+			b = append(b, '\t')
 		case r == '\b':
-			dropLast(&b)
+			_, size := utf8.DecodeLastRune(b)
+			b = b[:len(b)-size]
 		case r < 0x20, r >= 0x7f && r < 0xa0, isInvisible(r):
 		case r == 0xa0, r == 0x3000: // no-break and ideographic space
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		default:
-			b.WriteRune(r)
+			b = utf8.AppendRune(b, r)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // plain reports whether line needs no cleaning: ASCII without controls, which
@@ -48,8 +49,14 @@ func plain(line string) bool {
 			return false
 		}
 	}
-	return !strings.Contains(line, "^[[") && !strings.Contains(line, `\033[`) && !strings.Contains(line, `\x1b[`)
+	if !strings.ContainsAny(line, `\^`) {
+		return true
+	}
+	return !slices.ContainsFunc(spelled, func(esc string) bool { return strings.Contains(line, esc) })
 }
+
+// spelled are the ways in which logs write the escape character out.
+var spelled = []string{"^[[", `\033[`, `\x1b[`, `\x1B[`, `\u001b[`, `\u001B[`, `\e[`}
 
 // lastPainted returns what a terminal would show of a line with carriage
 // returns: progress bars repaint it, the last non-blank text stays.
@@ -72,12 +79,21 @@ func escapeLen(s string) int {
 	switch {
 	case s[0] == 0x1b:
 		return sequenceLen(s, 1)
-	case strings.HasPrefix(s, "^[["):
-		return sequenceLen(s, 2)
-	case strings.HasPrefix(s, `\033[`), strings.HasPrefix(s, `\x1b[`):
-		return sequenceLen(s, 4)
-	case strings.HasPrefix(s, "\u009b"): // C1 CSI
-		return csiLen(s, len("\u009b"))
+	case s[0] == 0xc2 && len(s) > 1: // the C1 controls, U+0080 to U+009F, each an escape sequence in one character
+		switch s[1] {
+		case 0x9b: // CSI
+			return csiLen(s, 2)
+		case 0x9d, 0x90, 0x98, 0x9e, 0x9f: // OSC, DCS, SOS, PM, APC
+			return stringLen(s, 2)
+		}
+		return 0
+	case s[0] != '^' && s[0] != '\\':
+		return 0
+	}
+	for _, esc := range spelled {
+		if strings.HasPrefix(s, esc) {
+			return csiLen(s, len(esc))
+		}
 	}
 	return 0
 }
@@ -90,20 +106,36 @@ func sequenceLen(s string, n int) int {
 	switch s[n] {
 	case '[':
 		return csiLen(s, n+1)
-	case ']', 'P', 'X', '^', '_': // OSC, DCS, SOS, PM, APC: until BEL or ST
-		for i := n + 1; i < len(s); i++ {
-			if s[i] == 0x07 {
-				return i + 1
-			}
-			if s[i] == 0x1b && i+1 < len(s) && s[i+1] == '\\' {
-				return i + 2
-			}
-		}
-		return len(s)
-	case '(', ')', '*', '+', '#', '%':
-		return min(n+2, len(s))
+	case ']', 'P', 'X', '^', '_': // OSC, DCS, SOS, PM, APC
+		return stringLen(s, n+1)
 	}
-	return n + 1
+	i := n
+	for i < len(s) && s[i] >= 0x20 && s[i] < 0x30 { // intermediates: "ESC ( B" chooses a character set
+		i++
+	}
+	if i < len(s) && s[i] >= 0x30 && s[i] < 0x7f {
+		i++
+	}
+	return i
+}
+
+// longestString bounds the search for a control string's end; links and titles are
+// shorter.
+const longestString = 4096
+
+// stringLen measures a control string whose content begins at n: it ends with BEL
+// or ST. One that does not end on its line is no reason to lose the line, so only
+// its introducer goes.
+func stringLen(s string, n int) int {
+	for i := n; i < min(len(s), n+longestString); i++ {
+		switch {
+		case s[i] == 0x07:
+			return i + 1
+		case i+1 < len(s) && (s[i] == 0x1b && s[i+1] == '\\' || s[i] == 0xc2 && s[i+1] == 0x9c):
+			return i + 2
+		}
+	}
+	return n
 }
 
 // csiLen measures a control sequence whose parameters begin at i.
@@ -117,17 +149,10 @@ func csiLen(s string, i int) int {
 	return i
 }
 
-func dropLast(b *strings.Builder) {
-	s := b.String()
-	_, size := utf8.DecodeLastRuneInString(s)
-	b.Reset()
-	b.WriteString(s[:len(s)-size])
-}
-
 // isInvisible reports whether r shows nothing but changes how others show:
-// zero-width characters, bidirectional controls (the "Trojan Source" set) and
-// byte-order marks.
+// zero-width characters, bidirectional controls (the "Trojan Source" set), line
+// separators, tags and byte-order marks.
 func isInvisible(r rune) bool {
-	return r >= 0x200b && r <= 0x200f || r >= 0x202a && r <= 0x202e ||
-		r >= 0x2060 && r <= 0x2064 || r >= 0x2066 && r <= 0x2069 || r == 0xfeff || r == 0xad
+	return r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
+		r == 0x061c || r == 0x180e || r == 0xfeff || r == 0xad || r >= 0xfff9 && r <= 0xfffb || r >= 0xe0000 && r <= 0xe007f
 }
