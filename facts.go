@@ -31,6 +31,7 @@ func FactKinds() []FactKind { return factKinds() }
 var factKinds = sync.OnceValue(func() []FactKind {
 	return []FactKind{
 		{"module", "Go module path, golang.org/ref/mod#go-mod-file-ident", shaped(`[A-Za-z0-9_~][A-Za-z0-9._~+!/-]*`)},
+		{"scope", "prefix of a module path that belongs to one owner: github.com/acme on a forge, else the host", shaped(`[A-Za-z0-9_~][A-Za-z0-9._~+!/-]*`)},
 		{"version", "version or version query without the @", shaped(`[A-Za-z0-9^~<>=*][A-Za-z0-9._+^~<>=*|, -]*`)},
 		{"package", "import path, npm or Python package name", shaped(`@?[A-Za-z0-9_~][A-Za-z0-9._~+!/-]*`)},
 		{"parent", "module that requires the failing one", shaped(`@?[A-Za-z0-9_~][A-Za-z0-9._~+!/-]*`)},

@@ -188,8 +188,10 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 		if len(d.groups) >= maxGroups {
 			return
 		}
-		g = &group{key: key, entry: h.Entry, facts: facts, quiet: isQuiet(s), tool: toolOf(s),
-			confidence: h.Entry.Confidence, rivals: h.Entry.Rivals, severity: h.Entry.Severity}
+		g = &group{
+			key: key, entry: h.Entry, facts: facts, quiet: isQuiet(s), tool: toolOf(s),
+			confidence: h.Entry.Confidence, rivals: h.Entry.Rivals, severity: h.Entry.Severity,
+		}
 		d.groups[key] = g
 		d.order = append(d.order, g)
 	}

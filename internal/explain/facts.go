@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"golang.org/x/mod/module"
 
@@ -14,7 +15,7 @@ import (
 )
 
 type extractors struct {
-	url, oddURL, modVersion, modPath, chain, lookup, lookupNode, dial, status, phases, goRequires *regexp.Regexp
+	url, oddURL, modVersion, modPath, chain, lookup, lookupNode, dial, status, goRequires *regexp.Regexp
 }
 
 var extract = sync.OnceValue(func() extractors {
@@ -46,12 +47,14 @@ func (s *Statement) Facts(span keepwell.Span) keepwell.Facts {
 		set(f, "goversion", m[1])
 		set(f, "running", m[2])
 	}
-	if m := nearest(x.status, s.Text, span); m != nil {
-		set(f, "status", s.Text[m[2]:m[3]])
+	// A process's exit status is no HTTP status.
+	text := strings.ReplaceAll(s.Text, "exit status", "exit ______")
+	if m := nearest(x.status, text, span); m != nil {
+		set(f, "status", text[m[2]:m[3]])
 	}
 	if s.Remote != "" {
 		first, _, _ := strings.Cut(strings.TrimSpace(s.Remote), "\n")
-		set(f, "server", strings.TrimSpace(first[:min(len(first), 300)]))
+		set(f, "server", clip(mask.Text(strings.TrimSpace(first)), 300))
 	}
 	if p := phaseOf(s.Text, f); p != "" {
 		f["phase"] = p
@@ -63,6 +66,15 @@ func set(f keepwell.Facts, name, value string) {
 	if _, known := f[name]; !known && value != "" {
 		f[name] = value
 	}
+}
+
+// clip returns at most the first n bytes of s, cut between characters. What is
+// secret must be masked before: half a token is not recognised any more.
+func clip(s string, n int) string {
+	for n < len(s) && n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return strings.TrimSpace(s[:min(n, len(s))])
 }
 
 // nearest returns the match of re in text that ends last before span's end, or
@@ -97,31 +109,49 @@ func (s *Statement) urlFacts(f keepwell.Facts, x extractors, span keepwell.Span)
 	set(f, "url", u.String())
 	set(f, "host", u.Hostname())
 	set(f, "port", u.Port())
-	base, rest, found := cutProxyPath(u.Path)
-	if !found {
-		return
+	switch {
+	case strings.Contains(u.Path, "/@v/"):
+		set(f, "proxy", u.Hostname())
+		proxyFacts(f, u.Path)
+	case strings.HasSuffix(u.Path, "/@latest"):
+		set(f, "proxy", u.Hostname())
+		proxyFacts(f, strings.TrimSuffix(u.Path, "/@latest")+"/@v/")
+	case strings.Contains(u.Path, "/lookup/"): // the checksum database
+		_, query, _ := strings.Cut(u.Path, "/lookup/")
+		path, version, _ := strings.Cut(query, "@")
+		setModule(f, path, strings.TrimSuffix(version, "/go.mod"))
 	}
-	set(f, "proxy", u.Hostname())
-	escaped, version, _ := strings.Cut(base, "/@v/")
-	_ = rest
-	path := strings.Trim(escaped, "/")
+}
+
+// proxyFacts reads module and version from a path of the proxy protocol
+// (golang.org/ref/mod#goproxy-protocol).
+func proxyFacts(f keepwell.Facts, urlPath string) {
+	escaped, file, _ := strings.Cut(urlPath, "/@v/")
+	elems := strings.Split(strings.Trim(escaped, "/"), "/")
 	// Company proxies serve below a prefix; the module begins at the first element
 	// that looks like a host name.
-	for i, elem := range strings.Split(path, "/") {
+	for i, elem := range elems {
 		if strings.Contains(elem, ".") {
-			path = strings.Join(strings.Split(path, "/")[i:], "/")
+			elems = elems[i:]
 			break
 		}
 	}
-	if p, err := module.UnescapePath(path); err == nil {
-		set(f, "module", p)
-	}
+	version := ""
 	for _, ext := range []string{".info", ".mod", ".zip", ".ziphash"} {
-		if v, ok := strings.CutSuffix(version, ext); ok {
-			if v, err := module.UnescapeVersion(v); err == nil {
-				set(f, "version", v)
-			}
+		if v, ok := strings.CutSuffix(file, ext); ok {
+			version = v
 		}
+	}
+	setModule(f, strings.Join(elems, "/"), version)
+}
+
+// setModule sets an escaped module path and version (golang.org/x/mod/module).
+func setModule(f keepwell.Facts, escapedPath, escapedVersion string) {
+	if path, err := module.UnescapePath(escapedPath); err == nil {
+		set(f, "module", path)
+	}
+	if version, err := module.UnescapeVersion(escapedVersion); err == nil {
+		set(f, "version", version)
 	}
 }
 
@@ -133,35 +163,40 @@ func safeQuery(q string) string {
 	return ""
 }
 
-// cutProxyPath finds the proxy protocol (golang.org/ref/mod#goproxy-protocol) in a
-// URL's path.
-func cutProxyPath(path string) (base, rest string, ok bool) {
-	if strings.Contains(path, "/@v/") {
-		return path, "", true
-	}
-	if base, ok := strings.CutSuffix(path, "/@latest"); ok {
-		return base, "", true
-	}
-	return "", "", false
-}
-
 func (s *Statement) moduleFacts(f keepwell.Facts, x extractors, span keepwell.Span) {
-	if m := nearest(x.modVersion, s.Local, span); m != nil {
-		mod, version := s.Local[m[2]:m[3]], strings.TrimRight(s.Local[m[4]:m[5]], ".:")
+	// URLs hold paths that are no module's: they give theirs in urlFacts.
+	text := x.url.ReplaceAllStringFunc(s.Local, func(u string) string { return strings.Repeat(" ", len(u)) })
+	if m := nearest(x.modVersion, text, span); m != nil {
+		mod, version := text[m[2]:m[3]], strings.TrimRight(text[m[4]:m[5]], ".:")
 		if f["module"] == "" || f["module"] == mod {
 			set(f, "module", mod)
 			set(f, "version", strings.TrimSuffix(version, "/go.mod"))
 		}
 	}
 	if f["module"] == "" {
-		text := x.url.ReplaceAllStringFunc(s.Local, func(u string) string { return strings.Repeat(" ", len(u)) })
 		if m := nearest(x.modPath, text, span); m != nil && !strings.HasSuffix(text[m[2]:m[3]], ".go") {
 			set(f, "module", strings.TrimRight(text[m[2]:m[3]], "."))
 		}
 	}
+	if mod := f["module"]; mod != "" {
+		f["scope"] = scope(mod)
+	}
 	if m := x.chain.FindStringSubmatch(s.Local); m != nil && m[1] != f["module"] {
 		set(f, "parent", m[1])
 	}
+}
+
+// scope returns the prefix of a module path that one owner holds.
+func scope(mod string) string {
+	host, rest, _ := strings.Cut(mod, "/")
+	owner, _, _ := strings.Cut(rest, "/")
+	switch host {
+	case "github.com", "gitlab.com", "bitbucket.org", "gitee.com", "codeberg.org", "gitea.com", "dev.azure.com":
+		if owner != "" {
+			return host + "/" + owner
+		}
+	}
+	return host
 }
 
 func (s *Statement) addressFacts(f keepwell.Facts, x extractors, span keepwell.Span) {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/keepwell/keepwell/internal/fingerprint"
 	"github.com/keepwell/keepwell/internal/normalise"
@@ -55,8 +56,15 @@ func Split(lines []normalise.Line, yield func(*Statement)) {
 			}
 			continue
 		}
-		if len(now) > 0 && (len(now) >= maxLines || size > maxBytes || begins(l, now[len(now)-1])) {
-			flush()
+		if len(now) > 0 {
+			switch goesOn, decides := voiceWords().owned(now, l); {
+			case goesOn && (len(now) >= maxLines || size > maxBytes):
+				head := now[0] // whose voice the rest is, too
+				flush()
+				now = append(now, head)
+			case len(now) >= maxLines, size > maxBytes, decides && !goesOn, !decides && begins(l, now[len(now)-1]):
+				flush()
+			}
 		}
 		now = append(now, l)
 		size += len(l.Text)
@@ -73,7 +81,7 @@ var layouts = sync.OnceValue(func() layout {
 		noise: regexp.MustCompile(`^(?:go: (?:downloading|finding|extracting|found|added|upgraded|downgraded|creating new go\.mod|to add module|copying)|get "|Fetching https?://\S+\?go-get=1$|(?:\S+ )?\(download\)$|Parsing meta tags|Collecting |Requirement already|Downloading \S+ \(|  Downloading |Using cached|  Using cached|get https?://)`),
 		// Commands that a shell or a CI echoes: their words are the user's, not a tool's.
 		command: regexp.MustCompile(`^(?:\+{1,3} \S|\$ \S|[\w.@~:/\\-]+ ?[$%❯➜] (?:go|npm|pip3?|yarn|pnpm|git|make|docker|sudo|cd|export|python3?|uv|poetry)\b|[A-Z]:\\[^>]*>|PS [A-Z]:\\[^>]*>|Step \d+/\d+ : |RUN |STEP \d+/\d+: | *=> |#\d+ \[|\[[^\]]*\d+/\d+\] RUN | *> \[[^\]]*\d+/\d+\] )`),
-		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |--- FAIL|FAIL\b|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
+		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |=== (?:RUN|CONT|NAME|PAUSE) |--- (?:FAIL|PASS|SKIP)|FAIL\b|@@ -\d|\{"Time":"[^"]*","Action":|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
 		// A line that ends so is followed by its reason.
 		expectsMore: regexp.MustCompile(`(?: requires| imports| tested by| updating to|[:,(])$`),
 		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|ERROR: No matching|ERROR: ResolutionImpossible)`),
@@ -141,6 +149,9 @@ func goesOnAfterBlank(now, rest []normalise.Line) bool {
 		if l.Text == "" {
 			continue
 		}
+		if goesOn, decides := voiceWords().owned(now, l); decides {
+			return goesOn
+		}
 		return l.Speaker == now[len(now)-1].Speaker && layouts().afterBlank.MatchString(l.Text) &&
 			!isCommand(l) && !isCommand(now[len(now)-1])
 	}
@@ -203,7 +214,7 @@ func leavesResponse(line string) bool {
 func (s *Statement) Unwrap() (*Statement, bool) {
 	width := 0
 	for _, l := range s.Lines {
-		width = max(width, len([]rune(l.Text)))
+		width = max(width, cells(l.Text))
 	}
 	if width < 40 || len(s.Lines) < 2 {
 		return nil, false
@@ -212,20 +223,23 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 	joined := false
 	prevLen := 0
 	for i, l := range s.Lines {
-		n := len([]rune(l.Text))
-		// A word wrap leaves lines shorter by up to a word; a hard wrap exactly full ones.
+		// A word wrap leaves lines shorter by up to a word; a hard wrap full ones, or
+		// ones that lack a cell where a wide character, or a blank now trimmed, had no room.
 		if i > 0 && prevLen >= width-14 && !strings.HasPrefix(l.Text, "\t") {
 			last := &lines[len(lines)-1]
-			glue := ""
-			if prevLen < width {
-				glue = " "
+			switch rest := strings.TrimLeft(l.Text, " "); {
+			case prevLen == width:
+				last.Text += l.Text
+			case prevLen == width-1 && isWide(rest):
+				last.Text += rest
+			default:
+				last.Text += " " + rest
 			}
-			last.Text += glue + strings.TrimLeft(l.Text, " ")
 			joined = true
 		} else {
 			lines = append(lines, l)
 		}
-		prevLen = n
+		prevLen = cells(l.Text)
 	}
 	if !joined {
 		return nil, false
@@ -235,16 +249,24 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 	return u, true
 }
 
-// OfProgram reports whether a program other than a dependency tool speaks: a crash
-// or a failing test, whose network errors are its own.
-func (s *Statement) OfProgram() bool {
-	first := strings.TrimSpace(s.Lines[0].Text)
-	for _, p := range []string{"panic: ", "--- FAIL", "FAIL\t", "fatal error: ", "goroutine "} {
-		if strings.HasPrefix(first, p) {
-			return !strings.Contains(s.Text, "/cmd/go/") && !strings.Contains(s.Text, "cmd/compile")
+// cells is how many columns of a terminal s takes.
+func cells(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r >= firstWide {
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+// firstWide is where the characters of two cells begin, near enough (UAX #11).
+const firstWide = 0x2e80
+
+func isWide(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r >= firstWide && r != utf8.RuneError
 }
 
 type contexts struct {
@@ -287,8 +309,14 @@ func needsOf(s *Statement) fingerprint.Needs {
 		re  *regexp.Regexp
 		bit fingerprint.Needs
 	}{
-		{c.fetch, fingerprint.Fetch}, {c.goCmd, fingerprint.Go}, {c.npm, fingerprint.Npm}, {c.pip, fingerprint.Pip},
-		{c.git, fingerprint.Git}, {c.sumdb, fingerprint.Sumdb}, {c.public, fingerprint.Public}, {c.pathed, fingerprint.Pathed},
+		{c.fetch, fingerprint.Fetch},
+		{c.goCmd, fingerprint.Go},
+		{c.npm, fingerprint.Npm},
+		{c.pip, fingerprint.Pip},
+		{c.git, fingerprint.Git},
+		{c.sumdb, fingerprint.Sumdb},
+		{c.public, fingerprint.Public},
+		{c.pathed, fingerprint.Pathed},
 	} {
 		if x.re.MatchString(s.Text) {
 			have |= x.bit

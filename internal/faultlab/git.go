@@ -20,10 +20,10 @@ import (
 // gitScenarios are faults of a repository, its host, or the credentials for it.
 func gitScenarios() []Scenario {
 	return []Scenario{
-		{Name: "go-git-401", Code: "auth/git-prompt", Also: codes("module/missing-or-private", "module/repo-gone"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitAnswers(git401)},
-		{Name: "go-git-403", Code: "auth/forbidden", Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitAnswers(status(403, ""))},
-		{Name: "go-git-404", Code: "module/repo-gone", Also: codes("module/missing-or-private"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitAnswers(status(404, "Repository not found.\n"))},
-		{Name: "go-git-500", Code: "vcs/server-error", Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitAnswers(errorPage(500))},
+		{Name: "go-git-401", Code: "auth/git-prompt", Also: codes("module/missing-or-private", "module/repo-gone"), Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitAnswers(git401)},
+		{Name: "go-git-403", Code: "auth/forbidden", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitAnswers(status(403, ""))},
+		{Name: "go-git-404", Code: "module/repo-gone", Also: codes("module/missing-or-private"), Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitAnswers(status(404, "Repository not found.\n"))},
+		{Name: "go-git-500", Code: "vcs/server-error", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitAnswers(errorPage(500))},
 		{Name: "git-503", Code: "vcs/server-error", Tool: "git", Run: gitAnswers(errorPage(503))},
 		{Name: "git-html", Code: "net/intercepted", Also: codes("vcs/other", "vcs/server-error", "module/repo-gone"), Tool: "git", Run: gitAnswers(page)},
 		{Name: "go-git-unknown-tag", Code: "version/unknown-revision", Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitUnknownTag},
@@ -35,14 +35,14 @@ func gitScenarios() []Scenario {
 		{Name: "git-reset", Code: "net/reset", Also: codes("vcs/transfer"), Tool: "git", Run: gitReset},
 		{Name: "go-git-missing", Code: "vcs/tool-missing", Tool: "go", Example: true, Run: goGitMissing},
 		{Name: "go-hg-missing", Code: "vcs/tool-missing", Tool: "go", Run: goHgMissing},
-		{Name: "go-govcs", Code: "vcs/disallowed", Tool: "go", Example: true, Run: goGovcs},
+		{Name: "go-govcs", Code: "vcs/disallowed", Tool: "go", Since: "1.16", Example: true, Run: goGovcs},
 		{Name: "git-no-https-helper", Code: "vcs/other", Also: codes("vcs/tool-missing"), Tool: "git", Example: true, Run: gitNoHelper},
 		{Name: "git-ownership", Code: "vcs/ownership", Tool: "git", Needs: []string{"root"}, Example: true, Run: gitOwnership},
-		{Name: "go-git-instead-of", Code: "vcs/git-config", Also: codes("module/repo-gone", "net/dns", "vcs/other"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitInsteadOf},
+		{Name: "go-git-instead-of", Code: "vcs/git-config", Also: codes("module/repo-gone", "net/dns", "vcs/other"), Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitInsteadOf},
 		{Name: "go-git-stale-clone", Code: "vcs/stale-clone", Also: codes("local/cache-corrupt", "vcs/transfer", "vcs/other"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitStaleClone},
 		{Name: "git-ssh-key", Code: "auth/ssh-key", Tool: "git", Needs: []string{"ssh"}, Run: gitSSH(knownHost)},
-		{Name: "go-ssh-key", Code: "auth/ssh-key", Tool: "go", Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(knownHost)},
-		{Name: "go-ssh-host-key-unknown", Code: "auth/host-key", Tool: "go", Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(unknownHost)},
+		{Name: "go-ssh-key", Code: "auth/ssh-key", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(knownHost)},
+		{Name: "go-ssh-host-key-unknown", Code: "auth/host-key", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(unknownHost)},
 		{Name: "git-ssh-host-key-changed", Code: "auth/host-key", Tool: "git", Needs: []string{"ssh"}, Run: gitSSH(changedHost)},
 		{Name: "git-ssh-refused", Code: "net/refused", Tool: "git", Needs: []string{"ssh"}, Run: gitSSHRefused},
 	}
@@ -228,6 +228,7 @@ func gitOwnership(ctx context.Context, l *Lab) string {
 // goGitInsteadOf has a forgotten rewrite to a host that is gone.
 func goGitInsteadOf(ctx context.Context, l *Lab) string {
 	l.HTTPS("git.corp.example", status(404, ""))
+	l.HTTPS("github.com", status(404, "")) // before Go 1.25, go looks there itself
 	l.write(filepath.Join(l.Home, ".gitconfig"), "[url \"https://git.corp.example/mirror/\"]\n\tinsteadOf = https://github.com/\n")
 	return goDirect(ctx, l, "github.com/acme/widget@v1.0.0")
 }
@@ -300,6 +301,7 @@ func (l *Lab) sshTo(addr string) {
 func goSSH(known sshHost) func(context.Context, *Lab) string {
 	return func(ctx context.Context, l *Lab) string {
 		l.sshServer(known)
+		l.HTTPS("github.com", status(404, "")) // before Go 1.25, go looks there itself
 		return goDirect(ctx, l, "github.com/acme/widget@v1.0.0")
 	}
 }

@@ -14,18 +14,18 @@ import (
 func moduleScenarios() []Scenario {
 	return []Scenario{
 		{Name: "go-module-unknown", Code: "module/missing-or-private", Also: codes("proxy/not-found", "module/repo-gone"), Tool: "go", Example: true, Run: goModuleUnknown},
-		{Name: "go-no-package", Code: "module/no-package", Tool: "go", Example: true, Run: goNoPackage},
-		{Name: "go-not-required", Code: "module/not-required", Tool: "go", Example: true, Run: goNotRequired},
+		{Name: "go-no-package", Code: "module/no-package", Tool: "go", Since: "1.13", Before: codes("proxy/not-found"), Example: true, Run: goNoPackage},
+		{Name: "go-not-required", Code: "module/not-required", Tool: "go", Since: "1.16", Example: true, Run: goNotRequired},
 		{Name: "go-bad-path", Code: "module/bad-path", Tool: "go", Example: true, Run: goBadPath},
 		{Name: "go-bad-path-dot", Code: "module/bad-path", Tool: "go", Run: goBadPathDot},
 		{Name: "go-moved", Code: "module/moved", Tool: "go", Example: true, Run: goMoved},
 		{Name: "go-case", Code: "module/case", Also: codes("module/moved"), Tool: "go", Example: true, Run: goCase},
-		{Name: "go-not-in-std", Code: "module/not-in-std", Tool: "go", Example: true, Run: goNotInStd},
+		{Name: "go-not-in-std", Code: "module/not-in-std", Tool: "go", Since: "1.14", Before: codes("module/not-in-std", "module/bad-path"), Example: true, Run: goNotInStd},
 		{Name: "go-vanity-no-tags", Code: "module/vanity", Tool: "go", Example: true, Run: goVanity(http.HandlerFunc(page))},
 		{Name: "go-vanity-404", Code: "module/vanity", Also: codes("module/missing-or-private", "module/repo-gone"), Tool: "go", Run: goVanity(errorPage(404))},
 		{Name: "go-unzippable-case", Code: "module/unzippable", Tool: "go", Example: true, Run: goUnzippable("Widget.go")},
 		{Name: "go-unzippable-name", Code: "module/unzippable", Tool: "go", Run: goUnzippable("aux.txt")},
-		{Name: "go-deprecated", Code: "module/deprecated", Tool: "go", Warns: true, Example: true, Run: goDeprecated},
+		{Name: "go-deprecated", Code: "module/deprecated", Tool: "go", Since: "1.17", Warns: true, Example: true, Run: goDeprecated},
 	}
 }
 
@@ -34,13 +34,13 @@ func versionScenarios() []Scenario {
 	return []Scenario{
 		{Name: "go-no-matching-versions", Code: "version/no-match", Tool: "go", Example: true, Run: goGet("example.com/widget@>v5.0.0")},
 		{Name: "go-version-syntax", Code: "version/invalid", Tool: "go", Run: goVersionSyntax},
-		{Name: "go-pseudo-version", Code: "version/invalid", Tool: "go", Needs: []string{"git"}, Example: true, Run: goPseudoVersion},
-		{Name: "go-major-suffix", Code: "version/major-suffix", Tool: "go", Example: true, Run: goRequire("example.com/widget v2.0.0")},
-		{Name: "go-retracted", Code: "version/retracted", Tool: "go", Warns: true, Example: true, Run: goGet("example.com/widget@v1.2.0")},
-		{Name: "go-too-old", Code: "version/go-too-old", Tool: "go", Run: goTooOld},
-		{Name: "go-too-old-dependency", Code: "version/go-too-old", Tool: "go", Example: true, Run: goTooOldDependency},
-		{Name: "go-toolchain-unavailable", Code: "version/toolchain", Tool: "go", Example: true, Run: goToolchain("go1.99.0")},
-		{Name: "go-toolchain-setting", Code: "version/toolchain", Tool: "go", Run: goToolchain("latest")},
+		{Name: "go-pseudo-version", Code: "version/invalid", Tool: "go", Since: "1.13", Needs: []string{"git"}, Example: true, Run: goPseudoVersion},
+		{Name: "go-major-suffix", Code: "version/major-suffix", Tool: "go", Since: "1.16", Before: codes("proxy/not-found"), Example: true, Run: goRequire("example.com/widget v2.0.0")},
+		{Name: "go-retracted", Code: "version/retracted", Tool: "go", Since: "1.16", Warns: true, Example: true, Run: goGet("example.com/widget@v1.2.0")},
+		{Name: "go-too-old", Code: "version/go-too-old", Tool: "go", Since: "1.19", Run: goTooOld},
+		{Name: "go-too-old-dependency", Code: "version/go-too-old", Tool: "go", Since: "1.19", Example: true, Run: goTooOldDependency},
+		{Name: "go-toolchain-unavailable", Code: "version/toolchain", Tool: "go", Since: "1.21", Example: true, Run: goToolchain("go1.99.0")},
+		{Name: "go-toolchain-setting", Code: "version/toolchain", Tool: "go", Since: "1.21", Run: goToolchain("latest")},
 		{Name: "go-ambiguous-import", Code: "version/ambiguous-import", Tool: "go", Example: true, Run: goAmbiguous},
 		{Name: "go-incompatible", Code: "version/incompatible", Also: codes("none/other"), Tool: "go", Example: true, Run: goIncompatible},
 	}

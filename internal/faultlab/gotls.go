@@ -20,7 +20,7 @@ func tlsScenarios() []Scenario {
 		{Name: "go-tls-unknown-ca", Code: "tls/unknown-authority", Tool: "go", Example: true, Run: goTLS(foreignLeaf)},
 		{Name: "go-tls-self-signed", Code: "tls/unknown-authority", Tool: "go", Run: goTLS(selfSigned)},
 		{Name: "go-tls-wrong-name", Code: "tls/name-mismatch", Tool: "go", Example: true, Run: goTLS(otherLeaf)},
-		{Name: "go-tls-1.0", Code: "tls/protocol", Tool: "go", Example: true, Run: goTLS(oldTLS)},
+		{Name: "go-tls-1.0", Code: "tls/protocol", Tool: "go", Since: "1.18", Example: true, Run: goTLS(oldTLS)},
 		{Name: "go-not-tls", Code: "tls/not-tls", Tool: "go", Example: true, Run: goNotTLS},
 		{Name: "git-tls-expired", Code: "tls/expired", Also: codes("tls/clock-skew", "tls/unknown-authority"), Tool: "git", Run: gitTLS(expiredLeaf)},
 		{Name: "git-tls-not-yet", Code: "tls/clock-skew", Also: codes("tls/expired", "tls/unknown-authority"), Tool: "git", Run: gitTLS(futureLeaf)},

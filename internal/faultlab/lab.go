@@ -180,9 +180,9 @@ func (l *Lab) onlyPath(programs ...string) {
 	bin := filepath.Join(l.Dir, "bin")
 	l.check(os.MkdirAll(bin, 0o755))
 	for _, p := range programs {
-		real, err := exec.LookPath(executable(p))
+		path, err := exec.LookPath(executable(p))
 		l.check(err)
-		l.check(os.Symlink(real, filepath.Join(bin, p)))
+		l.check(os.Symlink(path, filepath.Join(bin, p)))
 	}
 	l.Set("PATH", bin)
 }

@@ -77,15 +77,18 @@ func (l *Lab) packages(file string, list []snippet) {
 	}
 }
 
-var packageHeader = regexp.MustCompile(`^# ` + regexp.QuoteMeta(shop) + `/(\S+)`)
+// packageLine finds the package that a line of the go command's belongs to: its
+// header, or a position in its file.
+var packageLine = regexp.MustCompile(`^(?:# (?:\[)?` + regexp.QuoteMeta(shop) + `/([^\s\]]+)|(?:vet: )?(?:\./)?([^\s:]+)/p\.go:\d+:)`)
 
-// cutPackages cuts the output of a go command at its "# package" lines.
+// cutPackages cuts the output of a go command into that of each package. What
+// follows a line of a package without naming another belongs to it, too.
 func cutPackages(out string, list []snippet) []negative {
 	texts := map[string]string{}
 	name := ""
 	for line := range strings.Lines(out) {
-		if m := packageHeader.FindStringSubmatch(line); m != nil {
-			name = m[1]
+		if m := packageLine.FindStringSubmatch(line); m != nil {
+			name = m[1] + m[2]
 		}
 		texts[name] += line
 	}

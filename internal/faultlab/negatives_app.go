@@ -4,6 +4,7 @@ package faultlab
 
 import (
 	"context"
+	"regexp"
 	"strings"
 )
 
@@ -43,7 +44,9 @@ const api = "https://api.example.org/v1/orders"
 var _ = []any{zip.NewReader, bytes.NewReader, gzip.NewReader, context.Background, tls.Dial, json.Unmarshal, errors.New, flag.Parse, io.EOF, fs.ErrExist, slog.Error, httptest.NewServer, url.Parse, exec.Command, debug.Stack, strconv.Atoi, syscall.EACCES, time.Now}
 
 func main() {
-	log.SetFlags(log.LstdFlags)
+	if len(os.Args) > 2 { // as services log whose supervisor adds the time
+		log.SetFlags(0)
+	}
 	cases[os.Args[1]]()
 }
 
@@ -164,7 +167,7 @@ var appPrograms = []snippet{
 	{"refusedgrpc", `log.Fatal("rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp 192.0.2.10:443: connect: connection refused\"")`},
 	{"refusedregistry", `must(get(client(closed(), nil), "https://registry.example.org/v2/shop/manifests/latest"))`},
 	{"refusedwebhook", `log.Printf("module payments: webhook: %v", refused())`},
-	{"refusedshortfile", `log.SetFlags(log.Lshortfile); must(refused())`},
+	{"refusedshortfile", `log.SetFlags(log.Lshortfile | log.LstdFlags); must(refused())`},
 	{"refusedpackagelog", `log.SetFlags(0); log.Fatalf("example.org/shop/server: %v", refused())`},
 	{"nohost", `must(dns("no such host"))`},
 	{"nohostslog", `slog.Error("cannot reach backend", "err", dns("no such host"))`},
@@ -185,8 +188,8 @@ var appPrograms = []snippet{
 	{"eof", `must(get(raw(""), "http://api.example.org/v1/orders"))`},
 	{"shortbody", `must(get(raw("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort"), "http://api.example.org/v1/orders"))`},
 	{"malformed", `must(get(raw("SSH-2.0-OpenSSH_9.6\r\n"), "http://api.example.org/v1/orders"))`},
-	{"unknownauthority", `must(secure(func(*httptest.Server) *tls.Config { return nil }, nil))`},
-	{"unknownauthorityslog", `slog.Error("sync failed", "module", "payments", "err", secure(func(*httptest.Server) *tls.Config { return nil }, nil))`},
+	{"unknownauthority", `must(secure(func(*httptest.Server) *tls.Config { return &tls.Config{ServerName: "example.com"} }, nil))`},
+	{"unknownauthorityslog", `slog.Error("sync failed", "module", "payments", "err", secure(func(*httptest.Server) *tls.Config { return &tls.Config{ServerName: "example.com"} }, nil))`},
 	{"certname", `must(secure(trusting, nil))`},
 	{"certexpired", `must(secure(func(s *httptest.Server) *tls.Config { c := trusting(s); c.ServerName = "example.com"; c.Time = func() time.Time { return time.Now().AddDate(900, 0, 0) }; return c }, nil))`},
 	{"certnotyet", `must(secure(func(s *httptest.Server) *tls.Config { c := trusting(s); c.ServerName = "example.com"; c.Time = func() time.Time { return time.Unix(-9e8, 0) }; return c }, nil))`},
@@ -284,6 +287,9 @@ func inVendor() {
 }
 `
 
+// logStamp is the time that the log package puts before a line.
+var logStamp = regexp.MustCompile(`^\d{4}/\d\d/\d\d `)
+
 func appNegatives(ctx context.Context, l *Lab) []negative {
 	l.goShop()
 	var b strings.Builder
@@ -294,9 +300,13 @@ func appNegatives(ctx context.Context, l *Lab) []negative {
 	b.WriteString(appTail)
 	l.Files("main.go", b.String())
 	l.Setup(ctx, l.Work, "go", "build", "-o", "shop", ".")
-	out := make([]negative, len(appPrograms))
-	for i, p := range appPrograms {
-		out[i] = negative{p.name, l.Run(ctx, "./shop", p.name)}
+	var out []negative
+	for _, p := range appPrograms {
+		text := l.Run(ctx, "./shop", p.name)
+		out = append(out, negative{p.name, text})
+		if logStamp.MatchString(text) {
+			out = append(out, negative{p.name + "-plain", l.Run(ctx, "./shop", p.name, "plain")})
+		}
 	}
 	return out
 }

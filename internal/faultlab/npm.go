@@ -272,8 +272,10 @@ func npmCacheIsFile(ctx context.Context, l *Lab) string {
 // npmNoMake installs an addon that must be compiled, where there is no make.
 func npmNoMake(ctx context.Context, l *Lab) string {
 	l.npmApp(`{"widget":"1.0.0"}`)
-	l.npmWith(pkg{name: "widget", version: "1.0.0", extra: map[string]any{"gypfile": true, "scripts": map[string]string{"install": "node-gyp rebuild"}},
-		files: map[string]string{"binding.gyp": `{"targets":[{"target_name":"widget","sources":["widget.cc"]}]}`, "widget.cc": "\n"}})
+	l.npmWith(pkg{
+		name: "widget", version: "1.0.0", extra: map[string]any{"gypfile": true, "scripts": map[string]string{"install": "node-gyp rebuild"}},
+		files: map[string]string{"binding.gyp": `{"targets":[{"target_name":"widget","sources":["widget.cc"]}]}`, "widget.cc": "\n"},
+	})
 	python := realPython(ctx, l)
 	l.onlyPath("node", "npm", "sh")
 	l.check(os.Symlink(python, filepath.Join(l.Dir, "bin/python3")))

@@ -102,6 +102,13 @@ func (l *Lab) needModule() {
 	}
 }
 
+// updating lets go write go.mod and go.sum, as it always did before Go 1.14.
+func (l *Lab) updating() {
+	if !goBefore("1.14") {
+		l.Set("GOFLAGS", "-mod=mod")
+	}
+}
+
 // goLine is what every go.mod of the lab is written with.
 const goLine = "\ngo 1.20\n"
 

@@ -87,7 +87,7 @@ func (b *buffered) reset() {
 	if tcp, ok := b.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
-	_ = b.Conn.Close()
+	_ = b.Close()
 }
 
 // HTTPS puts a TLS server with a good certificate at host.

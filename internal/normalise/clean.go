@@ -44,7 +44,7 @@ func Clean(line string) string {
 // plain reports whether line needs no cleaning: ASCII without controls, which
 // nearly all lines are.
 func plain(line string) bool {
-	for i := 0; i < len(line); i++ {
+	for i := range len(line) {
 		if c := line[i]; c < 0x20 && c != '\t' || c >= 0x7f {
 			return false
 		}

@@ -18,6 +18,9 @@ type Line struct {
 	Speaker string
 	// Quiet says that the marker was one of progress or warning ("npm warn").
 	Quiet bool
+	// Indented says that blanks stood before the marker, as where a test shows
+	// what a tool said.
+	Indented bool
 }
 
 // prefixes are what build systems put before a tool's line. They are cut off
@@ -116,6 +119,7 @@ func cutSpeaker(l *Line) {
 	trimmed := strings.TrimLeft(l.Text, " ")
 	for _, s := range speakers {
 		if rest, ok := strings.CutPrefix(trimmed, s.marker); ok {
+			l.Indented = len(trimmed) < len(l.Text)
 			l.Text, l.Speaker, l.Quiet = rest, s.tool, s.quiet
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 )
@@ -15,21 +16,27 @@ func main() {
 	size := flag.Int64("bytes", 1<<30, "length of the log")
 	every := flag.Int("every", 20000, "a failure after so many lines, about")
 	flag.Parse()
-	out := bufio.NewWriterSize(os.Stdout, 1<<20)
-	defer out.Flush()
+	if err := write(os.Stdout, *size, *every); err != nil {
+		fmt.Fprintln(os.Stderr, "biglog:", err)
+		os.Exit(1)
+	}
+}
+
+func write(w io.Writer, size int64, every int) error {
+	out := bufio.NewWriterSize(w, 1<<20)
 	r := rand.New(rand.NewPCG(1, 2))
-	for n := int64(0); n < *size; {
+	for n := int64(0); n < size; {
 		line := ordinary(r)
-		if r.IntN(*every) == 0 {
+		if r.IntN(every) == 0 {
 			line = failures[r.IntN(len(failures))]
 		}
 		k, err := fmt.Fprintf(out, "2026-03-01T10:%02d:%02d.%07dZ %s\n", r.IntN(60), r.IntN(60), r.IntN(1e7), line)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "biglog:", err)
-			os.Exit(1)
+			return err
 		}
 		n += int64(k)
 	}
+	return out.Flush()
 }
 
 var words = []string{"widget", "gadget", "store", "cart", "order", "client", "server", "handler", "cache", "index", "render", "schema", "token", "queue"}
