@@ -519,7 +519,7 @@ func TestCommandsHoldHostileFacts(t *testing.T) {
 // samples are harmless values that no command holds otherwise.
 func samples() keepwell.Facts {
 	return keepwell.Facts{
-		"module": "zq.example/mod", "version": "v9.8.7", "package": "zq.example/pkg", "parent": "zq.example/parent", "newpath": "zq.example/new",
+		"module": "zq.example/mod", "scope": "zq.example/scope", "version": "v9.8.7", "package": "zq.example/pkg", "parent": "zq.example/parent", "newpath": "zq.example/new",
 		"host": "zq.example", "address": "192.0.2.97", "port": "9871", "url": "https://zq.example/url", "status": "599", "phase": "zqphase",
 		"proxy": "zqproxy.example", "path": "/zq/path", "tool": "zqtool", "goversion": "1.987", "running": "1.986", "revision": "zqrevision",
 		"value": "zqvalue", "name": "zqname", "server": "zqserver",

@@ -219,6 +219,7 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 	if width < 40 || len(s.Lines) < 2 {
 		return nil, false
 	}
+	hard := hardWrapped(s.Lines, width)
 	var lines []normalise.Line
 	joined := false
 	prevLen := 0
@@ -228,9 +229,9 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 		if i > 0 && prevLen >= width-14 && !strings.HasPrefix(l.Text, "\t") {
 			last := &lines[len(lines)-1]
 			switch rest := strings.TrimLeft(l.Text, " "); {
-			case prevLen == width:
+			case hard && prevLen == width:
 				last.Text += l.Text
-			case prevLen == width-1 && isWide(rest):
+			case hard && prevLen == width-1 && isWide(rest):
 				last.Text += rest
 			default:
 				last.Text += " " + rest
@@ -247,6 +248,21 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 	u := newStatement(lines)
 	u.Wrapped = true
 	return u, true
+}
+
+// hardWrapped tells a window's wrap, inside words, from a mailer's at blanks: the
+// one leaves several full lines or none that is a little shorter.
+func hardWrapped(lines []normalise.Line, width int) bool {
+	full, shorter := 0, 0
+	for _, l := range lines[:len(lines)-1] {
+		switch n := cells(l.Text); {
+		case n == width:
+			full++
+		case n >= width-14 && n < width-1:
+			shorter++
+		}
+	}
+	return full > 1 || shorter == 0
 }
 
 // cells is how many columns of a terminal s takes.

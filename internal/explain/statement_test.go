@@ -108,7 +108,7 @@ func TestUnwrap(t *testing.T) {
 		{
 			"a mailer's wrap at words",
 			"go: example.com/widget@v1.2.0: reading the list of versions from\ngoproxy.example.org: dial tcp 203.0.113.7:443: connectex: A connection\nattempt failed",
-			"go: example.com/widget@v1.2.0: reading the list of versions from goproxy.example.org: dial tcp 203.0.113.7:443: connectex: A connectionattempt failed",
+			"go: example.com/widget@v1.2.0: reading the list of versions from goproxy.example.org: dial tcp 203.0.113.7:443: connectex: A connection attempt failed",
 		},
 		{"a tab begins a line of its own", hardWrap(timeout, 80) + "\n\tnot found", timeout + "\n\tnot found"},
 		{"one line", timeout, ""},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,7 +48,7 @@ func runScenario(t *testing.T, s Scenario, cache string) {
 	if isOld(s) {
 		s.Code, s.Also = s.Before[0], s.Before[1:]
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	lab := Open(t, cache)
 	start := time.Now()
@@ -59,7 +60,7 @@ func runScenario(t *testing.T, s Scenario, cache string) {
 	if err := ctx.Err(); err != nil {
 		t.Errorf("the tool was stopped: %v", err)
 	}
-	if strings.TrimSpace(raw) == "" {
+	if strings.TrimSpace(raw) == "" && !(isOld(s) && slices.Contains(s.Also, keepwell.None)) {
 		t.Error("the tool printed nothing")
 	}
 	if lab.Failed() == s.Warns && !isOld(s) {

@@ -88,7 +88,7 @@ func (l *Lab) spoken(args []string) []string {
 	}
 	const sep = "\x1f" // between words; within a shell's line they are blanks
 	line := strings.Join(args, sep)
-	old := strings.NewReplacer("mod"+sep+"download"+sep, "get"+sep+"-d"+sep, "mod download ", "get -d ").Replace(line)
+	old := strings.NewReplacer("mod"+sep+"download"+sep, "get"+sep, "mod download ", "get ").Replace(line)
 	if old != line {
 		l.needModule()
 	}
