@@ -1,7 +1,6 @@
 package present
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -116,7 +115,7 @@ func Explain(w io.Writer, f Format, style Style, e Entry) error {
 		return fmt.Errorf("%w: a fault is shown as text, json or jsonl", ErrFormat)
 	}
 	p := newPage(style)
-	p.block("", p.bold(string(e.Code)+"  "+e.Title), nil)
+	p.block("", string(e.Code)+"  "+e.Title, p.bold)
 	retry := p.text("retry.no")
 	if e.Retryable {
 		retry = p.text("retry.yes")
@@ -126,13 +125,13 @@ func Explain(w io.Writer, f Format, style Style, e Entry) error {
 	p.block("  ", e.Cause, nil)
 	p.section("faults.why")
 	p.block("  ", e.Why, nil)
-	p.b.WriteString("\n" + p.bold(p.text("faults.example")) + p.faint(" ("+p.text("faults."+e.Origin)+")") + "\n")
+	p.b.WriteString("\n" + p.bold(p.text("faults.example")) + p.faint(p.text("faults.origin", p.text("faults."+e.Origin))) + "\n")
 	for line := range strings.SplitSeq(strings.TrimRight(e.Example, "\n"), "\n") {
-		p.line("  " + strings.ReplaceAll(Visible(strings.ReplaceAll(line, "\t", "    "), true), "\n", " "))
+		p.markedLine("  ", strings.ReplaceAll(line, "\t", "    "), nil)
 	}
 	p.section("faults.mend")
 	for i, r := range e.Remedies {
-		p.block("  ", fmt.Sprintf("%d. %s (%s)", i+1, r.Title, p.text("safety."+string(r.Safety))), nil)
+		p.block("  ", p.text("faults.remedy", i+1, r.Title, p.text("safety."+string(r.Safety))), nil)
 		if r.Command != "" {
 			p.line("     " + p.paint("36", r.Command))
 		}
@@ -174,19 +173,13 @@ func (p *page) flush(w io.Writer) error {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
-	}
-	return nil
+	return encode(w, v, "  ", "JSON")
 }
 
 func eachLine[T any](w io.Writer, list []T) error {
-	enc := json.NewEncoder(w)
 	for _, v := range list {
-		if err := enc.Encode(v); err != nil {
-			return fmt.Errorf("writing JSON lines: %w", err)
+		if err := encode(w, v, "", "JSON lines"); err != nil {
+			return err
 		}
 	}
 	return nil

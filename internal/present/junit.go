@@ -1,6 +1,7 @@
 package present
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -81,6 +82,8 @@ func (h *junitHandler) write() error {
 	if err != nil {
 		return fmt.Errorf("writing JUnit XML: %w", err)
 	}
+	// "##[" is a command to a CI that reads the document in its log.
+	out = bytes.ReplaceAll(out, []byte("##"), []byte("#&#35;"))
 	if _, err := fmt.Fprintf(h.w, "%s%s\n", xml.Header, out); err != nil {
 		return fmt.Errorf("writing JUnit XML: %w", err)
 	}

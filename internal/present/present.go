@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/keepwell/keepwell"
@@ -118,8 +119,18 @@ func isPlain(s string) bool {
 // isFormatting reports the characters that change how others are shown: zero
 // width, bidirectional controls, line separators, tags, byte-order marks.
 func isFormatting(r rune) bool {
-	return r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
+	return r == 0xad || r == 0x061c || r == 0x180e || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2060 && r <= 0x206f ||
 		r == 0xfeff || r >= 0xfff9 && r <= 0xfffb || r >= 0xe0000 && r <= 0xe007f
+}
+
+// inert keeps a line of plain text from being a workflow command where the output
+// is a CI's log: GitHub reads "::" behind any blanks and "##[" anywhere, Azure
+// Pipelines "##vso[" anywhere, TeamCity "##teamcity[".
+func inert(line string) string {
+	if rest := strings.TrimLeftFunc(line, unicode.IsSpace); strings.HasPrefix(rest, "::") {
+		line = line[:len(line)-len(rest)] + ": :" + rest[2:]
+	}
+	return strings.ReplaceAll(line, "##", "# #")
 }
 
 // sentence is a finding in one sentence of plain text: title and cause.

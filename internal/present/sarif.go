@@ -1,11 +1,11 @@
 package present
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/keepwell/keepwell"
 )
@@ -82,12 +82,7 @@ func (h *sarifHandler) Handle(e keepwell.Event) error {
 	case keepwell.Found:
 		h.add(e.Finding)
 	case keepwell.Finished:
-		enc := json.NewEncoder(h.w)
-		enc.SetIndent("", "  ")
-		log := sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{h.run}}
-		if err := enc.Encode(log); err != nil {
-			return fmt.Errorf("writing SARIF: %w", err)
-		}
+		return encode(h.w, sarifLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{h.run}}, "  ", "SARIF")
 	}
 	return nil
 }
@@ -127,13 +122,28 @@ func (h *sarifHandler) rule(f keepwell.Finding, help string) int {
 
 func (h *sarifHandler) location(ev keepwell.Evidence) sarifLocation {
 	var l sarifLocation
-	name := h.target.Name
-	if name == "" || name == "-" {
-		name = "stdin"
-	}
-	l.PhysicalLocation.ArtifactLocation.URI = (&url.URL{Path: strings.ReplaceAll(name, `\`, "/")}).EscapedPath()
+	l.PhysicalLocation.ArtifactLocation.URI = artifact(h.target.Name)
 	l.PhysicalLocation.Region = &sarifRegion{StartLine: ev.Line, Snippet: &sarifMessage{Visible(ev.Text, false)}}
 	return l
+}
+
+// driveLetter begins an absolute path of Windows.
+var driveLetter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]:/`) })
+
+// artifact is the URI of the file that was read (3.4): relative as it was given, or
+// of scheme file where the path is absolute.
+func artifact(name string) string {
+	if name == "" || name == "-" {
+		return "stdin"
+	}
+	u := url.URL{Path: strings.ReplaceAll(name, `\`, "/")}
+	switch {
+	case driveLetter().MatchString(u.Path):
+		u.Scheme, u.Path = "file", "/"+u.Path
+	case strings.HasPrefix(u.Path, "/"):
+		u.Scheme = "file"
+	}
+	return u.String()
 }
 
 // plainMessage escapes what SARIF reads as an embedded link or a placeholder

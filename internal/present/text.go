@@ -21,6 +21,9 @@ type textHandler struct {
 	rest  int
 }
 
+// shownRemedies is how many ways out are shown; the rest stand in `keepwell faults`.
+const shownRemedies = 3
+
 // shownBeside is how many findings beside the first are shown.
 const shownBeside = 8
 
@@ -69,18 +72,24 @@ type page struct {
 
 func (p *page) text(key string, args ...any) string { return msg.Text(p.style.Lang, key, args...) }
 
-func (p *page) line(s string) { p.b.WriteString(strings.TrimRight(s, " ") + "\n") }
+func (p *page) line(s string) { p.b.WriteString(strings.TrimRight(inert(s), " ") + "\n") }
 
 // finding writes one finding whole.
 func (p *page) finding(f keepwell.Finding) {
 	verdict := p.text("owner."+string(f.Owner)) + " · " + retryWord(p.style.Lang, f)
-	p.line(p.severity(f, p.text("severity."+string(f.Severity))+" "+string(f.Code)) + " · " + verdict)
+	head := p.text("severity."+string(f.Severity)) + " " + string(f.Code)
+	if p.widths.StringWidth(head+" · "+verdict) <= p.style.Width {
+		p.line(p.severity(f, head) + " · " + verdict)
+	} else {
+		p.line(p.severity(f, head))
+		p.block("  ", verdict, nil)
+	}
 	p.block("  ", Visible(f.Cause, true), p.bold)
 	for i, ev := range f.Evidence {
 		p.evidence(f, ev, i == 0)
 	}
 	label := "mend"
-	for _, r := range f.Remedies {
+	for _, r := range f.Remedies[:min(len(f.Remedies), shownRemedies)] {
 		p.remedy(label, r)
 		label = "or"
 	}
@@ -137,34 +146,62 @@ func (p *page) marked(indent string, ev keepwell.Evidence) {
 	}
 }
 
+// cell is one character of foreign text as it is shown.
+type cell struct {
+	shown  string
+	width  int
+	marked bool
+}
+
 func (p *page) markedLine(indent, line string, spans []keepwell.Span) {
-	var text, under strings.Builder
-	room := p.style.Width - len(indent)
-	column := 0
-	flush := func() {
-		p.line(indent + text.String())
-		if u := strings.TrimRight(under.String(), " "); u != "" && !p.style.Color {
-			p.line(indent + u)
-		}
-		text.Reset()
-		under.Reset()
-		column = 0
-	}
+	var cells []cell
 	for i, r := range line {
 		shown := Visible(string(r), true)
-		width := p.widths.StringWidth(shown)
-		if column+width > room {
-			flush()
-		}
-		in := inside(spans, i)
-		if in && p.style.Color {
-			shown = p.paint("1;31", shown)
-		}
-		text.WriteString(shown)
-		column += width
-		under.WriteString(strings.Repeat(map[bool]string{true: "^", false: " "}[in], width))
+		cells = append(cells, cell{shown, p.widths.StringWidth(shown), inside(spans, i)})
 	}
-	flush()
+	for room := p.style.Width - len(indent); ; {
+		n := fitting(cells, room)
+		p.cells(indent, cells[:n])
+		if cells = cells[n:]; len(cells) == 0 {
+			return
+		}
+	}
+}
+
+// fitting returns how many cells go on a line of room columns: all, or as many as
+// fit, broken behind a blank where one stands in the last third.
+func fitting(cells []cell, room int) int {
+	column, blank := 0, 0
+	for i, c := range cells {
+		if column += c.width; column > room {
+			if blank > i*2/3 {
+				return blank
+			}
+			return max(i, 1)
+		}
+		if c.shown == " " {
+			blank = i + 1
+		}
+	}
+	return len(cells)
+}
+
+// cells writes one line of cells, and below it carets where there is no colour.
+func (p *page) cells(indent string, cells []cell) {
+	var text, under strings.Builder
+	for _, c := range cells {
+		switch {
+		case c.marked && p.style.Color:
+			text.WriteString(p.paint("1;31", c.shown))
+		default:
+			text.WriteString(c.shown)
+		}
+		under.WriteString(strings.Repeat(map[bool]string{true: "^", false: " "}[c.marked], c.width))
+	}
+	p.line(indent + text.String())
+	if u := strings.TrimRight(under.String(), " "); u != "" && !p.style.Color {
+		p.line(indent + u)
+	}
 }
 
 func inside(spans []keepwell.Span, i int) bool {
@@ -178,7 +215,7 @@ func inside(spans []keepwell.Span, i int) bool {
 
 func (p *page) remedy(label string, r keepwell.Remedy) {
 	p.line("")
-	p.block("  ", p.text(label)+" ("+p.text("safety."+string(r.Safety))+"): "+Visible(r.Title, true), nil)
+	p.block("  ", p.text("remedy", p.text(label), p.text("safety."+string(r.Safety)), Visible(r.Title, true)), nil)
 	if r.Command != "" {
 		// A command is never wrapped: it must survive being copied.
 		for c := range strings.SplitSeq(strings.TrimSpace(r.Command), "\n") {
@@ -248,7 +285,7 @@ func wrap(widths *runewidth.Condition, s string, width int) []string {
 		if column > 0 && column+w > width {
 			flush()
 		}
-		for w > width { // a word longer than a line is cut
+		for w > width && !strings.Contains(piece, "://") { // a word longer than a line is cut, a URL stays whole
 			head := widths.Truncate(piece, width, "")
 			if head == "" {
 				break
