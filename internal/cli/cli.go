@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,7 @@ func (f *failure) Unwrap() error { return f.unwrapped }
 // Main runs one command line and returns the exit code. in, out and errs stand
 // for the process's standard streams.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal()
 	defer stop()
 	a := &app{in: in, out: out, errs: errs, lang: msg.FromEnvironment()}
 	root := newRoot(a)
@@ -68,18 +69,71 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(errs, msg.Text(a.lang, "error", msg.Text(a.lang, "interrupted")))
-		return 128 + int(syscall.SIGINT)
+		return signalled(ctx)
 	case err != nil:
-		return a.report(err)
+		return a.report(err, usageOf(root, args))
 	}
 	return a.exit
 }
 
+// interrupt is the cause of a context that a signal ended.
+type interrupt struct{ syscall.Signal }
+
+func (i interrupt) Error() string { return i.String() }
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends; its cause
+// is an [interrupt]. stop must be called.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case s := <-signals:
+			if number, ok := s.(syscall.Signal); ok {
+				cancel(interrupt{number})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+		<-done
+	}
+}
+
+// signalled is the exit code of a process that a signal ended: 128+n.
+func signalled(ctx context.Context) int {
+	var i interrupt
+	if errors.As(context.Cause(ctx), &i) {
+		return 128 + int(i.Signal)
+	}
+	return exitError
+}
+
+// usageOf names the command whose help answers a wrong call.
+func usageOf(root *cobra.Command, args []string) string {
+	cmd, _, err := root.Find(args)
+	if err != nil {
+		cmd = root
+	}
+	return cmd.CommandPath()
+}
+
 // report tells an error and what to do next, on standard error.
-func (a *app) report(err error) int {
+func (a *app) report(err error, usage string) int {
 	var f *failure
+	if lang, err := msg.ParseLang(a.langFlag); err == nil { // where the call failed before the flags were settled
+		a.lang = lang
+	}
 	if !errors.As(err, &f) { // cobra's own complaints are about usage
-		f = &failure{exit: exitUsage, key: "err.usage", args: []any{err}, hint: "hint.usage", hintArgs: []any{""}}
+		f = &failure{exit: exitUsage, key: "err.usage", args: []any{err}}
+	}
+	if f.exit == exitUsage && f.hint == "" {
+		f.hint, f.hintArgs = "hint.usage", []any{usage}
 	}
 	fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "error", msg.Text(a.lang, f.key, f.args...)), true))
 	if f.hint != "" {
@@ -114,7 +168,7 @@ func (a *app) settle() error {
 	if a.langFlag != "" {
 		lang, err := msg.ParseLang(a.langFlag)
 		if err != nil {
-			return err
+			return misused("err.lang", a.langFlag)
 		}
 		a.lang = lang
 	}
@@ -122,9 +176,34 @@ func (a *app) settle() error {
 		a.format = string(present.JSON)
 	}
 	if a.color != "auto" && a.color != "always" && a.color != "never" {
-		return fmt.Errorf("--color %q is none of auto, always, never", a.color)
+		return misused("err.color", a.color)
 	}
-	return present.Format(a.format).Validate()
+	if err := present.Format(a.format).Validate(); err != nil {
+		return misused("err.format", a.format, names(present.Formats()))
+	}
+	return nil
+}
+
+// misused is a failure of usage; the hint names the command's help.
+func misused(key string, args ...any) *failure {
+	return &failure{exit: exitUsage, key: key, args: args}
+}
+
+// atMostOne is cobra.MaximumNArgs(1) in the reader's language.
+func atMostOne(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return misused("err.args", len(args))
+	}
+	return nil
+}
+
+// names joins the values of an enumeration for a message.
+func names[T ~string](list []T) string {
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = string(v)
+	}
+	return strings.Join(words, ", ")
 }
 
 // style decides how text looks on the standard output.

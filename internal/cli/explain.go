@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ import (
 	"github.com/keepwell/keepwell/internal/normalise"
 	"github.com/keepwell/keepwell/internal/present"
 )
+
+// memoryLimit is the soft limit of one explanation, in bytes.
+const memoryLimit = 40 << 20
 
 type explainOptions struct {
 	name    string // "-" is standard input
@@ -33,7 +37,7 @@ func newExplainCmd(a *app) *cobra.Command {
 			"whose it is, whether a retry helps, the proof, and the mend. It claims nothing for compile errors,\n" +
 			"failing tests and panics.",
 		Example: "  go mod download 2>&1 | keepwell explain\n  keepwell explain --context build.log\n  keepwell explain --format github ci.log",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = "-"
 			if len(args) == 1 {
@@ -52,6 +56,9 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 		return err
 	}
 	defer closeInput()
+	// The live heap is a few MiB whatever the input; without a limit the collector
+	// lets garbage grow to a multiple of it.
+	debug.SetMemoryLimit(memoryLimit)
 	handler, err := present.New(present.Format(a.format), a.out, a.style())
 	if err != nil {
 		return err
@@ -60,7 +67,9 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 	if o.context {
 		machine = lookAround(ctx, a)
 	}
-	findings, target, err := diagnose.Read(ctx, in, fingerprint.Default(), machine, progress(a))
+	show, wipe := progress(a)
+	findings, target, err := diagnose.Read(ctx, &interruptible{ctx: ctx, r: in}, fingerprint.Default(), machine, show)
+	wipe()
 	if err != nil {
 		return inputFailure(o.name, err)
 	}
@@ -142,18 +151,58 @@ func inputFailure(name string, err error) error {
 }
 
 // progress returns a function that shows, once a second after the first, how much
-// has been read; nil where standard error is no terminal.
-func progress(a *app) func(int64) {
+// has been read, and one that wipes that away. Where standard error is no terminal
+// the first is nil.
+func progress(a *app) (show func(int64), wipe func()) {
 	if _, ok := terminal(a.errs); !ok {
-		return nil
+		return nil, func() {}
 	}
-	last := time.Now()
-	return func(n int64) {
+	last, shown := time.Now(), false
+	show = func(n int64) {
 		if time.Since(last) < time.Second {
 			return
 		}
-		last = time.Now()
+		last, shown = time.Now(), true
 		fmt.Fprintf(a.errs, "\r\x1b[K%s", msg.Text(a.lang, "progress", bytesText(n)))
+	}
+	return show, func() {
+		if shown {
+			fmt.Fprint(a.errs, "\r\x1b[K")
+		}
+	}
+}
+
+// interruptible ends a Read when the context ends: a pipe whose other end is
+// silent would keep the process for ever. The Read that is left behind ends with
+// the process.
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // lives as long as one command
+	r   io.Reader
+	buf []byte
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := context.Cause(i.ctx); err != nil {
+		return 0, err
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	if len(i.buf) < len(p) { // of its own: p is the caller's again when the context ends
+		i.buf = make([]byte, len(p))
+	}
+	buf := i.buf[:len(p)]
+	done := make(chan result, 1)
+	go func() {
+		n, err := i.r.Read(buf)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return copy(p, buf[:r.n]), r.err
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -24,7 +25,7 @@ func newFaultsCmd(a *app) *cobra.Command {
 		Use:     "faults [CODE]",
 		Short:   "List the faults that keepwell knows, or explain one",
 		Example: "  keepwell faults\n  keepwell faults tls/unknown-authority\n  keepwell faults --owner you --text proxy",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    atMostOne,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var codes []string
 			for _, c := range faults.Codes() {
@@ -54,7 +55,7 @@ func runFaults(a *app, o faultsOptions) error {
 	}
 	if o.owner != "" {
 		if err := keepwell.Owner(o.owner).Validate(); err != nil {
-			return err
+			return misused("err.owner", o.owner, names(keepwell.Owners()))
 		}
 	}
 	all, err := faults.All()
@@ -67,7 +68,7 @@ func runFaults(a *app, o faultsOptions) error {
 			entries = append(entries, present.NewEntry(f, a.lang))
 		}
 	}
-	return present.List(a.out, present.Format(a.format), a.style(), entries)
+	return shown(a, present.List(a.out, present.Format(a.format), a.style(), entries))
 }
 
 func (o faultsOptions) admits(f *faults.Fault) bool {
@@ -95,7 +96,18 @@ func explainFault(a *app, code keepwell.Code) error {
 			e.Rivals[i].Title = faults.Prose(other.Title.In(string(a.lang)), nil)
 		}
 	}
-	return present.Explain(a.out, present.Format(a.format), a.style(), e)
+	return shown(a, present.Explain(a.out, present.Format(a.format), a.style(), e))
+}
+
+// shown tells a format that does not fit from a failure to write.
+func shown(a *app, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, present.ErrFormat):
+		return misused("err.listformat", a.format)
+	}
+	return &failure{exit: exitError, key: "err.write", args: []any{err}, unwrapped: err}
 }
 
 func families() []string {
@@ -111,9 +123,11 @@ func families() []string {
 // nearest returns the code most like what was typed, or "" where none is: the one
 // with the same name in another family, or within three edits.
 func nearest(typed string) string {
+	typed = strings.ToLower(strings.TrimSpace(typed))
+	name := typed[strings.LastIndexByte(typed, '/')+1:]
 	best, least := "", 4
 	for _, c := range faults.Codes() {
-		if typed == c.Name() {
+		if name == c.Name() {
 			return string(c)
 		}
 		if d := min(edits(typed, string(c)), edits(typed, c.Name())); d < least {

@@ -43,9 +43,11 @@ func readGoMod(name string) *modfile.File {
 	if err != nil {
 		return nil
 	}
-	f, err := modfile.ParseLax(name, data, nil)
-	if err != nil {
-		return nil
+	f, err := modfile.Parse(name, data, nil)
+	if err != nil { // written for another Go, or broken: the lax parser still reads what is required
+		if f, err = modfile.ParseLax(name, data, nil); err != nil {
+			return nil
+		}
 	}
 	return f
 }

@@ -174,8 +174,14 @@ func compareBool(a, b bool) int {
 // fold puts a statement's decision into its group.
 func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 	facts := s.Facts(h.at)
+	around := ""
+	if len(h.Facts) > 0 {
+		around = mask.Text(linesAround(s.Text, h.at))
+	}
 	for name, value := range h.Facts {
-		if v := mask.Text(value); keepwell.ValidFact(name, v) {
+		// A value that does not stand in the masked text is a piece of a secret, cut out
+		// of what tells that it is one.
+		if v := mask.Text(value); keepwell.ValidFact(name, v) && strings.Contains(around, v) {
 			facts[name] = v
 		}
 	}
@@ -203,6 +209,15 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 	if len(g.evidence) < 3 {
 		g.evidence = append(g.evidence, evidence(s, h))
 	}
+}
+
+// linesAround returns the whole lines on which span stands.
+func linesAround(text string, span keepwell.Span) string {
+	start := strings.LastIndexByte(text[:span.Start], '\n') + 1
+	if end := strings.IndexByte(text[span.End:], '\n'); end >= 0 {
+		return text[start : span.End+end]
+	}
+	return text[start:]
 }
 
 // toolOf names the tool that speaks in s. Go's words outrank those of the git

@@ -36,9 +36,12 @@ var extract = sync.OnceValue(func() extractors {
 })
 
 // Facts reads the typed facts of s that stand nearest to span, the decisive
-// words in s.Text. All values are masked; none is guessed.
+// words in s.Text. They are read from the masked text: half of a password with a
+// comma in it, or of a name with a blank, is not known for what it is. None is
+// guessed.
 func (s *Statement) Facts(span keepwell.Span) keepwell.Facts {
 	x := extract()
+	s, span = s.masked(span)
 	f := keepwell.Facts{}
 	s.urlFacts(f, x, span)
 	s.moduleFacts(f, x, span)
@@ -54,12 +57,23 @@ func (s *Statement) Facts(span keepwell.Span) keepwell.Facts {
 	}
 	if s.Remote != "" {
 		first, _, _ := strings.Cut(strings.TrimSpace(s.Remote), "\n")
-		set(f, "server", clip(mask.Text(strings.TrimSpace(first)), 300))
+		set(f, "server", clip(strings.TrimSpace(first), 300))
 	}
 	if p := phaseOf(s.Text, f); p != "" {
 		f["phase"] = p
 	}
 	return mask.Facts(f)
+}
+
+// masked returns s as facts may be read from it, and where span stands there.
+func (s *Statement) masked(span keepwell.Span) (*Statement, keepwell.Span) {
+	text := mask.Text(s.Text)
+	if text == s.Text {
+		return s, span
+	}
+	end := len(mask.Text(s.Text[:span.End]))
+	start := min(len(mask.Text(s.Text[:span.Start])), end)
+	return &Statement{Text: text, Local: mask.Text(s.Local), Remote: mask.Text(s.Remote)}, keepwell.Span{Start: start, End: end}
 }
 
 func set(f keepwell.Facts, name, value string) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/keepwell/keepwell/internal/fingerprint"
 	"github.com/keepwell/keepwell/internal/normalise"
 )
 
@@ -12,7 +13,7 @@ import (
 // diffs and the program's own log. Their words are not go's, npm's or pip's,
 // even where they quote them.
 type voices struct {
-	run, verdict, event, hunk, stamp, tool *regexp.Regexp
+	run, verdict, result, event, hunk, stamp, tool, quoting *regexp.Regexp
 }
 
 var voiceWords = sync.OnceValue(func() *voices {
@@ -21,18 +22,22 @@ var voiceWords = sync.OnceValue(func() *voices {
 		// go test -v: what a test prints stands between these and a verdict.
 		run:     c(`^=== (?:RUN|CONT|NAME|PAUSE) `),
 		verdict: c(`^(?:=== |\s*--- (?:PASS|FAIL|SKIP|BENCH)\b|PASS$|FAIL(?:\t|$)|ok  \t|\?   \t|panic: |exit status )`),
+		// A package's result is one line; what follows is another's.
+		result: c(`^(?:FAIL(?:\t|$)|ok  \t|\?   \t|PASS$)`),
 		// go test -json, one event a line (cmd/test2json).
 		event: c(`^\{"Time":"[^"]*","Action":"[^"]*","Package":"[^"]*","Test":"`),
 		hunk:  c(`^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@`),
 		// What Go's log package writes. Tools that fetch with it name their commands.
 		stamp: c(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? `),
-		tool:  c(`(?i)\bgo: |/@v/|/@latest|\?go-get=1|\bgo (?:get|mod|install|list|build|test|run|work)\b|\bgit (?:clone|fetch|ls-remote|pull|init|submodule)\b|/lookup/|/sumdb/|go\.(?:mod|sum)\b|GOPROXY|GOSUMDB|import path|\bnpm\b|\byarn\b|\bpip3?\b|pypi|pkg[/\\]mod|cache/vcs|\bfatal: |unable to access`),
+		// The compiler and vet show the program's own texts.
+		quoting: c(`^\S+\.go:\d+:\d+: (?:cannot (?:use|convert) |invalid operation: |duplicate (?:case|key) |(?:\w+\.)+\w+ (?:format|call|arg)).*"`),
+		tool:    c(`(?i)\bgo: |/@v/|/@latest|\?go-get=1|\bgo (?:get|mod|install|list|build|test|run|work)\b|\bgit (?:clone|fetch|ls-remote|pull|init|submodule)\b|/lookup/|/sumdb/|go\.(?:mod|sum)\b|GOPROXY|GOSUMDB|import path|\bnpm\b|\byarn\b|\bpip3?\b|pypi|pkg[/\\]mod|cache/vcs|\bfatal: |unable to access`),
 	}
 })
 
 // ofVoice reports whether first opens what another voice than a tool's says.
 func (v *voices) ofVoice(first string) bool {
-	return v.run.MatchString(first) || v.event.MatchString(first) || v.hunk.MatchString(first)
+	return v.run.MatchString(first) || v.event.MatchString(first) || v.hunk.MatchString(first) || v.result.MatchString(first)
 }
 
 // owned reports whether l goes on with what the voice that opened now says, and
@@ -40,13 +45,19 @@ func (v *voices) ofVoice(first string) bool {
 // are sure.
 func (v *voices) owned(now []normalise.Line, l normalise.Line) (goesOn, decides bool) {
 	indented := l.Indented || l.Text != "" && (l.Text[0] == ' ' || l.Text[0] == '\t')
-	switch first := now[0].Text; {
+	first := now[0].Text
+	if first == "" || strings.IndexByte("{=@Fo?P- ", first[0]) < 0 {
+		return false, false // nearly every line of a log
+	}
+	switch {
 	case v.event.MatchString(first):
 		return l.N == now[0].N, true
 	case v.run.MatchString(first):
 		return !v.verdict.MatchString(l.Text) && !isCommand(l), true
 	case v.hunk.MatchString(first):
 		return indented || strings.IndexAny(l.Text, `-+\`) == 0, true
+	case v.result.MatchString(first):
+		return indented, true
 	case isVerdict(first):
 		return indented, indented && !v.verdict.MatchString(l.Text)
 	}
@@ -67,6 +78,9 @@ func (s *Statement) OfProgram() bool {
 	first := strings.TrimSpace(raw)
 	if v.ofVoice(first) || isVerdict(first) {
 		return true
+	}
+	if v.quoting.MatchString(first) {
+		return s.Needs()&fingerprint.Pathed == 0 // which may be an incompatible dependency
 	}
 	if v.stamp.MatchString(raw) {
 		return !v.tool.MatchString(s.Text)

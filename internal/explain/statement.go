@@ -25,6 +25,7 @@ type Statement struct {
 	// were joined again.
 	Wrapped bool
 
+	lead    string
 	needs   fingerprint.Needs
 	weighed bool
 }
@@ -39,19 +40,29 @@ const (
 // ("go: downloading …") and echoed commands belong to no statement.
 func Split(lines []normalise.Line, yield func(*Statement)) {
 	var now []normalise.Line
-	size := 0
+	var quoting quotation
+	lead, size := "", 0 // lead is the progress line or command just before the statement
 	flush := func() {
 		if len(now) > 0 {
-			yield(newStatement(now))
+			s := newStatement(now)
+			s.lead = lead
+			yield(s)
+			lead = ""
+			if len(now) == 1 && isCommand(now[0]) {
+				lead = now[0].Text
+			}
 		}
-		now, size = nil, 0
+		now, size, quoting = nil, 0, unquoted
 	}
 	for i, l := range lines {
 		if isNoise(l) {
+			if len(now) == 0 {
+				lead = l.Text
+			}
 			continue
 		}
 		if l.Text == "" {
-			if len(now) > 0 && l.Speaker == "" && !goesOnAfterBlank(now, lines[i+1:]) {
+			if len(now) > 0 && l.Speaker == "" && quoting == unquoted && !goesOnAfterBlank(now, lines[i+1:]) {
 				flush()
 			}
 			continue
@@ -62,12 +73,13 @@ func Split(lines []normalise.Line, yield func(*Statement)) {
 				head := now[0] // whose voice the rest is, too
 				flush()
 				now = append(now, head)
-			case len(now) >= maxLines, size > maxBytes, decides && !goesOn, !decides && begins(l, now[len(now)-1]):
+			case len(now) >= maxLines, size > maxBytes, decides && !goesOn, !decides && begins(l, now[len(now)-1]) && !quoting.holds(l):
 				flush()
 			}
 		}
 		now = append(now, l)
 		size += len(l.Text)
+		quoting = quoting.after(l)
 	}
 	flush()
 }
@@ -81,10 +93,10 @@ var layouts = sync.OnceValue(func() layout {
 		noise: regexp.MustCompile(`^(?:go: (?:downloading|finding|extracting|found|added|upgraded|downgraded|creating new go\.mod|to add module|copying)|get "|Fetching https?://\S+\?go-get=1$|(?:\S+ )?\(download\)$|Parsing meta tags|Collecting |Requirement already|Downloading \S+ \(|  Downloading |Using cached|  Using cached|get https?://)`),
 		// Commands that a shell or a CI echoes: their words are the user's, not a tool's.
 		command: regexp.MustCompile(`^(?:\+{1,3} \S|\$ \S|[\w.@~:/\\-]+ ?[$%❯➜] (?:go|npm|pip3?|yarn|pnpm|git|make|docker|sudo|cd|export|python3?|uv|poetry)\b|[A-Z]:\\[^>]*>|PS [A-Z]:\\[^>]*>|Step \d+/\d+ : |RUN |STEP \d+/\d+: | *=> |#\d+ \[|\[[^\]]*\d+/\d+\] RUN | *> \[[^\]]*\d+/\d+\] )`),
-		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |=== (?:RUN|CONT|NAME|PAUSE) |--- (?:FAIL|PASS|SKIP)|FAIL\b|@@ -\d|\{"Time":"[^"]*","Action":|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
+		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |=== (?:RUN|CONT|NAME|PAUSE) |--- (?:FAIL|PASS|SKIP)|FAIL\b|PASS$|ok  \t|\?   \t|@@ -\d|\{"Time":"[^"]*","Action":|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
 		// A line that ends so is followed by its reason.
 		expectsMore: regexp.MustCompile(`(?: requires| imports| tested by| updating to|[:,(])$`),
-		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|ERROR: No matching|ERROR: ResolutionImpossible)`),
+		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|During handling of the above|The above exception was|ERROR: No matching|ERROR: ResolutionImpossible)`),
 	}
 })
 
@@ -152,8 +164,12 @@ func goesOnAfterBlank(now, rest []normalise.Line) bool {
 		if goesOn, decides := voiceWords().owned(now, l); decides {
 			return goesOn
 		}
-		return l.Speaker == now[len(now)-1].Speaker && layouts().afterBlank.MatchString(l.Text) &&
-			!isCommand(l) && !isCommand(now[len(now)-1])
+		last := now[len(now)-1]
+		if strings.HasSuffix(last.Text, "exception occurred:") && l.Speaker == last.Speaker {
+			return true
+		}
+		return l.Speaker == last.Speaker && layouts().afterBlank.MatchString(l.Text) &&
+			!isCommand(l) && !isCommand(last)
 	}
 	return false
 }
@@ -246,7 +262,7 @@ func (s *Statement) Unwrap() (*Statement, bool) {
 		return nil, false
 	}
 	u := newStatement(lines)
-	u.Wrapped = true
+	u.Wrapped, u.lead = true, s.lead
 	return u, true
 }
 
@@ -286,18 +302,22 @@ func isWide(s string) bool {
 }
 
 type contexts struct {
-	fetch, goCmd, npm, pip, git, sumdb, public, pathed *regexp.Regexp
+	fetch, hint, request, goCmd, npm, pip, git, sumdb, public, pathed *regexp.Regexp
 }
 
 var contextWords = sync.OnceValue(func() contexts {
 	c := regexp.MustCompile
 	return contexts{
-		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |[\w./~+-]+@v\d[\w.+-]*[:\s]|unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|module lookup|proxyconnect|at revision v?\d|\b[\w-]+\.golang\.org\b|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\bmodule [\w./-]+: `),
-		goCmd: c(`(?i)(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work|run|vet|test)\b|/@v/|/@latest|\?go-get=1|\.go:\d+:\d+: |@v\d+\.\d|pkg[/\\]mod|go\.(?:mod|sum|work)\b|GOPROXY|GOSUMDB|GOPATH|GOROOT|import path|\$GOPATH|can't load package|cannot find package|(?:^|\n)package \S+|(?:^|\n)[\w.-]+\.[a-z]{2,}/[\w./~-]+(?:@\S+)?: |GOCACHE|build cache`),
-		npm:   c(`(?i)\bnpm\b|\byarn(?:pkg)?\b|\bpnpm\b|\bbun (?:install|add|update)\b|ERR_PNPM|YN\d{4}|node_modules|package(?:-lock)?\.json|yarn\.lock|pnpm-lock|node-gyp|gyp ERR!|lerna|registry\.(?:npm|yarn)|npm\.pkg\.github|minipass-fetch|node-fetch-npm|E(?:INTEGRITY|RESOLVE|TARGET|USAGE|BADENGINE)\b`),
-		pip:   c(`(?i)\bpip3?\b|pip[._-]|pypi|pythonhosted|/simple/|\bpoetry\b|pipenv|\buv (?:pip|sync|lock|add|run|tool)\b|HTTPSConnectionPool\(host='(?:pypi|files\.pythonhosted|[\w.-]*piwheels)[\w.-]*'|/simple/|matching distribution|satisfies the requirement|requirements?\.txt|setup\.py|pyproject|site-packages[/\\](?:pip|poetry|uv|pipenv)|\.whl\b|wheel|Requires-Python|externally-managed|No solution found when resolving|uv::|uv_|python-build-standalone|\bconda\b|ResolutionImpossible`),
-		git:   c(`(?i)(?:^|\n)\s*(?:fatal|remote|error): |\bfatal: |git@|git (?:clone|fetch|ls-remote|pull|push|submodule)|\bssh\b|Cloning into|Host key|publickey|unable to access|repository '|致命错误|\.git\b`),
-		sumdb: c(`(?i)sum\.golang\.(?:org|google\.cn)|/sumdb/|/lookup/\S+@v|/tile/|checksum (?:database|server)|GOSUMDB|sumdb|verifying (?:module|go\.mod)|/supported`),
+		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|无法访问 '|正克隆到 '|无法读取远程仓库|module lookup|at revision v?\d|\b[\w-]+\.golang\.org\b|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\.go:\d+:\d+: \S+@v\d`),
+		// A module's version or name, or an HTTP proxy: programs speak of those, too.
+		hint: c(`(?i)[\w~-]+[./][\w./~+-]*@v\d[\w.+-]*[:\s]|proxyconnect|\bmodule [\w-]+[./][\w./-]*: `),
+		// A request that, in the absence of the words of fetch, is no fetch.
+		request: c(`\b(?:Get|Head|Post|Put|GET|POST|HEAD) "?https?://[^\s"]+"?: `),
+		goCmd:   c(`(?i)(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work|run|vet|test)\b|/@v/|/@latest|\?go-get=1|\.go:\d+:\d+: |@v\d+\.\d|pkg[/\\]mod|go\.(?:mod|sum|work)\b|GOPROXY|GOSUMDB|GOPATH|GOROOT|import path|\$GOPATH|can't load package|cannot find package|(?:^|\n)package \S+|(?:^|\n)[\w.-]+\.[a-z]{2,}/[\w./~-]+(?:@\S+)?: |GOCACHE|build cache`),
+		npm:     c(`(?i)\bnpm\b|\byarn(?:pkg)?\b|\bpnpm\b|\bbun (?:install|add|update)\b|ERR_PNPM|YN\d{4}|node_modules|package(?:-lock)?\.json|yarn\.lock|pnpm-lock|node-gyp|gyp ERR!|lerna|registry\.(?:npm|yarn)|npm\.pkg\.github|minipass-fetch|node-fetch-npm|E(?:INTEGRITY|RESOLVE|TARGET|USAGE|BADENGINE)\b` + npmPhrases),
+		pip:     c(`(?i)\bpip3?\b|pip[._-]|pypi|pythonhosted|/simple/|\bpoetry\b|pipenv|\buv (?:pip|sync|lock|add|run|tool)\b|HTTPSConnectionPool\(host='(?:pypi|files\.pythonhosted|[\w.-]*piwheels)[\w.-]*'|/simple/|matching distribution|satisfies the requirement|requirements?\.txt|setup\.py|pyproject|site-packages[/\\](?:pip|poetry|uv|pipenv)|\.whl\b|wheel|Requires-Python|externally-managed|No solution found when resolving|uv::|uv_|python-build-standalone|\bconda\b|ResolutionImpossible` + pipPhrases),
+		git:     c(`(?i)(?:^|\n)\s*(?:fatal|remote|error): |\bfatal: |git@|git (?:clone|fetch|ls-remote|pull|push|submodule)|\bssh\b|Cloning into|Host key|publickey|unable to access|repository '|致命错误|\.git\b`),
+		sumdb:   c(`(?i)sum\.golang\.(?:org|google\.cn)|/sumdb/|/lookup/\S+@v|/tile/|checksum (?:database|server)|GOSUMDB|sumdb|verifying (?:module|go\.mod)|/supported`),
 		// Any host of golang.org that speaks the proxy protocol is the public mirror.
 		public: c(`(?i)//[\w-]+\.golang\.org/\S*/@v/|"https:/[\w-]+\.golang\.org/|//[\w-]+\.golang\.org/\S*/@latest|goproxy\.cn|goproxy\.io|mirrors\.aliyun\.com|gocenter\.io|athens\.azurefd\.net|proxy-golang-org-prod`),
 		pathed: c(`(?i)pkg[/\\]mod[/\\](?:[a-z]|!)[^\s:]*@v[^\s:]+\.go:\d+|/vendor/[^\s:]+\.go:\d+|src/[a-z0-9.-]+\.[a-z]+/[^\s:]+\.go:\d+`),
@@ -337,6 +357,12 @@ func needsOf(s *Statement) fingerprint.Needs {
 		if x.re.MatchString(s.Text) {
 			have |= x.bit
 		}
+	}
+	if c.hint.MatchString(s.Text) && !c.request.MatchString(s.Text) {
+		have |= fingerprint.Fetch
+	}
+	if have&(fingerprint.Go|fingerprint.Npm|fingerprint.Pip) == 0 {
+		have |= installerOf(s.lead)
 	}
 	return have
 }

@@ -143,7 +143,7 @@ func TestStreamingFindsWhatStandsAlone(t *testing.T) {
 	}
 	for _, shape := range shapes {
 		for _, eol := range []string{"\n", "\r\n"} {
-			for seed := range uint64(5) {
+			for seed := range uint64(3) {
 				t.Run(fmt.Sprintf("%s/%q/%d", shape.name, eol, seed), func(t *testing.T) {
 					t.Parallel()
 					l := &log{eol: eol}
@@ -174,7 +174,7 @@ func TestStreamingFindsWhatStandsAlone(t *testing.T) {
 // must not hide its errors, nor have them counted twice.
 func TestErrorsInsideAVeryLongLine(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		var text strings.Builder
 		want := map[found]bool{}
@@ -212,6 +212,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	e.made += n
 	if e.made%(8<<20) < n {
 		var m runtime.MemStats
+		runtime.GC() // what lives is asked for, not what the collector has not yet taken
 		runtime.ReadMemStats(&m)
 		*e.peak = max(*e.peak, m.HeapAlloc)
 	}
@@ -227,22 +228,25 @@ func TestMemoryIsBounded(t *testing.T) {
 		l.plant(r, false)
 	}
 	l.longLine(3 << 20)
-	for name, block := range map[string][]byte{
-		"many lines":              l.b.Bytes(),
-		"one line without end":    bytes.Repeat([]byte("alpha beta;"), 1<<20/11),
-		"one line full of errors": bytes.Repeat([]byte("go: dial tcp 203.0.113.7:443: connect: connection refused; "), 1<<20/60),
+	for _, c := range []struct {
+		story string
+		block []byte
+		size  int
+	}{
+		{"many lines", l.b.Bytes(), 200 << 20},
+		{"one line without end", bytes.Repeat([]byte("alpha beta;"), 1<<20/11), 64 << 20},
+		{"one line full of errors", bytes.Repeat([]byte("go: dial tcp 203.0.113.7:443: connect: connection refused; "), 1<<20/60), 64 << 20},
 	} {
 		var peak uint64
-		runtime.GC()
-		findings, target, err := diagnose.Read(t.Context(), &endless{size: 200 << 20, block: block, peak: &peak}, fingerprint.Default(), nil, nil)
+		findings, target, err := diagnose.Read(t.Context(), &endless{size: c.size, block: c.block, peak: &peak}, fingerprint.Default(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if most := uint64(64 << 20); peak > most {
-			t.Errorf("%s: the heap grew to %d MiB, want at most %d", name, peak>>20, most>>20)
+		if most := uint64(64 << 20); peak == 0 || peak > most {
+			t.Errorf("%s: the heap grew to %d MiB, want at most %d", c.story, peak>>20, most>>20)
 		}
-		if target.Bytes < 200<<20 || len(findings) == 0 && name == "many lines" {
-			t.Errorf("%s: %d bytes, %d findings", name, target.Bytes, len(findings))
+		if target.Bytes < int64(c.size) || len(findings) == 0 && c.story == "many lines" {
+			t.Errorf("%s: %d bytes, %d findings", c.story, target.Bytes, len(findings))
 		}
 	}
 }

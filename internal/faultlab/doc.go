@@ -31,4 +31,8 @@
 // catalogue (one scenario per code), then run
 //
 //	go test ./internal/faultlab -run TestScenarios -update
+//
+// Where no dependency failed, explain must be silent: negatives.go lists the
+// compilers, tests, linkers and programs that fail for reasons of their own. They
+// alone use the tester's build cache, as go test itself does.
 package faultlab

@@ -234,7 +234,7 @@ var appPrograms = []snippet{
 	{"permissiongo", `must(&fs.PathError{Op: "mkdir", Path: "/srv/go/shop/uploads", Err: syscall.EACCES})`},
 	{"readonlyfs", `must(&fs.PathError{Op: "open", Path: "/etc/shop/config.json", Err: syscall.EROFS})`},
 	{"diskfull", `must(os.WriteFile("/dev/full", []byte("order"), 0))`},
-	{"diskfullslog", `slog.Error("cannot store upload", "err", &fs.PathError{Op: "write", Path: "/var/lib/shop/upload-17", Err: syscall.ENOSPC})`},
+	{"diskfullslog", `slog.Error("cannot store upload", "err", &fs.PathError{Op: "write", Path: "/srv/shop/upload-17", Err: syscall.ENOSPC})`},
 	{"manyfiles", `must(&fs.PathError{Op: "open", Path: "/var/lib/shop/orders.db", Err: syscall.EMFILE})`},
 	{"exit128", `err := exec.Command("sh", "-c", "exit 128").Run(); log.Fatalf("hook: %v", err)`},
 	{"childkilled", `err := exec.Command("sh", "-c", "kill -9 $$").Run(); log.Fatalf("worker: %v", err)`},

@@ -16,20 +16,28 @@ var cgoPrograms = []snippet{
 	{"undeclared", "// int f(void) { return GOPROXY; }\nimport \"C\"\n\nvar v = C.f()"},
 	{"cerror", "// #error \"410 Gone\"\nimport \"C\"\n\nvar v = C.int(1)"},
 	{"unknownname", "// int f(void);\nimport \"C\"\n\nvar v = C.checksum_mismatch()"},
-	{"reference", "package main\n\n// int f(void);\nimport \"C\"\n\nfunc main() { C.f() }"},
-	{"library", "package main\n\n// #cgo LDFLAGS: -lwidget_that_is_nowhere\n// int f(void);\nimport \"C\"\n\nfunc main() { C.f() }"},
 	{"twice", "// int f(void) { return 1; }\n// int f(void) { return 2; }\nimport \"C\"\n\nvar v = C.f()"},
 	{"gotype", "// int f(int n) { return n; }\nimport \"C\"\n\nvar v = C.f(\"404\")"},
 	{"implicit", "// #cgo CFLAGS: -Werror\n// int f(void) { return fetch(); }\nimport \"C\"\n\nvar v = C.f()"},
 	{"warning", "// static int f(void) { return \"410 Gone\"; }\nimport \"C\"\n\nvar V = C.f()"},
 }
 
+// cgoMains are refused by the linker only.
+var cgoMains = []snippet{
+	{"reference", "package main\n\n// int f(void);\nimport \"C\"\n\nfunc main() { C.f() }"},
+	{"library", "package main\n\n// #cgo LDFLAGS: -lwidget_that_is_nowhere\n// int f(void);\nimport \"C\"\n\nfunc main() { C.f() }"},
+}
+
 func cgoNegatives(ctx context.Context, l *Lab) []negative {
 	l.goShop()
 	l.Set("CGO_ENABLED", "1")
 	l.packages("p.go", cgoPrograms)
-	out := cutPackages(l.Run(ctx, "go", "build", "-o", "bin/", "./..."), cgoPrograms)
-	in := l.inside("refused")
+	out := cutPackages(l.Run(ctx, "go", "build", "./..."), cgoPrograms)
+	in := l.inside("linked")
+	in.goShop()
+	in.packages("p.go", cgoMains)
+	out = append(out, cutPackages(in.Run(ctx, "go", "build", "-o", "bin/", "./..."), cgoMains)...)
+	in = l.inside("refused")
 	in.goShop()
 	in.Files("p.go", "package p\n\n// #cgo LDFLAGS: -Wl,-plugin=x\nimport \"C\"\n")
 	return append(out, negative{"flag", in.Run(ctx, "go", "build", ".")})
@@ -334,7 +342,7 @@ var gitCommands = []shellLine{
 }
 
 func gitNegatives(ctx context.Context, l *Lab) []negative {
-	l.Setup(ctx, l.Work, "sh", "-c", "git init -q -b main && echo 'package a' > a.go && git add a.go && git commit -qm first")
+	l.Setup(ctx, l.Work, "sh", "-c", "git init -q && git symbolic-ref HEAD refs/heads/main && echo 'package a' > a.go && git add a.go && git commit -qm first")
 	out := l.each(ctx, gitCommands)
 	in := l.inside("bare")
 	in.Set("GIT_CEILING_DIRECTORIES", l.Dir)

@@ -198,7 +198,6 @@ var goCommands = []struct {
 	{"notgo", "go build .", []string{"p.go", "<html>404 Not Found</html>\n"}},
 	{"empty", "go build .", []string{"p.go", "\n"}},
 	{"internal", "go build ./use", []string{"lib/internal/secret/p.go", "package secret\n", "use/p.go", "package use\n\nimport _ \"" + shop + "/internal/lib/internal/secret\"\n"}},
-	{"importmain", "go build ./use", []string{"cmd/p.go", "package main\n\nfunc main() {}\n", "use/p.go", "package use\n\nimport _ \"" + shop + "/importmain/cmd\"\n"}},
 	{"embed", "go build .", []string{"p.go", "package p\n\nimport _ \"embed\"\n\n//go:embed missing.txt\nvar s string\n"}},
 	{"runtest", "go run p_test.go", []string{"p_test.go", "package p\n"}},
 	{"runexit", "go run .", []string{"p.go", "package main\n\nimport \"os\"\n\nfunc main() { println(\"not found: widget@v1.2.0\"); os.Exit(128) }\n"}},

@@ -3,10 +3,8 @@
 package faultlab
 
 import (
-	"errors"
 	"fmt"
 	"go/version"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,27 +77,22 @@ func (l *Lab) useToolchain() {
 	}
 }
 
-// spoken says args so that the go command under test understands them. `go mod
-// download` of Go 1.11 keeps every failure to itself, and needs a module around it.
+// spoken says args so that the go command under test understands them: before Go
+// 1.12, `go mod download` kept every failure to itself, and so did `go get` for
+// whatever is wrong with a zip. There a project that needs the module is built.
 func (l *Lab) spoken(args []string) []string {
 	l.T.Helper()
 	if otherGo() == "" || !goBefore("1.12") {
 		return args
 	}
 	const sep = "\x1f" // between words; within a shell's line they are blanks
-	line := strings.Join(args, sep)
-	old := strings.NewReplacer("mod"+sep+"download"+sep, "get"+sep, "mod download ", "get ").Replace(line)
-	if old != line {
-		l.needModule()
+	head, query, found := strings.Cut(strings.ReplaceAll(strings.Join(args, sep), "mod"+sep+"download"+sep, "mod download "), "mod download ")
+	if !found {
+		return args
 	}
-	return strings.Split(old, sep)
-}
-
-func (l *Lab) needModule() {
-	l.T.Helper()
-	if _, err := os.Stat(filepath.Join(l.Work, "go.mod")); errors.Is(err, fs.ErrNotExist) {
-		l.Files("go.mod", "module example.org/app\n")
-	}
+	path, release, _ := strings.Cut(query, "@")
+	l.Files("go.mod", "module example.org/app\n\nrequire "+path+" "+release+"\n", "app.go", "package app\n\nimport _ \""+path+"\"\n")
+	return strings.Split(head+"build", sep)
 }
 
 // updating lets go write go.mod and go.sum, as it always did before Go 1.14.

@@ -140,7 +140,7 @@ func (s Source) Entry() (Entry, error) {
 		}
 		e.Needs |= bit
 	}
-	if s.Confidence <= 0 || s.Confidence > 1 {
+	if !(s.Confidence > 0 && s.Confidence <= 1) { // so that NaN is refused too
 		bad("confidence %v is outside 0..1", s.Confidence)
 	}
 	if s.Severity != "" {

@@ -7,6 +7,7 @@ package goenv
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,53 +48,89 @@ var outside = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC", "GIT_SSH_COMMAND", "GODEBUG", "NIX_BUILD_TOP", "FLATPAK_ID", "container",
 }
 
+// Layers are the settings of each place by itself, before one outranks another.
+type Layers struct {
+	// OS holds the variables of the environment that are set, also to nothing.
+	OS map[string]string
+	// User and Root are what the user's file and $GOROOT/go.env say.
+	User, Root map[string]string
+	// UserFile is the user's file: "off" where GOENV forbids one, "" where go knows none.
+	UserFile, RootFile string
+	// Go is what `go env` prints: the effective value of each variable it knows.
+	Go map[string]string
+}
+
 // Load asks the go command found in PATH, as it would run in dir ("" is the
 // current directory).
 func Load(ctx context.Context, dir string) (Env, error) {
-	out, err := proc.Output(ctx, proc.Options{Dir: dir}, "go", "env", "-json")
+	layers, err := LoadLayers(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]string{}
-	if err := json.Unmarshal(out, &values); err != nil {
-		return nil, fmt.Errorf("reading the output of go env -json: %w", err)
+	return layers.Env(), nil
+}
+
+// LoadLayers asks as [Load] does and keeps the places apart.
+func LoadLayers(ctx context.Context, dir string) (Layers, error) {
+	// With GOTOOLCHAIN=auto even `go env` would fetch the toolchain that go.mod names.
+	out, err := proc.Output(ctx, proc.Options{Dir: dir, Env: []string{"GOTOOLCHAIN=local"}}, "go", "env", "-json")
+	if err != nil {
+		return Layers{}, err
 	}
+	l := Layers{OS: environment(), Go: map[string]string{}}
+	if err := json.Unmarshal(out, &l.Go); err != nil {
+		return Layers{}, fmt.Errorf("reading the output of go env -json: %w", err)
+	}
+	l.UserFile, l.RootFile = l.Go["GOENV"], filepath.Join(l.Go["GOROOT"], "go.env")
+	if l.User, err = ReadFile(l.UserFile); err != nil {
+		return Layers{}, err
+	}
+	if l.Root, err = ReadFile(l.RootFile); err != nil {
+		return Layers{}, err
+	}
+	l.Go["GOTOOLCHAIN"] = cmp.Or(l.OS["GOTOOLCHAIN"], l.User["GOTOOLCHAIN"], l.Root["GOTOOLCHAIN"], "auto")
+	return l, nil
+}
+
+func environment() map[string]string {
+	vars := map[string]string{}
+	for _, kv := range os.Environ() {
+		if name, value, ok := strings.Cut(kv, "="); ok && name != "" {
+			vars[name] = value
+		}
+	}
+	return vars
+}
+
+// Env is what is in force: for each variable the strongest place that sets it.
+func (l Layers) Env() Env {
 	env := Env{}
-	user, err := readFile(values["GOENV"])
-	if err != nil {
-		return nil, err
-	}
-	rootFile := filepath.Join(values["GOROOT"], "go.env")
-	root, err := readFile(rootFile)
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range values {
-		env[name] = origin(name, value, user, root, values["GOENV"], rootFile)
+	for name, value := range l.Go {
+		env[name] = l.origin(name, value)
 	}
 	for _, name := range outside {
-		if v := os.Getenv(name); v != "" {
+		if v := l.OS[name]; v != "" {
 			env[name] = Setting{Value: v, Origin: FromOS}
 		}
 	}
-	return env, nil
+	return env
 }
 
-func origin(name, value string, user, root map[string]string, userFile, rootFile string) Setting {
+func (l Layers) origin(name, value string) Setting {
 	switch {
-	case os.Getenv(name) != "":
+	case l.OS[name] != "":
 		return Setting{value, FromOS, ""}
-	case user[name] != "":
-		return Setting{value, FromUser, userFile}
-	case root[name] != "":
-		return Setting{value, FromGOROOT, rootFile}
+	case l.User[name] != "":
+		return Setting{value, FromUser, l.UserFile}
+	case l.Root[name] != "":
+		return Setting{value, FromGOROOT, l.RootFile}
 	}
 	return Setting{value, FromDefault, ""}
 }
 
-// readFile reads KEY=VALUE lines as go does (cfg.readEnvFile): # begins a comment
+// ReadFile reads KEY=VALUE lines as go does (cfg.readEnvFile): # begins a comment
 // line, nothing is quoted. A file that is absent or "off" sets nothing.
-func readFile(name string) (map[string]string, error) {
+func ReadFile(name string) (map[string]string, error) {
 	if name == "" || name == "off" {
 		return nil, nil
 	}

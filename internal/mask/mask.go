@@ -52,13 +52,13 @@ var rules = sync.OnceValue(func() []rule {
 	return []rule{
 		// Credentials in URLs. A slash, a hash or a question mark in a password should be
 		// escaped and often is not: then what follows the colon is no port.
-		f("@", `(?i)([a-z][a-z0-9+.-]*:/{1,3})([^\s/"'<>@:]*:[^\s/"<>@]*(?:@[^\s/"<>@]*)*|[^\s/"'<>@]*(?:@[^\s/"'<>@]*)*|[^\s/"'<>@:]*:\d*[^\s/"<>@0-9][^\s"<>]*?)@([A-Za-z0-9\[_$]|[^\x00-\x7f])`, userinfo),
+		f("@", `(?i)([a-z0-9]:/{1,3})([^\s/"'<>@:]*:[^\s/"<>@]*(?:@[^\s/"<>@]*)*|[^\s/"'<>@]*(?:@[^\s/"'<>@]*)*|[^\s/"'<>@:]*:\d*[^\s/"<>@0-9][^\s"<>]*?)@([A-Za-z0-9\[_$]|[^\x00-\x7f])`, userinfo),
 		// Headers and key=value pairs.
 		r("cookie", `(?i)\b((?:set-)?cookie["']?\s*:\s*["']?)[^\s"'][^\n"']*`, "${1}"+Secret),
 		r("digest", `(?i)\b(digest )\w+="[^\n]*`, "${1}"+Secret),
 		r("authorization token api", `(?i)((?:proxy-)?authorization|private-token|job-token|x-[a-z-]*(?:token|api-?key|api))(["']?\s*[:=]\s*["']?)(?:(basic|bearer|token|negotiate|digest|ntlm)\s+)?[^\s"',]+(?: [A-Za-z0-9+/=._~-]{8,})?`, "${1}${2}"+Secret),
 		r("basic bearer", `(?i)\b(basic|bearer) ([A-Za-z0-9+/_.~-]{16,}=*)`, "${1} "+Secret),
-		r("pass pwd secret token key auth cred sig", `(?i)(^|[^\w])([\w.:/-]*(?:passw(?:or)?d|passphrase|_pwd|secret|_?auth_?token|access_?token|refresh_?token|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|_auth|_password|credentials?|x-amz-(?:signature|credential|security-token)|signature|\bsig)(?:\\?["'])?\s*=\s*)("[^"\n]*"|'[^'\n]*'|\\"[^"\n]*"|[^\s"'<>]+)`, "${1}${2}"+Secret),
+		r("pass pwd secret token key auth cred sig", `(?i)((?:passw(?:or)?d|passphrase|_pwd|secret|_?auth_?token|access_?token|refresh_?token|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|_auth|_password|credentials?|x-amz-(?:signature|credential|security-token)|signature|\bsig)(?:\\?["'])?\s*=\s*)("[^"\n]*"|'[^'\n]*'|\\"[^"\n]*"|[^\s"'<>]+)`, "${1}"+Secret),
 		r("pass secret token key auth", `(?i)("(?:[\w./:-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|_auth|auth))"\s*:\s*")(?:[^"\\]|\\.)*("|\\?$)`, "${1}"+Secret+"${2}"),
 		r("--pass --token --secret -p", `(?i)((?:^|\s)--?(?:password|passwd|token|secret|auth-token|api-key)\s+)[^\s-][^\s]*`, "${1}"+Secret),
 		r("pass secret token", `(?i)\b((?:(?:password|passwd|passphrase|secret|access token|auth token)\s*:\s+)+)[^\s"',;]{3,}`, "${1}"+Secret),
@@ -69,7 +69,6 @@ var rules = sync.OnceValue(func() []rule {
 		r("akia asia aiza", `\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bAIza[0-9A-Za-z_-]{35}`, Secret),
 		r("xox", `\bxox[abeoprs]-[A-Za-z0-9-]{10,}`, Secret),
 		r("eyj", `\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?`, Secret),
-		r("private key", `-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`, Secret),
 		// Home directories and with them account names.
 		f("users documents", `(?i)(\b|-[A-Z])[a-z]:(?:\\{1,4}|/)(?:users|documents and settings)(?:\\{1,4}|/)`+windowsName, home),
 		f("home", beforePath+`(?:/private|/var|/export|/mnt|/usr|/nfs|/srv|/data\d*|/host)?/home/`+homeName, home),
@@ -129,17 +128,42 @@ func mailbox(g []string) string {
 // ("163.com").
 var version = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v?\d+\.\d`) })
 
+// privateKey is the one secret of several lines; a block that was cut has no end.
+var privateKey = rule{
+	re:   lazily(`-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`),
+	with: Secret,
+}
+
 // Text returns s masked.
 func Text(s string) string {
+	if strings.Contains(s, "PRIVATE KEY-----") {
+		s = privateKey.apply(s)
+	}
+	if !strings.Contains(s, "\n") {
+		return line(s)
+	}
+	// Line by line, since few lines have anything to mask.
+	var b strings.Builder
+	b.Grow(len(s))
+	for l := range strings.Lines(s) {
+		text, end := strings.CutSuffix(l, "\n")
+		b.WriteString(line(text))
+		if end {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+func line(s string) string {
 	if !suspicious(s) {
 		return s
 	}
 	lower := strings.ToLower(s)
 	for _, r := range rules() {
-		if !hinted(lower, r.hint) {
-			continue
+		if hinted(lower, r.hint) {
+			s = r.apply(s)
 		}
-		s = r.apply(s)
 	}
 	return s
 }

@@ -35,7 +35,7 @@ var prefixes = sync.OnceValue(func() []*regexp.Regexp {
 		// Open Build Service and kin: seconds since start.
 		`^\[ *\d+(?:\.\d+)?s?\] ?`,
 		// BuildKit: "#12 68.72 ", plain replays "68.72 ", wrapped "build #15 4.6 ", "err: #9 3.3 ".
-		`^(?:build |err: |out: )?#\d+ (?:\d+\.\d+ |ERROR: )?`, `^(?:    )?\d{1,5}\.\d{1,3} `,
+		`^(?:build |err: |out: )?#\d+ (?:\d+\.\d+ |ERROR: )?`, `^ *=> => # ?`, `^(?:    )?\d{1,5}\.\d{1,3} `,
 		// GitHub Actions, Azure Pipelines markers.
 		`^##\[(?:error|warning|debug|section|command)\]`, `^::(?:error|warning|notice)[^:]*::`,
 		// docker compose and process managers: "web-1  | ".

@@ -136,7 +136,7 @@ func Explain(w io.Writer, f Format, style Style, e Entry) error {
 			p.line("     " + p.paint("36", r.Command))
 		}
 		if r.Undo != "" {
-			p.line("     " + p.faint(p.text("undo")+": "+r.Undo))
+			p.line("     " + p.faint(p.text("labelled", p.text("undo"), r.Undo)))
 		}
 	}
 	if len(e.Rivals) > 0 {

@@ -27,12 +27,12 @@ func (h *githubHandler) Handle(e keepwell.Event) error {
 	}[f.Severity]
 	var text strings.Builder
 	text.WriteString(Visible(f.Cause, true))
-	fmt.Fprintf(&text, " (%s, %s)", msg.Text(h.style.Lang, "owner."+string(f.Owner)), retryWord(h.style.Lang, f))
+	text.WriteString(msg.Text(h.style.Lang, "verdict", msg.Text(h.style.Lang, "owner."+string(f.Owner)), retryWord(h.style.Lang, f)))
 	for _, ev := range f.Evidence[:min(1, len(f.Evidence))] {
 		text.WriteString("\n" + Visible(ev.Text, false))
 	}
 	for _, r := range f.Remedies[:min(1, len(f.Remedies))] {
-		text.WriteString("\n" + msg.Text(h.style.Lang, "mend") + ": " + Visible(r.Title, true))
+		text.WriteString("\n" + msg.Text(h.style.Lang, "labelled", msg.Text(h.style.Lang, "mend"), Visible(r.Title, true)))
 		if r.Command != "" {
 			text.WriteString("\n  " + Visible(r.Command, true))
 		}

@@ -38,7 +38,7 @@ func (h *textHandler) Handle(e keepwell.Event) error {
 		case h.found <= 1+shownBeside:
 			if h.found == 2 {
 				p.line("")
-				p.line(p.faint(h.text("also") + ":"))
+				p.line(p.faint(h.text("label", h.text("also"))))
 			}
 			p.beside(e.Finding)
 		default:
@@ -122,7 +122,7 @@ func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 		where = p.text("proof.line", ev.Line)
 	}
 	if first && f.Count > 1 {
-		where += ", " + p.text("proof.times", f.Count)
+		where = p.text("proof.and", where, p.text("proof.times", f.Count))
 	}
 	p.line("")
 	p.line("  " + p.faint(p.text("proof")+" · "+where))
@@ -188,16 +188,25 @@ func fitting(cells []cell, room int) int {
 
 // cells writes one line of cells, and below it carets where there is no colour.
 func (p *page) cells(indent string, cells []cell) {
-	var text, under strings.Builder
-	for _, c := range cells {
-		switch {
-		case c.marked && p.style.Color:
-			text.WriteString(p.paint("1;31", c.shown))
-		default:
-			text.WriteString(c.shown)
+	var text, run, under strings.Builder
+	marked := false
+	endRun := func() {
+		shown := run.String()
+		if marked {
+			shown = p.paint("1;31", shown)
 		}
+		text.WriteString(shown)
+		run.Reset()
+	}
+	for _, c := range cells {
+		if c.marked != marked {
+			endRun()
+			marked = c.marked
+		}
+		run.WriteString(c.shown)
 		under.WriteString(strings.Repeat(map[bool]string{true: "^", false: " "}[c.marked], c.width))
 	}
+	endRun()
 	p.line(indent + text.String())
 	if u := strings.TrimRight(under.String(), " "); u != "" && !p.style.Color {
 		p.line(indent + u)
@@ -223,14 +232,14 @@ func (p *page) remedy(label string, r keepwell.Remedy) {
 		}
 	}
 	if r.Undo != "" {
-		p.line("    " + p.faint(p.text("undo")+": "+Visible(r.Undo, true)))
+		p.line("    " + p.faint(p.text("labelled", p.text("undo"), Visible(r.Undo, true))))
 	}
 }
 
 func (p *page) rival(r keepwell.Rival) {
 	p.block("    ", string(r.Code)+"  "+Visible(r.Title, true), nil)
 	if r.Probe != "" {
-		p.line("      " + p.faint(p.text("probe")+": ") + Visible(r.Probe, true))
+		p.line("      " + p.faint(p.text("labelled", p.text("probe"), "")) + Visible(r.Probe, true))
 	}
 	if r.Tells != "" {
 		p.block("      ", Visible(r.Tells, true), p.faint)
