@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,17 +11,25 @@ import (
 
 // Filter finds where any anchor of a library stands in a long text: an
 // Aho-Corasick automaton (Aho and Corasick, 1975) over case-folded bytes, whose
-// one table makes it run at memory speed. It tells only where to look; deciding
-// is [Library.Match]'s business.
+// one table makes it run at memory speed. The table knows the first bytes of each
+// anchor; where they stand, the rest is compared. It tells only where to look;
+// deciding is [Library.Match]'s business.
 type Filter struct {
 	class [256]uint8 // byte -> column
 	width int        // columns
 	// next is state*width+column -> state, already multiplied by width; the top bit
-	// says that an anchor ends there.
+	// says that the head of an anchor ends there.
 	next []uint32
-	// ends are the anchors that end in a state, by number.
-	ends map[uint32][]int
+	// ends are the anchors whose head ends in a state, by number.
+	ends    map[uint32][]int
+	anchors []string
 }
+
+// head is how many bytes of an anchor the table knows: enough to be rare in
+// ordinary logs, few enough to keep the table in the cache.
+const head = 9
+
+func headOf(anchor string) string { return anchor[:min(head, len(anchor))] }
 
 // automaton holds a library's filter, built when first asked for.
 type automaton struct {
@@ -77,8 +86,9 @@ func (e *Entry) anchorIn(lower string) keepwell.Span {
 }
 
 func newFilter(anchors []string) *Filter {
-	f := &Filter{width: 1} // column 0: bytes in no anchor
+	f := &Filter{width: 1, anchors: anchors} // column 0: bytes in no anchor's head
 	for _, a := range anchors {
+		a = headOf(a)
 		for i := range len(a) {
 			if c := a[i]; f.class[c] == 0 {
 				f.class[c] = uint8(f.width)
@@ -96,20 +106,17 @@ func newFilter(anchors []string) *Filter {
 // build lays out the trie, then completes it breadth first with failure links.
 func (f *Filter) build(anchors []string) {
 	w := f.width
-	most := 1
-	for _, a := range anchors {
-		most += len(a)
-	}
-	trie := make([]uint32, w, most*w)
-	ends := make([][]int, 1, most)
+	trie := make([]uint32, w)
+	ends := make([][]int, 1)
 	for number, a := range anchors {
+		a = headOf(a)
 		s := 0
 		for i := range len(a) {
 			col := int(f.class[a[i]])
 			if trie[s*w+col] == 0 {
 				trie[s*w+col] = uint32(len(ends))
 				ends = append(ends, nil)
-				trie = trie[:len(trie)+w]
+				trie = append(trie, make([]uint32, w)...)
 			}
 			s = int(trie[s*w+col])
 		}
@@ -152,25 +159,52 @@ func (f *Filter) complete(trie []uint32, ends [][]int) {
 			trie[i] |= hitBit
 		}
 	}
-	f.next = trie
+	f.next = slices.Clip(trie)
 }
 
 const hitBit = 1 << 31
 
-// Find returns the offset just past the first anchor in text, or -1.
+// Find returns the offset just past the head of the first anchor that stands in
+// text, or -1.
 func (f *Filter) Find(text []byte) int {
 	state := uint32(0)
 	next, class := f.next, &f.class
 	for i, c := range text {
 		state = next[state+uint32(class[c])]
-		if state >= hitBit {
-			return i + 1
+		if state < hitBit {
+			continue
+		}
+		state &^= hitBit
+		for _, number := range f.ends[state] {
+			a := f.anchors[number]
+			if start := i + 1 - len(headOf(a)); hasFolded(text[start:], a) {
+				return i + 1
+			}
 		}
 	}
 	return -1
 }
 
-// all returns the offset just past the first place of each anchor in text, by number.
+// hasFolded reports whether text begins with the lower-case anchor a, letter case
+// of ASCII aside.
+func hasFolded(text []byte, a string) bool {
+	if len(text) < len(a) {
+		return false
+	}
+	for i := range len(a) {
+		c := text[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != a[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// all returns the offset just past the first place of each anchor in text, which is
+// in lower case, by number.
 func (f *Filter) all(text string) map[int]int {
 	var found map[int]int
 	state := uint32(0)
@@ -181,12 +215,15 @@ func (f *Filter) all(text string) map[int]int {
 		}
 		state &^= hitBit
 		for _, number := range f.ends[state] {
-			if _, ok := found[number]; !ok {
-				if found == nil {
-					found = map[int]int{}
-				}
-				found[number] = i + 1
+			a := f.anchors[number]
+			start := i + 1 - len(headOf(a))
+			if _, ok := found[number]; ok || !strings.HasPrefix(text[start:], a) {
+				continue
 			}
+			if found == nil {
+				found = map[int]int{}
+			}
+			found[number] = start + len(a)
 		}
 	}
 	return found
