@@ -71,9 +71,9 @@ func stateOf(path string, modeOnly bool, copyTo io.Writer) (State, error) {
 	return s, nil
 }
 
-// real resolves symbolic links, so that an edited dotfile stays the link that it is.
+// resolve follows symbolic links, so that an edited dotfile stays the link that it is.
 // A path that does not exist stays as it is.
-func real(path string) (string, error) {
+func resolve(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", err

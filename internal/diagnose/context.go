@@ -144,7 +144,8 @@ func throughProxy(d *Diagnosis, g *group) (verdict, bool) {
 	if err != nil {
 		return verdict{code: "net/http-proxy", why: d.setting(name), confidence: 0.9}, true
 	}
-	if g.facts["port"] != u.Port() || u.Port() == "" {
+	// A name that does not resolve was never dialled, so that there is no port.
+	if g.facts["phase"] != "lookup" && g.facts["port"] != portOf(u) {
 		return verdict{}, false
 	}
 	host := u.Hostname()
@@ -152,6 +153,14 @@ func throughProxy(d *Diagnosis, g *group) (verdict, bool) {
 		return verdict{code: "net/http-proxy", why: d.setting(name), confidence: 0.95}, true
 	}
 	return verdict{}, false
+}
+
+// portOf is the port of a proxy's URL, with the defaults of net/http's transport.
+func portOf(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
 }
 
 func isLoopback(host string) bool {
@@ -171,11 +180,22 @@ func (d *Diagnosis) setting(name string) string {
 
 // brokenGoproxy: GOPROXY holds what go does not read as a separator.
 func brokenGoproxy(d *Diagnosis, _ *group) (verdict, bool) {
-	v := d.machine.Env.Value("GOPROXY")
-	if strings.ContainsAny(v, "，；; ｜、") {
-		return verdict{code: "proxy/misconfigured", why: d.setting("GOPROXY"), confidence: 0.95}, true
+	for _, entry := range proxyList(d.machine.Env.Value("GOPROXY")) {
+		if strings.ContainsAny(entry, "，；; ｜、") {
+			return verdict{code: "proxy/misconfigured", why: d.setting("GOPROXY"), confidence: 0.95}, true
+		}
 	}
 	return verdict{}, false
+}
+
+// proxyList splits GOPROXY as go does (cmd/go/internal/modfetch, proxyList):
+// blanks around an entry do not count.
+func proxyList(value string) []string {
+	list := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == '|' })
+	for i, entry := range list {
+		list[i] = strings.TrimSpace(entry)
+	}
+	return list
 }
 
 // otherGoproxy: the text asked a proxy that this environment does not name, so it
@@ -309,8 +329,9 @@ func numbers(version string) []int {
 // before it; a toolchain cannot be fetched where fetching is off.
 func switchedOff(d *Diagnosis, g *group) (verdict, bool) {
 	v := d.machine.Env.Value("GOPROXY")
+	list := proxyList(v)
 	switch {
-	case g.key.code == "proxy/off" && v != "" && v != "off":
+	case g.key.code == "proxy/off" && len(list) > 1 && list[len(list)-1] == "off":
 		return verdict{code: "proxy/misconfigured", why: d.setting("GOPROXY"), confidence: 0.85}, true
 	case g.key.code == "version/toolchain" && v == "off":
 		return verdict{code: "proxy/off", why: d.setting("GOPROXY"), confidence: 0.9}, true

@@ -4,7 +4,8 @@ import "hash/maphash"
 
 // repeats remembers lines of interest by their shape, so that a log which says
 // the same a million times is looked at a few times only. The shape of a line is
-// its letters: digits, hexadecimal runs and punctuation do not count.
+// its letters and HTTP statuses: other digits, hexadecimal runs and punctuation do
+// not count.
 type repeats struct {
 	seed maphash.Seed
 	seen map[uint64]int
@@ -22,10 +23,14 @@ func newRepeats() *repeats { return &repeats{seed: maphash.MakeSeed(), seen: map
 
 // skip reports whether line's shape has been seen often enough.
 func (r *repeats) skip(line []byte) bool {
-	var shape [256]byte
+	// All of the line counts: log shippers put long words of their own before the
+	// tool's. lineAround gives 2 KiB at most.
+	var shape [2048]byte
 	n := 0
-	for _, c := range line {
-		if c|0x20 >= 'g' && c|0x20 <= 'z' { // beyond the hexadecimal digits
+	for i, c := range line {
+		// Letters beyond the hexadecimal digits, and what may be an HTTP status: 403 and
+		// 503 are not the same said twice.
+		if c|0x20 >= 'g' && c|0x20 <= 'z' || isStatus(line, i) {
 			shape[n] = c
 			if n++; n == len(shape) {
 				break
@@ -40,3 +45,21 @@ func (r *repeats) skip(line []byte) bool {
 	r.seen[key] = count + 1
 	return count >= looksPerShape
 }
+
+// isStatus reports whether the digit at i belongs to a number of three digits from
+// 300 to 599.
+func isStatus(line []byte, i int) bool {
+	if !isDigit(line[i]) {
+		return false
+	}
+	start, end := i, i+1
+	for start > 0 && isDigit(line[start-1]) && i-start < 3 {
+		start--
+	}
+	for end < len(line) && isDigit(line[end]) && end-start < 4 {
+		end++
+	}
+	return end-start == 3 && line[start] >= '3' && line[start] <= '5'
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

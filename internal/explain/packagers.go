@@ -12,9 +12,9 @@ import (
 // Words by which an excerpt of npm's, yarn's, pnpm's or pip's output is known
 // even where none of these names stands in it. Each is the tool's own phrase.
 const (
-	npmPhrases = `|\bcorepack\b|prebuild-install|node-pre-gyp|\bgyp (?:info|verb|WARN|error)\b|trouble with your network connection|npmmirror|/-/[^/\s]+\.tgz\b|_binding\.node|Cannot download "https?://|\[electron\]|Cypress App|YN\d{4}:|\bYarn v\d`
+	npmPhrases = `|\bcorepack\b|prebuild-install|node-pre-gyp|\bgyp (?:info|verb|WARN|error)\b|trouble with your network connection|npmmirror|/-/[^/\s]+\.tgz\b|_binding\.node|Cannot download "https?://|\[electron\]|Cypress App|YN\d{4}:|\bYarn v\d|\.target\.mk\b|binding\.gyp`
 
-	pipPhrases = `|/packages/[0-9a-f]{2}/[0-9a-f]{2}/|\bpdm (?:add|install|update|lock|sync|use|init)\b|\bpipx\b|\brye (?:sync|add)\b|easy_install|Could not fetch URL|Could not install packages due to` +
+	pipPhrases = `|/packages/[0-9a-f]{2}/[0-9a-f]{2}/|\bpdm (?:add|install|update|lock|sync|use|init)\b|\bpipx\b|\brye (?:sync|add)\b|easy[_-]install|Could not fetch URL|Could not install packages due to` +
 		`|There was a problem confirming the ssl certificate|subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure|Failed building|egg_info|bdist_|build_ext|No distributions at all found` +
 		`|\(from (?:-r |versions: )|Storing debug log for failure|SolverProblemError|version solving failed|pypoetry|site-packages[/\\](?:requests|urllib3|cachecontrol|httpx)[/\\]\S+:\d+ in ` +
 		`|(?:^|\n)\s*(?:WARNING: )?Retrying \(Retry\(total=|Installing build dependencies|build-system\.requires|pkg_resources|setuptools|Download error on https?://|Requirement\.parse\(|cpython-\d|\.egg\b|pdm[/\\]venv|\bmaturin\b|PEP 517`
@@ -66,6 +66,14 @@ func (q quotation) holds(l normalise.Line) bool {
 var pipInstalls = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*(?:Collecting |Downloading |Using cached |Requirement already)|\bpip3? (?:install|download|wheel)\b|\b(?:poetry|uv|pdm|pipenv) (?:install|add|update|lock|sync|pip|tool)\b`)
 })
+
+// endsBuild reports whether a line concludes what a compiler said that pip or
+// node-gyp ran: it is the same breath, and tells who ran it.
+func endsBuild(text string) bool {
+	t := strings.TrimLeft(text, " ")
+	return strings.HasPrefix(t, "error: command '") || strings.HasPrefix(t, "ERROR: Failed building wheel for ") ||
+		strings.HasPrefix(t, "make: *** [") && strings.Contains(t, ".target.mk")
+}
 
 // installerOf tells which package manager's line of progress, or command to
 // install, stands just before a statement.

@@ -93,10 +93,10 @@ var layouts = sync.OnceValue(func() layout {
 		noise: regexp.MustCompile(`^(?:go: (?:downloading|finding|extracting|found|added|upgraded|downgraded|creating new go\.mod|to add module|copying)|get "|Fetching https?://\S+\?go-get=1$|(?:\S+ )?\(download\)$|Parsing meta tags|Collecting |Requirement already|Downloading \S+ \(|  Downloading |Using cached|  Using cached|get https?://)`),
 		// Commands that a shell or a CI echoes: their words are the user's, not a tool's.
 		command: regexp.MustCompile(`^(?:\+{1,3} \S|\$ \S|[\w.@~:/\\-]+ ?[$%❯➜] (?:go|npm|pip3?|yarn|pnpm|git|make|docker|sudo|cd|export|python3?|uv|poetry)\b|[A-Z]:\\[^>]*>|PS [A-Z]:\\[^>]*>|Step \d+/\d+ : |RUN |STEP \d+/\d+: | *=> |#\d+ \[|\[[^\]]*\d+/\d+\] RUN | *> \[[^\]]*\d+/\d+\] )`),
-		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |=== (?:RUN|CONT|NAME|PAUSE) |--- (?:FAIL|PASS|SKIP)|FAIL\b|PASS$|ok  \t|\?   \t|@@ -\d|\{"Time":"[^"]*","Action":|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
+		start:   regexp.MustCompile(`^(?:go: |go (?:get|build|install|mod|list|test|run|vet|work|env|tool|generate|clean)\b[^:]*: |go1\.\d|build \S+: cannot|package \S+: |can't load package|cannot find package|main module|verifying \S+@|\S+\.go:\d+(?::\d+)?: |# (?:cd |\S+/\S+$|\S+ \[)|warning: |WARNING: |Warning: |error: |ERROR: |Error: |error |ERROR |Traceback \(|Could not |Collecting |Looking in |\[\d/\d\] |YN\d{4}|➤ YN|\s*ERR_PNPM|\s*WARN |\s*ERROR |\s*× |panic: |=== (?:RUN|CONT|NAME|PAUSE) |--- (?:FAIL|PASS|SKIP)|FAIL\b|PASS$|ok  \t|\?   \t|@@ -\d|\{"[\w@.-]+":|\d{4}/\d\d/\d\d \d\d:\d\d:\d\d|make(?:\[\d+\])?: \*\*\*|make: Entering|The command |Cloning into|-> unzip|time="|level=|INFO|WARN|DEBUG|task: |rake |Dependabot |exit status|Process completed|$)`),
 		// A line that ends so is followed by its reason.
 		expectsMore: regexp.MustCompile(`(?: requires| imports| tested by| updating to|[:,(])$`),
-		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|During handling of the above|The above exception was|ERROR: No matching|ERROR: ResolutionImpossible)`),
+		afterBlank:  regexp.MustCompile(`^(?:\s+\S|SECURITY ERROR|This download does NOT|Please make sure|and the repository exists|For more information|Confirm the import path|If this is a private|The conflict is caused|To fix this|To add an exception|note: |hint: |╰─|  ?[×╰│├]|Or,? |use "go work|run 'go |Run 'go |No matching distribution|During handling of the above|(?:So, b|B)ecause |The above exception was|ERROR: No matching|ERROR: ResolutionImpossible)`),
 	}
 })
 
@@ -128,7 +128,7 @@ func begins(l, prev normalise.Line) bool {
 	if lay.command.MatchString(prev.Text) {
 		return !asksServer(prev.Text)
 	}
-	if lay.expectsMore.MatchString(prev.Text) {
+	if lay.expectsMore.MatchString(prev.Text) || endsBuild(l.Text) {
 		return false
 	}
 	if c := l.Text[0]; c == ' ' || c == '\t' {

@@ -113,10 +113,9 @@ type Route struct {
 	// Reports says whose error go shows where all hops fail: "direct" (that of
 	// direct, whatever a proxy said), "proxy" (the last proxy's that is not a plain
 	// "not found", else the last "not found") or "off".
-	Reports  string    `json:"reports"`
-	Checksum Checksum  `json:"checksum"`
-	Leaks    []Leak    `json:"leaks"`
-	settings *settings // for Summary
+	Reports  string   `json:"reports"`
+	Checksum Checksum `json:"checksum"`
+	Leaks    []Leak   `json:"leaks"`
 }
 
 // HopKind is what stands at a place of the list.
@@ -171,7 +170,7 @@ func Plan(cfg Config, q Query) Route {
 	s := read(cfg)
 	r := Route{
 		Module: q.Module, Version: q.Version, Problems: slices.Clone(s.problems), Kinds: q.kinds(),
-		Hops: []Hop{}, Leaks: []Leak{}, Ignored: s.ignored, settings: s,
+		Hops: []Hop{}, Leaks: []Leak{}, Ignored: s.ignored,
 	}
 	if err := module.CheckPath(q.Module); err != nil {
 		r.Problems = append(r.Problems, Rule{Code: "bad-path", Value: q.Module})
