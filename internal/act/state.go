@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -142,9 +143,7 @@ func unified(path string, before, after []byte) string {
 	}
 	d := string(diff.Diff(path, before, path, after))
 	// The first line ("diff a b") says what the next two say.
-	if i := bytes.IndexByte([]byte(d), '\n'); i >= 0 {
-		d = d[i+1:]
-	}
+	_, d, _ = strings.Cut(d, "\n")
 	return mask.Text(d)
 }
 

@@ -91,6 +91,8 @@ func rules() []rule {
 	return []rule{
 		{append([]keepwell.Code{"vcs/other"}, fetching[:3]...), false, inSandbox},
 		{[]keepwell.Code{"net/refused", "net/timeout", "net/dns"}, false, notTheHostAsked},
+		{[]keepwell.Code{"module/moved"}, false, sameButCase},
+		{[]keepwell.Code{"module/repo-gone", "auth/git-prompt", "auth/forbidden", "net/dns", "net/refused"}, false, cloneElsewhere},
 		{fetching, true, throughProxy},
 		{append([]keepwell.Code{"proxy/not-found"}, fetching...), true, brokenGoproxy},
 		{append([]keepwell.Code{"proxy/bad-response", "tls/expired", "proxy/server-error"}, fetching...), true, otherGoproxy},
@@ -129,6 +131,27 @@ func notTheHostAsked(_ *Diagnosis, g *group) (verdict, bool) {
 		return verdict{}, false
 	}
 	return verdict{"net/http-proxy", u.Hostname() + " -> " + host + ":" + g.facts["port"], "input", 0.85}, true
+}
+
+// sameButCase: the two paths of a moved module differ in upper and lower case only.
+func sameButCase(_ *Diagnosis, g *group) (verdict, bool) {
+	was, is := g.facts["module"], g.facts["newpath"]
+	if was == is || !strings.EqualFold(was, is) {
+		return verdict{}, false
+	}
+	return verdict{"module/case", was + " / " + is, "input", 0.95}, true
+}
+
+// cloneElsewhere: git went to another host than the forge that the module path
+// names, which only a rewriting rule of git (insteadOf) brings about.
+func cloneElsewhere(_ *Diagnosis, g *group) (verdict, bool) {
+	u, err := url.Parse(g.facts["url"])
+	forge, _, _ := strings.Cut(g.facts["module"], "/")
+	if err != nil || u.Hostname() == "" || u.Hostname() == forge || g.tool != "go" || strings.HasSuffix(u.Hostname(), "."+forge) ||
+		!slices.Contains([]string{"github.com", "gitlab.com", "bitbucket.org"}, forge) || g.facts["proxy"] != "" || !strings.HasPrefix(g.entry.ID, "git-") && g.entry.ID != "repo-gone-git" {
+		return verdict{}, false
+	}
+	return verdict{"vcs/git-config", forge + " -> " + u.Hostname(), "input", 0.8}, true
 }
 
 // throughProxy: the address refused is that of the configured HTTP proxy.

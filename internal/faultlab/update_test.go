@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/keepwell/keepwell"
@@ -24,7 +25,7 @@ func writeExample(dir string, code keepwell.Code, shown string) error {
 	if err != nil {
 		return fmt.Errorf("reading the fault %s: %w", code, err)
 	}
-	edited, err := withExample(old, shown)
+	edited, err := withExample(old, brief(shown))
 	if err != nil {
 		return fmt.Errorf("editing %s: %w", name, err)
 	}
@@ -32,6 +33,21 @@ func writeExample(dir string, code keepwell.Code, shown string) error {
 		return nil
 	}
 	return os.WriteFile(name, edited, 0o644)
+}
+
+// chatter are lines that say nothing about the fault, or name the machine.
+var chatter = regexp.MustCompile(`^(?:gyp info |gyp ERR! (?:stack +at |System |cwd |command )|npm warn Unknown )`)
+
+// longest is how many lines of an example a reader is shown.
+const longest = 16
+
+// brief leaves chatter out, and of what is still long the middle.
+func brief(shown string) string {
+	lines := slices.DeleteFunc(strings.Split(strings.Trim(shown, "\n"), "\n"), chatter.MatchString)
+	if len(lines) > longest {
+		lines = slices.Concat(lines[:longest-5], []string{"[...]"}, lines[len(lines)-4:])
+	}
+	return strings.Trim(strings.Join(lines, "\n"), "\n") + "\n"
 }
 
 // withExample returns the fault file with the example replaced.

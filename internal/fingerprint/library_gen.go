@@ -40,6 +40,14 @@ var table = [...]Entry{
 		Phase:      "status",
 	},
 	{
+		ID: "git-archived", Code: "module/archived",
+		Anchors:    []string{"was archived so it is read-only", "repository has been archived", "repository is archived", "project is archived"},
+		Pattern:    "(?:was archived so it is read-only|(?:repository|project) (?:has been|is) archived)",
+		Needs:      16,
+		Confidence: 0.92,
+		Over:       []keepwell.Code{"auth/forbidden"},
+	},
+	{
 		ID: "git-token-no-right", Code: "auth/forbidden",
 		Anchors:    []string{"x-access-token", "***@", "oauth2:"},
 		Pattern:    "(?:x-access-token|oauth2|\\*\\*\\*)(?::[^@\\s]*)?@(?:.|\\n)*?(?:not found|404)|(?:not found|404)(?:.|\\n)*?(?:x-access-token|oauth2|\\*\\*\\*)(?::[^@\\s]*)?@",
@@ -760,8 +768,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "proxy-storage-403", Code: "proxy/address-blocked",
-		Anchors:    []string{"storage.googleapis.com", "your region", "your country", "ip address", "request is prohibited by organization", "vpc_service_controls"},
-		Pattern:    "(?:storage\\.googleapis\\.com\\S*:? 403|in your (?:region|country)|your IP(?: address)? (?:is|has been) (?:blocked|banned)|prohibited by organization's policy)",
+		Anchors:    []string{"storage.googleapis.com", "your region", "your country", "country or region", "ip address", "request is prohibited by organization", "vpc_service_controls"},
+		Pattern:    "(?:storage\\.googleapis\\.com\\S*:? 403|in your (?:region|country)|your (?:region|country)\\b.{0,40}\\bnot (?:permitted|allowed|supported)|country or region is not|your IP(?: address)? (?:is|has been) (?:blocked|banned)|prohibited by organization's policy)",
 		Unless:     []string{"timeout|no such host|refused"},
 		Needs:      1,
 		Where:      2,

@@ -55,7 +55,7 @@ func (s *settings) direct(modulePath string) Direct {
 	}
 	repo, code := knownRepository(modulePath)
 	switch {
-	case code == "" && !strings.HasSuffix(repo.url, "."):
+	case code == "":
 		d.Found = foundBy(modulePath)
 		return s.withRepository(d, repo)
 	case code != "unknown":

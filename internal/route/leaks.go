@@ -56,9 +56,10 @@ func (s *settings) leaks(r Route) []Leak {
 		return nil
 	}
 	pattern := scopeOf(r.Module)
+	_, declared := s.private.match(r.Module) // and yet sent there: by choice, to a server of one's own
 	var list []Leak
 	tell := func(host, role string, withLogin bool) {
-		if host == "" || s.own(host, r.Module) || withLogin || slices.ContainsFunc(list, func(l Leak) bool { return l.To == host && l.Role == role }) {
+		if host == "" || s.own(host, r.Module) || withLogin || declared && !s.public(host) || slices.ContainsFunc(list, func(l Leak) bool { return l.To == host && l.Role == role }) {
 			return
 		}
 		list = append(list, Leak{To: host, Role: role, Why: why, Certain: s.public(host), Pattern: pattern})
