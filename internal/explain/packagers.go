@@ -12,12 +12,12 @@ import (
 // Words by which an excerpt of npm's, yarn's, pnpm's or pip's output is known
 // even where none of these names stands in it. Each is the tool's own phrase.
 const (
-	npmPhrases = `|\bcorepack\b|prebuild-install|node-pre-gyp|\bgyp (?:info|verb|WARN|error)\b|trouble with your network connection|npmmirror|/-/[^/\s]+\.tgz\b|_binding\.node|Cannot download "https?://|\[electron\]|Cypress App|YN\d{4}:|\bYarn v\d|\.target\.mk\b|binding\.gyp`
+	npmPhrases = `|\bcorepack\b|prebuild-install|node-pre-gyp|\bgyp (?:info|verb|WARN|error)\b|trouble with your network connection|npmmirror|/-/[^/\s]+\.tgz\b|_binding\.node|Cannot download "https?://|\[electron\]|Cypress App|YN\d{4}:|\bYarn v\d|\.target\.mk\b|binding\.gyp|\bBun could\b|Node\.js version|(?:^|\n)(?-i:error) (?:Error: )?(?:SyntaxError: |An unexpected error occurred: )`
 
 	pipPhrases = `|/packages/[0-9a-f]{2}/[0-9a-f]{2}/|\bpdm (?:add|install|update|lock|sync|use|init)\b|\bpipx\b|\brye (?:sync|add)\b|easy[_-]install|Could not fetch URL|Could not install packages due to` +
 		`|There was a problem confirming the ssl certificate|subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure|Failed building|egg_info|bdist_|build_ext|No distributions at all found` +
 		`|\(from (?:-r |versions: )|Storing debug log for failure|SolverProblemError|version solving failed|pypoetry|site-packages[/\\](?:requests|urllib3|cachecontrol|httpx)[/\\]\S+:\d+ in ` +
-		`|(?:^|\n)\s*(?:WARNING: )?Retrying \(Retry\(total=|Installing build dependencies|build-system\.requires|pkg_resources|setuptools|Download error on https?://|Requirement\.parse\(|cpython-\d|\.egg\b|pdm[/\\]venv|\bmaturin\b|PEP 517`
+		`|(?:^|\n)\s*(?:WARNING: )?Retrying \(Retry\(total=|Installing build dependencies|build-system\.requires|pkg_resources|setuptools|Download error on https?://|Requirement\.parse\(|cpython-\d|\.egg\b|pdm[/\\]venv|\bmaturin\b|PEP 517|PyO3|Pipfile|cachecontrol|\bshutil\.py:\d+ in |backend-path|BackendUnavailable`
 )
 
 // quotation tells whose quoted output a line stands in: package managers print
