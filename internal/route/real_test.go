@@ -40,8 +40,8 @@ import (
 // The cases of one run: the seeds are fixed, so a failure can be looked at again with
 // -run TestRealGo/proxies/c17x.
 const (
-	proxyCases = 340
-	sumCases   = 60
+	proxyCases = 1500
+	sumCases   = 400
 )
 
 // TestRealGo holds Simulate to the go command: for generated settings and servers
@@ -312,7 +312,7 @@ func (c *story) good(u *url.URL, server, kind string) route.Answer {
 	case "supported", "lookup", "tile":
 		return c.database(u, server)
 	}
-	return route.Answer{Status: 404}
+	return route.Answer{} // a version control tool, and there is none
 }
 
 // database answers for the checksum database, at itself or through a proxy.
@@ -470,6 +470,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Length", fmt.Sprint(len(a.Body)+10))
 		rw.WriteHeader(a.Status)
 		_, _ = rw.Write(a.Body)
+		_ = http.NewResponseController(rw).Flush()
 		panic(http.ErrAbortHandler)
 	default:
 		if a.Location != "" {
@@ -587,7 +588,7 @@ func (c *story) proxy(r *rand.Rand, l *lab, i int) string {
 		return plain + "/s0" // perhaps a second time
 	case 8:
 		if r.IntN(4) == 0 {
-			return pick(r, "", "goproxy", "ftp://127.0.0.1/x", "http://bob:pw@127.0.0.1/"+c.id)
+			return pick(r, "", "goproxy", "ftp://127.0.0.1/x", "http://bob:pw@127.0.0.1/"+c.id, "https://bob:pw@proxy.example.com/"+c.id+"/s1", "https://proxy.example.com/"+c.id+"/s1?x=1")
 		}
 	}
 	return fmt.Sprintf("%s/s%d", plain, i)

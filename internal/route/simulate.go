@@ -120,8 +120,11 @@ func (e *engine) absent(says string) *failure {
 }
 
 func (e *engine) run(command Command) *failure {
-	if len(e.problems) > 0 {
-		return &failure{says: "GOPROXY", hop: -1}
+	for _, p := range e.problems {
+		if p.Code == "bad-proxy" {
+			return &failure{says: "invalid proxy URL", hop: -1}
+		}
+		return &failure{says: "GOPROXY list is not the empty string, but contains no entries", hop: -1}
 	}
 	if err := module.CheckPath(e.q.Module); err != nil {
 		return &failure{says: "malformed module path", hop: -1}

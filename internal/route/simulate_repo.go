@@ -569,7 +569,13 @@ func (e *engine) downloadZip(version string) *failure {
 			return e.fail("has unexpected file")
 		}
 	}
-	return e.verify(version, func() (string, error) { return dirhash.Hash1(names, open) })
+	if f := e.verify(version, func() (string, error) { return dirhash.Hash1(names, open) }); f != nil {
+		return f
+	}
+	if err := module.Check(e.q.Module, version); err != nil { // noticed when the zip is unpacked
+		return e.fail("invalid version")
+	}
+	return nil
 }
 
 func openZip(data []byte) (names []string, open func(string) (io.ReadCloser, error), err error) {
