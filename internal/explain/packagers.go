@@ -99,6 +99,24 @@ func installerOf(lead string) fingerprint.Needs {
 	return 0
 }
 
+var installScript = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("(?:^|[ @.\\d])(?:pre|post)?install(?:: `| script\\b)|^path \\S*[/\\\\]node_modules[/\\\\]")
+})
+
+// installFailed reports whether npm's report that a dependency's install script
+// failed follows: what stands before it is the script's.
+func installFailed(lines []normalise.Line) bool {
+	for i, l := range lines[:min(len(lines), 40)] {
+		switch {
+		case l.Speaker == "npm" && installScript().MatchString(l.Text):
+			return true
+		case l.Speaker == "" && l.Text != "" && i > 2, l.Speaker == "" && strings.HasPrefix(l.Text, "npm "):
+			return false
+		}
+	}
+	return false
+}
+
 func installs(word string) bool {
 	switch word {
 	case "i", "ci", "install", "add", "update", "up", "upgrade", "--frozen-lockfile", "--immutable":

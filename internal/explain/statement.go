@@ -42,10 +42,12 @@ func Split(lines []normalise.Line, yield func(*Statement)) {
 	var now []normalise.Line
 	var quoting quotation
 	lead, size := "", 0 // lead is the progress line or command just before the statement
-	flush := func() {
+	flush := func(rest []normalise.Line) {
 		if len(now) > 0 {
 			s := newStatement(now)
-			s.lead = lead
+			if s.lead = lead; lead == "" && installFailed(rest) {
+				s.lead = "npm install"
+			}
 			yield(s)
 			lead = ""
 			if len(now) == 1 && isCommand(now[0]) {
@@ -63,7 +65,7 @@ func Split(lines []normalise.Line, yield func(*Statement)) {
 		}
 		if l.Text == "" {
 			if len(now) > 0 && l.Speaker == "" && quoting == unquoted && !goesOnAfterBlank(now, lines[i+1:]) {
-				flush()
+				flush(lines[i:])
 			}
 			continue
 		}
@@ -71,17 +73,17 @@ func Split(lines []normalise.Line, yield func(*Statement)) {
 			switch goesOn, decides := voiceWords().owned(now, l); {
 			case goesOn && (len(now) >= maxLines || size > maxBytes):
 				head := now[0] // whose voice the rest is, too
-				flush()
+				flush(lines[i:])
 				now = append(now, head)
 			case len(now) >= maxLines, size > maxBytes, decides && !goesOn, !decides && begins(l, now[len(now)-1]) && !quoting.holds(l):
-				flush()
+				flush(lines[i:])
 			}
 		}
 		now = append(now, l)
 		size += len(l.Text)
 		quoting = quoting.after(l)
 	}
-	flush()
+	flush(nil)
 }
 
 type layout struct {

@@ -22,11 +22,11 @@ func otherRoot() string {
 	if otherGo() == "" {
 		return ""
 	}
-	real, err := filepath.EvalSymlinks(otherGo())
+	path, err := filepath.EvalSymlinks(otherGo())
 	if err != nil {
 		return ""
 	}
-	return filepath.Dir(filepath.Dir(real))
+	return filepath.Dir(filepath.Dir(path))
 }
 
 // executable is what runs when a scenario says name.

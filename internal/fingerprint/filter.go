@@ -106,8 +106,8 @@ func newFilter(anchors []string) *Filter {
 // build lays out the trie, then completes it breadth first with failure links.
 func (f *Filter) build(anchors []string) {
 	w := f.width
-	trie := make([]uint32, w)
-	ends := make([][]int, 1)
+	trie := slices.Repeat([]uint32{0}, w)
+	ends := [][]int{nil}
 	for number, a := range anchors {
 		a = headOf(a)
 		s := 0

@@ -52,7 +52,7 @@ func fromLocale(s string) Lang {
 // Text returns the message of the given key in lang, its %-verbs filled with args.
 // An unknown key is returned as it is, so that a slip shows but does not crash.
 func Text(lang Lang, key string, args ...any) string {
-	m, ok := table[key]
+	m, ok := lookup(key)
 	if !ok {
 		return key
 	}
@@ -67,6 +67,15 @@ func Text(lang Lang, key string, args ...any) string {
 }
 
 type message struct{ en, zh string }
+
+// lookup finds a key in the table of all commands, then in those of single ones.
+func lookup(key string) (message, bool) {
+	if m, ok := table[key]; ok {
+		return m, true
+	}
+	m, ok := envTable()[key]
+	return m, ok
+}
 
 var table = map[string]message{
 	// Verdicts of a finding's headline.
@@ -171,6 +180,9 @@ var table = map[string]message{
 func Keys() []string {
 	keys := make([]string, 0, len(table))
 	for k := range table {
+		keys = append(keys, k)
+	}
+	for k := range envTable() {
 		keys = append(keys, k)
 	}
 	return keys

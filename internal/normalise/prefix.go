@@ -46,6 +46,8 @@ var prefixes = sync.OnceValue(func() []*regexp.Regexp {
 		`^\[pipenv\.exceptions\.\w+\]: ?`, `^@?[\w./-]+:(?:build|install|test|lint|dev|setup)(?::[\w-]+)?: `,
 		// kubectl logs --prefix, Bazel, Gradle.
 		`^\[pod/[^\]]+\] `,
+		// Maven, which runs npm; Heroku, through git.
+		`^\[(?:INFO|ERROR|WARN|WARNING|DEBUG)\] `, `^remote: {5,}`,
 	}
 	compiled := make([]*regexp.Regexp, len(exprs))
 	for i, e := range exprs {
@@ -65,7 +67,7 @@ func mayHavePrefix(s string) bool {
 	}
 	head := s[:min(len(s), 64)]
 	return strings.Contains(head, " | ") || strings.Contains(head, "> ") || strings.Contains(head, " #") ||
-		strings.HasPrefix(s, "lerna ") || strings.Contains(head, ":build") || strings.Contains(head, ":install") ||
+		strings.HasPrefix(s, "lerna ") || strings.HasPrefix(s, "remote:     ") || strings.Contains(head, ":build") || strings.Contains(head, ":install") ||
 		strings.Contains(head, ":test") || strings.Contains(head, ":lint") || strings.Contains(head, ":dev") || strings.Contains(head, ":setup")
 }
 
@@ -124,12 +126,25 @@ func cutSpeaker(l *Line) {
 			return
 		}
 	}
+	for _, marker := range []string{"npm ERR! ", "npm error "} {
+		if before, rest, ok := strings.Cut(l.Text, marker); ok && isLogPrefix(before) {
+			l.Text, l.Speaker = rest, "npm"
+			return
+		}
+	}
 	if l.Text != "" && l.Text[0] >= '0' && l.Text[0] <= '9' {
 		if m := npmLogLine().FindStringSubmatchIndex(l.Text); m != nil {
 			l.Speaker, l.Quiet = "npm", l.Text[m[2]:m[3]] != "error"
 			l.Text = l.Text[m[1]:]
 		}
 	}
+}
+
+// isLogPrefix reports whether what stands before npm's marker is another program's
+// prefix ("npm : " of PowerShell, a quote of Ansible), not words about npm.
+func isLogPrefix(before string) bool {
+	before = strings.TrimRight(before, " \t")
+	return len(before) <= 60 && (strings.Trim(before, " \t\"'") == "" || strings.ContainsRune(":|>]", rune(before[len(before)-1])))
 }
 
 // quoted finds a log record's message field, whose text is escaped.

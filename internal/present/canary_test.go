@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -243,13 +245,13 @@ func checkJUnit(t *testing.T, out string) []testcase {
 	dec := xml.NewDecoder(strings.NewReader(out))
 	for { // every element is one of JUnit's
 		token, err := dec.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			t.Fatalf("%v in %s", err, out)
 		}
-		if e, ok := token.(xml.StartElement); ok && !strings.Contains(" testsuites testsuite testcase failure system-out ", " "+e.Name.Local+" ") {
+		if e, ok := token.(xml.StartElement); ok && !slices.Contains([]string{"testsuites", "testsuite", "testcase", "failure", "system-out"}, e.Name.Local) {
 			t.Errorf("element %s", e.Name.Local)
 		}
 	}

@@ -113,7 +113,7 @@ func (e *engine) lookupDirect(r *repo) {
 	if code == "" && foundBy(e.q.Module) == "suffix" {
 		// The tool is asked at once which scheme works; that none does counts as absence.
 		if u, err := url.Parse(r.vcs); err != nil || e.ask(VCS, u, false).Status == 0 {
-			r.refused = e.absent("no secure protocol found for repository")
+			r.refused = e.absent("protocol found for repository")
 		}
 	}
 }

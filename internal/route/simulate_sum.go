@@ -35,12 +35,13 @@ func (e *engine) verify(version string, hash func() (string, error)) *failure {
 	}
 	e.hop = -1
 	lines, err := e.sums.client.Lookup(e.q.Module, version)
-	if e.sums.ops.failed != nil {
-		return e.sums.ops.failed
-	}
 	if err != nil {
+		if f := e.sums.ops.failed; f != nil {
+			return f
+		}
 		return e.fail("verifying ")
 	}
+	e.sums.ops.failed = nil // a tile was had in another size
 	prefix := e.q.Module + " " + version + " "
 	for _, line := range lines {
 		if line == prefix+h {
@@ -85,7 +86,7 @@ type sumOps struct {
 	db   database
 	once sync.Once
 	base *url.URL
-	// failed is the last failure of a request; the client's own words are not go's.
+	// failed is the first failure of a request; the client's own words are not go's.
 	failed *failure
 
 	mu   sync.Mutex
@@ -113,7 +114,9 @@ func (o *sumOps) ReadRemote(path string) ([]byte, error) {
 	if f != nil {
 		f.notFound = false // go wraps it in words only
 		o.mu.Lock()
-		o.failed = f
+		if o.failed == nil {
+			o.failed = f
+		}
 		o.mu.Unlock()
 		return nil, errNoAnswer
 	}

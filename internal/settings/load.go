@@ -137,6 +137,9 @@ func readProject(dir, gomod string) (Project, error) {
 			}
 		}
 	}
+	if info, err := os.Stat(filepath.Join(p.Dir, "go.mod")); err == nil {
+		p.GoModHere = info.Mode().IsRegular()
+	}
 	if info, err := os.Stat(filepath.Join(p.Dir, "vendor", "modules.txt")); err == nil {
 		p.HasVendor = info.Mode().IsRegular()
 	}

@@ -59,6 +59,8 @@ type Project struct {
 	Module string
 	// Requires are the module paths that go.mod requires.
 	Requires []string
+	// GoModHere says that there is a go.mod, although GO111MODULE=off hides it.
+	GoModHere bool
 	// HasVendor says that there is a vendor directory.
 	HasVendor bool
 	// Dockerfiles are those that run go, relative to Dir.
