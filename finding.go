@@ -6,7 +6,7 @@ import (
 )
 
 // Facts are the typed details of a fault, by the name of the placeholder they
-// fill (see [FactNames]): the module, the host, the HTTP status. A fact that is
+// fill (see [FactKinds]): the module, the host, the HTTP status. A fact that is
 // not known is absent; an empty string is never stored.
 type Facts map[string]string
 
@@ -96,7 +96,8 @@ type Finding struct {
 	// Facts are what was read from the evidence.
 	Facts Facts `json:"facts,omitempty"`
 	// Count is how many times the fault stands in the input (same code, host
-	// and phase); 0 and 1 both mean once.
+	// and phase); 0 and 1 both mean once. In texts beyond 64 KiB, where a line that
+	// repeats itself is not looked at for ever, it is a lower bound.
 	Count int `json:"count,omitempty"`
 }
 

@@ -47,7 +47,7 @@ func (t Text) In(lang string) string {
 }
 
 // Fault is one entry of the catalogue. Prose and commands hold placeholders;
-// see [Fill].
+// see [Prose] and [Command].
 type Fault struct {
 	Code      keepwell.Code     `yaml:"code"`
 	Severity  keepwell.Severity `yaml:"severity"`
@@ -70,9 +70,11 @@ type Fault struct {
 
 // Rival is a fault whose text looks the same, and the probe that tells them apart.
 type Rival struct {
-	Code  keepwell.Code `yaml:"code"`
-	Probe string        `yaml:"probe"`
-	Tells Text          `yaml:"tells"`
+	Code keepwell.Code `yaml:"code"`
+	// Tools are the tools whose output the probe is for; empty: for all.
+	Tools []string `yaml:"tools,omitempty"`
+	Probe string   `yaml:"probe"`
+	Tells Text     `yaml:"tells"`
 }
 
 // Remedy is one way to mend a fault.

@@ -72,7 +72,7 @@ func steps(t testing.TB, dir string) map[string]act.Step {
 		t.Fatal(err)
 	}
 	mod := write(t, filepath.Join(dir, "m", "go.mod"), "module example.com/m\n\ngo 1.21\n")
-	line, err := act.ReplaceLine(write(t, filepath.Join(dir, "Dockerfile"), "FROM x\r\nENV GOPROXY=a\r\nRUN y"), 2, "ENV GOPROXY=a", "ENV GOPROXY=b")
+	line, err := act.ReplaceLines(write(t, filepath.Join(dir, "Dockerfile"), "FROM x\r\nENV GOPROXY=a\r\nRUN y"), act.Line{Number: 2, Old: "ENV GOPROXY=a", New: "ENV GOPROXY=b"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +381,7 @@ func TestStepsRefuseWhatTheyCannotDoExactly(t *testing.T) {
 	if _, err := act.Replace(twice, "x", "y"); !errors.Is(err, act.ErrPlace) {
 		t.Error(err)
 	}
-	if _, err := act.ReplaceLine(twice, 1, "y", "z"); !errors.Is(err, act.ErrPlace) {
+	if _, err := act.ReplaceLines(twice, act.Line{Number: 1, Old: "y", New: "z"}); !errors.Is(err, act.ErrPlace) {
 		t.Error(err)
 	}
 	if _, err := (act.Remove{Path: dir}).Describe(t.Context()); err == nil {

@@ -44,19 +44,27 @@ func Replace(path, old, with string) (Edit, error) {
 	return Edit{Path: path, Before: data, After: bytes.Replace(data, []byte(old), []byte(with), 1)}, nil
 }
 
-// ReplaceLine is the edit of path that puts with in the place of its line number n
-// (from 1), which must be old. Line endings stay.
-func ReplaceLine(path string, n int, old, with string) (Edit, error) {
+// Line is a line of a text file that is to be exchanged.
+type Line struct {
+	Number   int // from 1
+	Old, New string
+}
+
+// ReplaceLines is the edit of path that exchanges lines, each of which must be what
+// Old says. Line endings stay.
+func ReplaceLines(path string, edits ...Line) (Edit, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return Edit{}, fmt.Errorf("planning an edit: %w", err)
 	}
 	lines := bytes.SplitAfter(data, []byte("\n"))
-	if n < 1 || n > len(lines) || strings.TrimRight(string(lines[n-1]), "\r\n") != old {
-		return Edit{}, fmt.Errorf("planning an edit of line %d of %s: %w", n, path, ErrPlace)
+	for _, l := range edits {
+		n := l.Number
+		if n < 1 || n > len(lines) || strings.TrimRight(string(lines[n-1]), "\r\n") != l.Old {
+			return Edit{}, fmt.Errorf("planning an edit of line %d of %s: %w", n, path, ErrPlace)
+		}
+		lines[n-1] = append([]byte(l.New), lines[n-1][len(l.Old):]...)
 	}
-	end := lines[n-1][len(old):]
-	lines[n-1] = append([]byte(with), end...)
 	return Edit{Path: path, Before: data, After: bytes.Join(lines, nil)}, nil
 }
 

@@ -27,6 +27,8 @@ const (
 	exitError  = 1 // could not run
 	exitUsage  = 2
 	exitFaults = 3 // faults found (0 under --format json|jsonl)
+
+	exitApproval = 4 // needs approval or credentials
 )
 
 // app is what all commands share.
@@ -159,7 +161,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVar(&a.asJSON, "json", false, "the same as --format json")
 	flags.StringVar(&a.langFlag, "lang", "", "language: en or zh (default: the locale's)")
 	flags.StringVar(&a.color, "color", "auto", "colour: auto, always or never")
-	root.AddCommand(newExplainCmd(a), newFaultsCmd(a))
+	root.AddCommand(newExplainCmd(a), newFaultsCmd(a), newEnvCmd(a), newRouteCmd(a))
 	return root
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/diagnose"
 	"github.com/keepwell/keepwell/internal/fingerprint"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/normalise"
 	"github.com/keepwell/keepwell/internal/present"
@@ -73,7 +74,7 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 	if err != nil {
 		return inputFailure(o.name, err)
 	}
-	target.Name = o.name
+	target.Name = mask.Text(o.name) // a log often lies in somebody's home
 	if err := emit(handler, "explain", target, findings, a.lang); err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func progress(a *app) (show func(int64), wipe func()) {
 	}
 	return show, func() {
 		if shown {
-			fmt.Fprint(a.errs, "\r\x1b[K")
+			fmt.Fprintf(a.errs, "\r\x1b[K")
 		}
 	}
 }

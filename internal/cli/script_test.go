@@ -141,11 +141,11 @@ func valid(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	case "xml":
 		for dec := xml.NewDecoder(strings.NewReader(out)); ; {
-			if _, err := dec.Token(); err == io.EOF {
+			_, err := dec.Token()
+			if errors.Is(err, io.EOF) {
 				return
-			} else {
-				ts.Check(err)
 			}
+			ts.Check(err)
 		}
 	default:
 		ts.Fatalf("usage: valid json|jsonl|xml")

@@ -42,8 +42,15 @@ var sandboxWords = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)building '?/nix/store[^\s']*|/nix/store/[^\s']+\.drv|flatpak-builder|/run/build/|/usr/lib/sdk/|rpmbuild/BUILD|/home/abuild/|\bsbuild\b|\bpbuilder\b|guix (?:build|environment)|/gnu/store|--network[= ]none|\bbwrap\b|unshare -n|/<<PKGBUILDDIR>>|network-sandbox|\bportage\b`)
 })
 
+// sandboxHints are literals without which sandboxWords cannot match: most text is
+// spared the expression.
+var sandboxHints = []string{
+	"/nix/", "flatpak", "/run/build", "/usr/lib/sdk", "rpmbuild", "abuild", "sbuild", "pbuilder", "guix", "/gnu/",
+	"--network", "bwrap", "unshare", "PKGBUILDDIR", "sandbox", "portage",
+}
+
 func (a *surroundings) look(s *explain.Statement) {
-	if a.sandbox == "" {
+	if a.sandbox == "" && slices.ContainsFunc(sandboxHints, func(h string) bool { return strings.Contains(s.Text, h) }) {
 		a.sandbox = sandboxWords().FindString(s.Text)
 	}
 }

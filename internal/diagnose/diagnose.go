@@ -182,7 +182,7 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 		// A value that does not stand in the masked text is a piece of a secret, cut out
 		// of what tells that it is one.
 		if v := mask.Text(value); keepwell.ValidFact(name, v) && strings.Contains(around, v) {
-			facts[name] = v
+			facts[name] = strings.Replace(v, "://"+mask.Secret+"@", "://", 1) // a masked login in a command would be sent
 		}
 	}
 	if h.Entry.Phase != "" {
@@ -293,7 +293,7 @@ func (d *Diagnosis) Findings() ([]keepwell.Finding, error) {
 	for _, g := range groups {
 		d.reconsider(g)
 	}
-	groups = dropWeak(groups)
+	groups = dropWeak(refold(groups))
 	entries := map[keepwell.Code]*faults.Fault{}
 	for _, g := range groups {
 		if entries[g.key.code] == nil {
@@ -325,6 +325,9 @@ func (g *group) finding(severity keepwell.Severity) keepwell.Finding {
 		Code: g.key.code, Severity: severity, Confidence: g.confidence, Tool: g.tool,
 		Evidence: g.evidence, Facts: g.facts, Count: g.count,
 	}
+	if g.key.code == "net/refused" && isLoopback(g.facts["address"]) {
+		f.Owner = keepwell.OwnerYou // this machine said no, not the network
+	}
 	if g.changed != nil {
 		f.Evidence = append(slices.Clone(f.Evidence), *g.changed)
 	}
@@ -334,6 +337,28 @@ func (g *group) finding(severity keepwell.Severity) keepwell.Finding {
 		}
 	}
 	return f
+}
+
+// refold folds what the surroundings made one fault: a sandbox without network
+// refuses names and addresses alike.
+func refold(groups []*group) []*group {
+	type fault struct {
+		code keepwell.Code
+		host string
+	}
+	first := map[fault]*group{}
+	return slices.DeleteFunc(groups, func(g *group) bool {
+		if g.changed == nil {
+			return false
+		}
+		key := fault{g.key.code, g.key.host}
+		if f := first[key]; f != nil {
+			f.count += g.count
+			return true
+		}
+		first[key] = g
+		return false
+	})
 }
 
 // dropWeak leaves hints and wrappers out where something better is known.

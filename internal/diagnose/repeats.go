@@ -46,8 +46,8 @@ func (r *repeats) skip(line []byte) bool {
 	return count >= looksPerShape
 }
 
-// isStatus reports whether the digit at i belongs to a number of three digits from
-// 300 to 599.
+// isStatus reports whether the digit at i belongs to a number that is an HTTP status
+// of failure; any number of three digits would make every duration a shape of its own.
 func isStatus(line []byte, i int) bool {
 	if !isDigit(line[i]) {
 		return false
@@ -59,7 +59,14 @@ func isStatus(line []byte, i int) bool {
 	for end < len(line) && isDigit(line[end]) && end-start < 4 {
 		end++
 	}
-	return end-start == 3 && line[start] >= '3' && line[start] <= '5'
+	if end-start != 3 || start > 0 && line[start-1] == '.' || end < len(line) && (line[end] == '.' || line[end] == 'm') {
+		return false
+	}
+	switch string(line[start:end]) {
+	case "400", "401", "403", "404", "405", "407", "408", "409", "410", "429", "451", "500", "502", "503", "504":
+		return true
+	}
+	return false
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }

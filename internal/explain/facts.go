@@ -15,7 +15,7 @@ import (
 )
 
 type extractors struct {
-	url, oddURL, modVersion, modPath, chain, lookup, lookupNode, dial, status, goRequires *regexp.Regexp
+	url, oddURL, modVersion, modPath, chain, lookup, lookupNode, scp, dial, status, goRequires *regexp.Regexp
 }
 
 var extract = sync.OnceValue(func() extractors {
@@ -29,6 +29,7 @@ var extract = sync.OnceValue(func() extractors {
 		chain:      c(`(?m)^(?:go: |go [a-z ]+: )?([A-Za-z0-9][\w.-]*\.[A-Za-z]{2,}(?:/[\w.~+-]+)*)@\S+ requires$`),
 		lookup:     c(`(?i)\blookup ([A-Za-z0-9_][\w.-]*?)(?: on (\[?[0-9a-f.:]+\]?:\d+))?(?::|\s|$)`),
 		lookupNode: c(`(?:getaddrinfo|ENOTFOUND|EAI_AGAIN)(?: E[A-Z_]+)* ([a-z0-9][\w-]*(?:\.[\w-]+)+)`),
+		scp:        c(`(?:^|[\s'"])git@([a-z0-9][\w-]*(?:\.[\w-]+)+):`),
 		dial:       c(`(?i)\b(?:dial tcp|connect E[A-Z]+|connect to|read tcp \S+->) ?(\[?[0-9a-f]*[.:][0-9a-f.:]*[0-9a-f]\]?):(\d{1,5})`),
 		status:     c(`(?i)(?:: |\b(?:status|statuscode|error|code|http|GET|E|HTTP/[\d.]+)[ =:]*)\(?([1-5]\d\d)\b(?: [A-Z][A-Za-z -]+)?`),
 		goRequires: c(`(?i)requires go ?(?:>=|version) ?v?([\d.]+(?:rc\d+|beta\d+)?)(?: \(running go ([\d.]+(?:rc\d+|beta\d+)?))?`),
@@ -218,6 +219,8 @@ func (s *Statement) addressFacts(f keepwell.Facts, x extractors, span keepwell.S
 		f["host"] = strings.TrimRight(s.Text[m[2]:m[3]], ".")
 	} else if m := nearest(x.lookupNode, s.Text, span); m != nil {
 		f["host"] = s.Text[m[2]:m[3]]
+	} else if m := nearest(x.scp, s.Text, span); m != nil { // git@host:path, as ssh and git name a server
+		set(f, "host", s.Text[m[2]:m[3]])
 	}
 	if m := nearest(x.dial, s.Text, span); m != nil {
 		addr := strings.Trim(s.Text[m[2]:m[3]], "[]")

@@ -17,7 +17,7 @@ const (
 	pipPhrases = `|/packages/[0-9a-f]{2}/[0-9a-f]{2}/|\bpdm (?:add|install|update|lock|sync|use|init)\b|\bpipx\b|\brye (?:sync|add)\b|easy[_-]install|Could not fetch URL|Could not install packages due to` +
 		`|There was a problem confirming the ssl certificate|subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure|Failed building|egg_info|bdist_|build_ext|No distributions at all found` +
 		`|\(from (?:-r |versions: )|Storing debug log for failure|SolverProblemError|version solving failed|pypoetry|site-packages[/\\](?:requests|urllib3|cachecontrol|httpx)[/\\]\S+:\d+ in ` +
-		`|(?:^|\n)\s*(?:WARNING: )?Retrying \(Retry\(total=|Installing build dependencies|build-system\.requires|pkg_resources|setuptools|Download error on https?://|Requirement\.parse\(|cpython-\d|\.egg\b|pdm[/\\]venv|\bmaturin\b|PEP 517|PyO3|Pipfile|cachecontrol|\bshutil\.py:\d+ in |backend-path|BackendUnavailable`
+		`|(?:^|\n)\s*(?:WARNING: )?Retrying \(Retry\(total=|Installing build dependencies|build-system\.requires|pkg_resources|setuptools|Download error on https?://|Requirement\.parse\(|cpython-\d|\.egg\b|pdm[/\\]venv|\bmaturin\b|error: command '[^'\n]+' (?:failed|terminated)|PEP 517|PyO3|Pipfile|cachecontrol|\bshutil\.py:\d+ in |backend-path|BackendUnavailable`
 )
 
 // quotation tells whose quoted output a line stands in: package managers print
@@ -100,7 +100,7 @@ func installerOf(lead string) fingerprint.Needs {
 }
 
 var installScript = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile("(?:^|[ @.\\d])(?:pre|post)?install(?:: `| script\\b)|^path \\S*[/\\\\]node_modules[/\\\\]")
+	return regexp.MustCompile("(?:^|[ @.\\d])(?:pre|post)?install(?:: `| script\\b|\\s*$)|^path \\S*[/\\\\]node_modules[/\\\\]")
 })
 
 // installFailed reports whether npm's report that a dependency's install script

@@ -87,6 +87,9 @@ func (s *Statement) OfProgram() bool {
 	}
 	for _, p := range []string{"panic: ", "--- FAIL", "FAIL\t", "fatal error: ", "goroutine "} {
 		if strings.HasPrefix(first, p) {
+			if strings.Contains(first, "file not found") || strings.Contains(first, "No such file") {
+				return false // a C compiler's
+			}
 			return !strings.Contains(s.Text, "/cmd/go/") && !strings.Contains(s.Text, "cmd/compile")
 		}
 	}

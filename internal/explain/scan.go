@@ -20,7 +20,7 @@ import (
 
 // Finder tells where in a long text it is worth looking.
 type Finder interface {
-	// Find returns the offset just past the first place worth a look, or -1.
+	// Find returns an offset within or just past the first place worth a look, or -1.
 	Find(text []byte) int
 }
 

@@ -167,7 +167,7 @@ func goesOnAfterBlank(now, rest []normalise.Line) bool {
 			return goesOn
 		}
 		last := now[len(now)-1]
-		if strings.HasSuffix(last.Text, "exception occurred:") && l.Speaker == last.Speaker {
+		if (strings.HasSuffix(last.Text, "exception occurred:") || strings.HasPrefix(last.Text, "Cannot download \"")) && l.Speaker == last.Speaker {
 			return true
 		}
 		return l.Speaker == last.Speaker && layouts().afterBlank.MatchString(l.Text) &&

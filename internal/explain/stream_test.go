@@ -141,9 +141,13 @@ func TestStreamingFindsWhatStandsAlone(t *testing.T) {
 			l.noise(r, mib+r.IntN(1000))
 		}},
 	}
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
 	for _, shape := range shapes {
 		for _, eol := range []string{"\n", "\r\n"} {
-			for seed := range uint64(3) {
+			for seed := range seeds {
 				t.Run(fmt.Sprintf("%s/%q/%d", shape.name, eol, seed), func(t *testing.T) {
 					t.Parallel()
 					l := &log{eol: eol}
@@ -221,6 +225,9 @@ func (e *endless) Read(p []byte) (int, error) {
 
 // TestMemoryIsBounded is not parallel: it measures the heap of the whole process.
 func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() { // minutes under the race detector, which has nothing to find here
+		t.Skip("reads 300 MiB")
+	}
 	l := &log{eol: "\n"}
 	r := rand.New(rand.NewPCG(9, 9))
 	for range 4 {

@@ -37,7 +37,7 @@ type automaton struct {
 	filter atomic.Pointer[Filter]
 }
 
-// Find returns the offset just past the first anchor of l in text, or -1. Its first
+// Find returns the offset just past the head of the first anchor of l in text, or -1. Its first
 // call builds the automaton, which pays for itself on long texts only.
 func (l *Library) Find(text []byte) int {
 	l.once.Do(func() {

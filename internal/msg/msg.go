@@ -73,8 +73,17 @@ func lookup(key string) (message, bool) {
 	if m, ok := table[key]; ok {
 		return m, true
 	}
-	m, ok := envTable()[key]
-	return m, ok
+	for _, t := range tables() {
+		if m, ok := t()[key]; ok {
+			return m, true
+		}
+	}
+	return message{}, false
+}
+
+// tables are the words of single commands.
+func tables() []func() map[string]message {
+	return []func() map[string]message{envTable, routeTable}
 }
 
 var table = map[string]message{
@@ -182,8 +191,10 @@ func Keys() []string {
 	for k := range table {
 		keys = append(keys, k)
 	}
-	for k := range envTable() {
-		keys = append(keys, k)
+	for _, t := range tables() {
+		for k := range t() {
+			keys = append(keys, k)
+		}
 	}
 	return keys
 }

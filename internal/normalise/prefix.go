@@ -128,7 +128,7 @@ func cutSpeaker(l *Line) {
 	}
 	for _, marker := range []string{"npm ERR! ", "npm error "} {
 		if before, rest, ok := strings.Cut(l.Text, marker); ok && isLogPrefix(before) {
-			l.Text, l.Speaker = rest, "npm"
+			l.Text, l.Speaker = strings.TrimRight(rest, " \",'"), "npm"
 			return
 		}
 	}

@@ -41,7 +41,7 @@ func complete(f keepwell.Finding) keepwell.Finding {
 	return f
 }
 
-// jsonlHandler prints each event on a line of its own, as it happens.
+// jsonlHandler prints each event on a line of its own, as it comes.
 type jsonlHandler struct{ w io.Writer }
 
 func (h *jsonlHandler) Handle(e keepwell.Event) error {

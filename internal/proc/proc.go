@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -77,4 +79,36 @@ func (c *capped) Write(p []byte) (int, error) {
 		c.b.Write(p)
 	}
 	return len(p), nil
+}
+
+// Attach runs name with the given streams, as a shell would, until it ends: without a
+// deadline, in the caller's environment with opts.Env on top. It returns the exit code,
+// 128+n where signal n ended it. The end of ctx interrupts the tool.
+func Attach(ctx context.Context, opts Options, in io.Reader, out, errs io.Writer, name string, args ...string) (int, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = opts.Dir
+	cmd.Env = append(os.Environ(), opts.Env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errs
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return exitCode(exit), nil
+	case err != nil:
+		return 0, fmt.Errorf("running %s: %w", name, err)
+	}
+	return 0, nil
+}
+
+// exitCode is what a shell would say: os/exec has -1 for a signal.
+func exitCode(exit *exec.ExitError) int {
+	if status, ok := exit.Sys().(interface {
+		Signaled() bool
+		Signal() syscall.Signal
+	}); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return exit.ExitCode()
 }

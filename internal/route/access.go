@@ -162,3 +162,38 @@ func (s *settings) tunnelOf(u *url.URL) (string, Rule) {
 	}
 	return "", Rule{Code: "no-tunnel", Setting: setting}
 }
+
+// NetrcMachines lists the machines of a netrc file whose lines go uses: those with
+// both a login and a password. The secrets are not kept.
+func NetrcMachines(data []byte) []string {
+	var machines []string
+	var machine string
+	var login, password, macro bool
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if macro { // ends with an empty line
+			macro = line != ""
+			continue
+		}
+		words := strings.Fields(line)
+		for i := 0; i+1 < len(words); i += 2 {
+			switch words[i] {
+			case "machine":
+				machine, login, password = words[i+1], false, false
+			case "login":
+				login = true
+			case "password":
+				password = true
+			case "macdef":
+				macro = true
+			}
+			if machine != "" && login && password {
+				machines = append(machines, machine)
+				machine, login, password = "", false, false
+			}
+		}
+		if len(words)%2 == 1 && words[len(words)-1] == "default" {
+			break
+		}
+	}
+	return machines
+}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // settings is a Config, read.
@@ -48,7 +49,7 @@ func read(cfg Config) *settings {
 // rule starts the rule of a setting.
 func (s *settings) rule(code, setting string) Rule {
 	v := s.cfg.Env[setting]
-	return Rule{Code: code, Setting: setting, Origin: string(v.Origin), File: v.File}
+	return Rule{Code: code, Setting: setting, Origin: string(v.Origin), File: mask.Text(v.File)}
 }
 
 var errScheme = errors.New("a module proxy is reached over http, https or file")
@@ -179,6 +180,9 @@ func bareText(word string) string {
 	if !ok {
 		scheme, rest = "", word
 	}
+	if scheme == "file" {
+		return mask.Text(word)
+	}
 	host, tail, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(rest, '@'); at > len(host) {
 		return bareJoin(scheme, rest[at+1:]) // a password with a slash
@@ -213,7 +217,7 @@ func (s *settings) patterns(setting string) patterns {
 		// Both take GOPRIVATE's value where they are empty themselves.
 		if v := s.cfg.Env["GOPRIVATE"]; list == "" || s.cfg.Env[setting].Origin == goenv.FromDefault {
 			list = v.Value
-			r.From, r.Origin, r.File = "GOPRIVATE", string(v.Origin), v.File
+			r.From, r.Origin, r.File = "GOPRIVATE", string(v.Origin), mask.Text(v.File)
 		}
 	}
 	return patterns{list, r}

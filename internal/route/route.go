@@ -22,6 +22,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // Config is everything that decides a route.
@@ -64,7 +65,8 @@ const (
 // Query is what go is asked for.
 type Query struct {
 	Module string
-	// Version is canonical (v1.2.3); empty asks for the list and the latest.
+	// Version is canonical (v1.2.3) or a branch, tag or commit; empty and "latest" ask for
+	// the list and what is newest.
 	Version string
 	// Kinds are the requests of interest; empty means all that a download makes: info,
 	// mod and zip, or list, latest, info and mod where there is no version.
@@ -78,8 +80,10 @@ func (q Query) kinds() []Kind {
 	switch {
 	case len(q.Kinds) > 0:
 		return q.Kinds
-	case q.Version == "":
+	case q.Version == "" || q.Version == "latest":
 		return []Kind{List, Latest}
+	case !semver.IsValid(q.Version) || module.CanonicalVersion(q.Version) != q.Version:
+		return []Kind{Info} // names the version of the others
 	}
 	return []Kind{Info, Mod, Zip}
 }
@@ -175,9 +179,6 @@ func Plan(cfg Config, q Query) Route {
 	if err := module.CheckPath(q.Module); err != nil {
 		r.Problems = append(r.Problems, Rule{Code: "bad-path", Value: q.Module})
 	}
-	if q.Version != "" && (!semver.IsValid(q.Version) || module.CanonicalVersion(q.Version) != q.Version) {
-		r.Problems = append(r.Problems, Rule{Code: "version-query", Value: q.Version})
-	}
 	private, isPrivate := s.noProxy.match(q.Module)
 	for i, e := range s.proxies {
 		r.Hops = append(r.Hops, s.hop(q, e, i == len(s.proxies)-1, private, isPrivate))
@@ -207,7 +208,7 @@ func (s *settings) hop(q Query, e entry, last bool, private Rule, isPrivate bool
 	case isPrivate:
 		h.Passed = &private
 	case e.kind == Proxy:
-		h.Server, h.Base = server(e.base), bare(e.base)
+		h.Server, h.Base = mask.Text(server(e.base)), mask.Text(bare(e.base)) // a directory may be below a home
 		h.Access = s.access(e.base)
 		h.Asks = asks(e.url, q)
 	}
@@ -244,7 +245,7 @@ func asks(base string, q Query) []Ask {
 		}
 		if u, err := moduleURL(base, q.Module, file); err == nil {
 			u.User = nil
-			list = append(list, Ask{k, u.String()})
+			list = append(list, Ask{k, mask.Text(u.String())})
 		}
 	}
 	return list
@@ -264,8 +265,7 @@ func reports(hops []Hop) string {
 	return kind
 }
 
-// Words for JSON readers and tests: a route in one line, such as
-// "goproxy.cn -> direct".
+// String is the way in one line, such as "goproxy.cn -> direct".
 func (r Route) String() string {
 	words := make([]string, 0, len(r.Hops))
 	for _, h := range r.Hops {

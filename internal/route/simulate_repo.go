@@ -27,6 +27,7 @@ type repo struct {
 	base    *url.URL // the module's directory at a proxy
 	origin  string   // of the proxy, for its messages
 	vcs     string   // clone URL
+	tool    string
 
 	list   *listResult
 	tip    *latestResult
@@ -109,7 +110,7 @@ func (e *engine) lookupDirect(r *repo) {
 		r.refused = e.absent("GOVCS disallows using " + where.vcs)
 		return
 	}
-	r.vcs = where.url
+	r.vcs, r.tool = where.url, where.vcs
 	if code == "" && foundBy(e.q.Module) == "suffix" {
 		// The tool is asked at once which scheme works; that none does counts as absence.
 		if u, err := url.Parse(r.vcs); err != nil || e.ask(VCS, u, false).Status == 0 {
@@ -262,6 +263,9 @@ func (r *repo) file(kind Kind, name string) ([]byte, *failure) {
 }
 
 func (r *repo) versions() ([]string, *failure) {
+	if r.list == nil && r.refused == nil && r.tool == "svn" { // go knows no tags there
+		r.list = &listResult{}
+	}
 	if r.list == nil {
 		data, f := r.file(List, "@v/list")
 		r.list = &listResult{lines: strings.Split(string(data), "\n"), f: f}

@@ -221,13 +221,19 @@ func (s *Settings) publicProxy(host string) bool {
 	if slices.Contains([]string{"goproxy.cn", "goproxy.io", "mirrors.aliyun.com", "repo.huaweicloud.com", "mirrors.cloud.tencent.com", "athens.azurefd.net", "goproxy.bj.bcebos.com"}, host) {
 		return true
 	}
+	return slices.Contains(s.PublicHosts(), host)
+}
+
+// PublicHosts are the hosts of the default of this installation of go.
+func (s *Settings) PublicHosts() []string {
+	var out []string
 	list, _ := proxyEntries(s.Go.Root["GOPROXY"])
 	for _, e := range list {
-		if u, err := url.Parse(e.text); err == nil && u.Host != "" && u.Hostname() == host {
-			return true
+		if u, err := url.Parse(e.text); err == nil && u.Host != "" {
+			out = append(out, u.Hostname())
 		}
 	}
-	return false
+	return out
 }
 
 // asksPublic names the first public proxy that is asked, "" where there is none.
@@ -269,7 +275,8 @@ func lintPrivacy(s *Settings) []Lint {
 	checked := s.value("GOSUMDB") != "off" && s.value("GOSUMDB") != ""
 	var out []Lint
 	told := map[string]bool{}
-	for _, m := range append([]string{s.Project.Module}, s.Project.Requires...) {
+	for _, required := range append([]module.Version{{Path: s.Project.Module}}, s.Project.Requires...) {
+		m := required.Path
 		if m == "" || !privateLooking(m) {
 			continue
 		}
@@ -393,7 +400,7 @@ func lintFlags(s *Settings) []Lint {
 		case !strings.HasPrefix(f, "-") || name == "":
 			out = append(out, s.about("goflags-word", isError, "", "GOFLAGS", f))
 		case name == "insecure":
-			out = append(out, s.about("goflags-insecure", isError, "", "GOFLAGS"))
+			out = append(out, s.about("goflags-insecure", isWarning, "", "GOFLAGS"))
 		case !strings.Contains(knownFlags, " "+name+" "):
 			out = append(out, s.about("goflags-unknown", isError, "", "GOFLAGS", f))
 		case name == "mod":

@@ -133,7 +133,7 @@ func readProject(dir, gomod string) (Project, error) {
 				p.Module = f.Module.Mod.Path
 			}
 			for _, r := range f.Require {
-				p.Requires = append(p.Requires, r.Mod.Path)
+				p.Requires = append(p.Requires, r.Mod)
 			}
 		}
 	}

@@ -202,12 +202,21 @@ func (s *Settings) pipEntry(p pair, place, path string) Entry {
 	return e
 }
 
-// inForce marks the strongest entry of each name.
+// inForce marks the strongest entry of each name, of a list with the strongest first.
 func inForce(list []Entry) []Entry {
 	seen := map[string]bool{}
 	for i := range list {
 		list[i].InForce = !seen[list[i].Name]
 		seen[list[i].Name] = true
+	}
+	// Shown are the lines of a file in their order.
+	for start := 0; start < len(list); {
+		end := start + 1
+		for end < len(list) && list[end].File == list[start].File && list[start].File != "" {
+			end++
+		}
+		slices.Reverse(list[start:end])
+		start = end
 	}
 	return list
 }

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/mod/module"
+
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 )
@@ -57,8 +59,8 @@ type Project struct {
 	Dir string
 	// Module is the main module's path; "" where there is none.
 	Module string
-	// Requires are the module paths that go.mod requires.
-	Requires []string
+	// Requires are the modules that go.mod requires.
+	Requires []module.Version
 	// GoModHere says that there is a go.mod, although GO111MODULE=off hides it.
 	GoModHere bool
 	// HasVendor says that there is a vendor directory.
@@ -107,6 +109,7 @@ type Row struct {
 	Hides []Row `json:"hides,omitempty"`
 	// Credential is the kind of a credential; its value is never shown.
 	Credential string `json:"credential,omitempty"`
+	Host       string `json:"host,omitempty"`
 }
 
 // Group is rows that belong together.
@@ -147,7 +150,7 @@ func (s *Settings) variables(group, list string) Group {
 	for name := range strings.FieldsSeq(list) {
 		if row, ok := s.row(name); ok {
 			g.Rows = append(g.Rows, row)
-		} else {
+		} else if name == strings.ToUpper(name) { // the lower-case forms say the same
 			g.Unset = append(g.Unset, name)
 		}
 	}
@@ -182,8 +185,18 @@ func (s *Settings) entries(group string, list []Entry) Group {
 	g := Group{Name: group, Rows: []Row{}, Unset: []string{}}
 	at := map[string]int{}
 	for _, e := range list {
-		r := Row{Name: e.Name, Value: s.masked(e.Name, e.Value), Origin: e.Place, File: s.tilde(e.File), Line: e.Line, Credential: e.Credential}
-		if i, ok := at[e.Name]; ok && !e.InForce {
+		r := Row{Name: e.Name, Value: s.masked(e.Name, e.Value), Origin: e.Place, File: s.tilde(e.File), Line: e.Line, Credential: e.Credential, Host: e.Host}
+		i, ok := at[e.Name]
+		if ok && e.InForce { // a later line of the same file outranks what was shown
+			r.Hides = append(g.Rows[i].Hides, g.Rows[i])
+			r.Hides[len(r.Hides)-1].Hides = nil
+			g.Rows[i] = r
+			continue
+		}
+		if ok {
+			if r.Value == g.Rows[i].Value && r.Credential == "" {
+				continue
+			}
 			g.Rows[i].Hides = append(g.Rows[i].Hides, r)
 			continue
 		}
