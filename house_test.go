@@ -20,7 +20,7 @@ var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/proc"},
 	{"internal/fingerprint", "internal/goenv", "internal/present"},
-	{"internal/explain"},
+	{"internal/act", "internal/explain", "internal/settings"},
 	{"internal/diagnose"},
 	{"internal/faultlab", "internal/mask/masktest"}, // for tests only
 	{"internal/cli"},
@@ -34,9 +34,11 @@ var programs = []string{"internal/fingerprint/gen", "internal/diagnose/biglog"}
 // from outside the standard library: no database, no network client of others.
 var smallPath = []string{
 	"github.com/clipperhouse/", // runewidth's segmentation
+	"github.com/gofrs/flock",
 	"github.com/inconshreveable/mousetrap",
 	"github.com/mattn/go-runewidth",
 	"github.com/rivo/uniseg",
+	"github.com/rogpeppe/go-internal/diff",
 	"github.com/spf13/cobra",
 	"github.com/spf13/pflag",
 	"go.yaml.in/yaml/v3",

@@ -4650,7 +4650,6 @@ var table = [...]Entry{
 		ID: "pip-installed-by-os", Code: "local/externally-managed",
 		Anchors:    []string{"installed by debian", "installed by rpm", "installed by conda", "an activated virtualenv (required)"},
 		Pattern:    "(?:The package was installed by (?:debian|rpm|conda|\\w+)|Could not find an activated virtualenv \\(required\\))",
-		Needs:      8,
 		Confidence: 0.85,
 		Over:       []keepwell.Code{"local/cache-corrupt", "version/conflict"},
 	},

@@ -190,6 +190,9 @@ func (p *page) valueLines(v string, width int) []string {
 			if head == "" {
 				break
 			}
+			if i := strings.LastIndexByte(head, '/') + 1; i > len(head)/2 {
+				head = head[:i]
+			}
 			lines = append(lines, head)
 			piece = piece[len(head):]
 		}
