@@ -660,6 +660,35 @@ func TestDescribe(t *testing.T) {
 	})
 }
 
+// TestDescribeSpeaksTheToolsLanguage: npm and pip have packages where go has
+// modules, and a probe is shown only where it is the tool's own and asks after
+// what is known.
+func TestDescribeSpeaksTheToolsLanguage(t *testing.T) {
+	t.Parallel()
+	f := keepwell.Finding{
+		Code: "module/missing-or-private", Tool: "npm", Facts: keepwell.Facts{"package": "@acme/widget"},
+		Rivals: []keepwell.Rival{{Code: "module/repo-gone"}},
+	}
+	if err := faults.Describe(&f, "en"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(f.Title, "@acme/widget") || !strings.Contains(f.Cause, "@acme/widget") {
+		t.Errorf("the package is not named: %s: %s", f.Title, f.Cause)
+	}
+	if r := f.Rivals[0]; r.Probe != "" || r.Tells != "" {
+		t.Errorf("a probe for no known repository: %s (%s)", r.Probe, r.Tells)
+	}
+	for tool, want := range map[string]bool{"npm": true, "pip": false, "": true} {
+		f := keepwell.Finding{Code: "sum/lock-mismatch", Tool: tool, Rivals: []keepwell.Rival{{Code: "local/cache-corrupt"}}}
+		if err := faults.Describe(&f, "en"); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Rivals[0].Probe != ""; got != want {
+			t.Errorf("tool %q: npm's probe is shown: %v, want %v", tool, got, want)
+		}
+	}
+}
+
 // TestToolsKeepTheirRemedies: whoever diagnoses a fault in the output of a tool
 // finds a remedy for that tool, and is never shown those for all the others.
 func TestToolsKeepTheirRemedies(t *testing.T) {

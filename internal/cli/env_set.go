@@ -219,7 +219,7 @@ func asker(ctx context.Context, a *app) act.Consent {
 	// One reader for all questions: what it has buffered belongs to the next.
 	in := bufio.NewReader(&interruptible{ctx: ctx, r: a.in})
 	return func(context.Context, act.Change) (bool, error) {
-		fmt.Fprint(a.errs, msg.Text(a.lang, "env.ask"))
+		fmt.Fprintf(a.errs, "%s", msg.Text(a.lang, "env.ask"))
 		answer, err := in.ReadString('\n')
 		if err != nil {
 			return false, err

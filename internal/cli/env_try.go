@@ -99,9 +99,6 @@ func routeDifference(ctx context.Context, before, after *settings.Settings) rout
 
 func query(m module.Version) route.Query { return route.Query{Module: m.Path, Version: m.Version} }
 
-// shownModules is how many modules stand for all that change alike.
-const shownModules = 6
-
 func (a *app) routeChanges(d route.Difference) error {
 	fmt.Fprintln(a.out)
 	if len(d.Changes)+len(d.Opened)+len(d.Closed) == 0 {
@@ -111,7 +108,7 @@ func (a *app) routeChanges(d route.Difference) error {
 	fmt.Fprintln(a.out, msg.Text(a.lang, "env.whatif.routes"))
 	var arrows []present.Arrow
 	for _, c := range d.Changes {
-		arrows = append(arrows, present.Arrow{Name: namesOf(a, c.Modules), Before: wayText(a, c.Before), After: wayText(a, c.After)})
+		arrows = append(arrows, present.Arrow{Name: routeWords{lang: a.lang}.some(c.Modules), Before: wayText(a, c.Before), After: wayText(a, c.After)})
 	}
 	for _, w := range arrows {
 		fmt.Fprintln(a.out, "  "+present.Visible(w.Name, true))
@@ -125,36 +122,19 @@ func (a *app) routeChanges(d route.Difference) error {
 		list []route.Told
 	}{{"env.whatif.opened", d.Opened}, {"env.whatif.closed", d.Closed}} {
 		for _, t := range told.list {
-			fmt.Fprintln(a.out, "  "+present.Visible(msg.Text(a.lang, told.key, t.To, namesOf(a, t.Modules)), true))
+			fmt.Fprintln(a.out, "  "+present.Visible(msg.Text(a.lang, told.key, t.To, routeWords{lang: a.lang}.some(t.Modules)), true))
 		}
 	}
 	return nil
 }
 
-func namesOf(a *app, modules []string) string {
-	if len(modules) <= shownModules {
-		return strings.Join(modules, " ")
-	}
-	return msg.Text(a.lang, "env.whatif.more", strings.Join(modules[:shownModules], " "), len(modules)-shownModules)
-}
-
 // wayText is a way in a line: the servers in order, then who verifies.
 func wayText(a *app, s route.Summary) string {
-	var b strings.Builder
-	for i, h := range s.Hops {
-		if i > 0 {
-			if s.Hops[i-1].Falls == route.FallsAny {
-				b.WriteString(" | ")
-			} else {
-				b.WriteString(", ")
-			}
-		}
-		b.WriteString(h.Server)
-	}
+	way := routeWords{lang: a.lang}.way(s)
 	if s.Verified {
-		return b.String() + " " + msg.Text(a.lang, "env.whatif.verified", s.Database)
+		return way + " " + msg.Text(a.lang, "env.whatif.verified", s.Database)
 	}
-	return b.String() + " " + msg.Text(a.lang, "env.whatif.unverified")
+	return way + " " + msg.Text(a.lang, "env.whatif.unverified")
 }
 
 // exitWrapper is keepwell's own failure where it runs another command.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/proc"
@@ -75,7 +76,7 @@ func runRoute(ctx context.Context, a *app, o routeOptions) error {
 	}
 	list := planAll(cfg, queries)
 	doc := routes{
-		Command: "route", Tried: append([]string{}, o.env...), Leaks: append([]route.Told{}, route.Leaks(list)...),
+		Command: "route", Tried: masked(o.env), Leaks: append([]route.Told{}, route.Leaks(list)...),
 		Groups: append([]route.Group{}, route.Groups(list)...), Routes: append([]route.Route{}, list...),
 	}
 	if format.Machine() {
@@ -95,6 +96,14 @@ func runRoute(ctx context.Context, a *app, o routeOptions) error {
 	}
 	a.exit = exitForRoutes(list)
 	return shown(a, present.Outline(a.out, a.style(), lines))
+}
+
+func masked(list []string) []string {
+	out := []string{}
+	for _, s := range list {
+		out = append(out, mask.Text(s))
+	}
+	return out
 }
 
 // planAll tells the routes of all queries under one configuration.
@@ -262,7 +271,10 @@ func routeQueries(ctx context.Context, a *app, cfg route.Config, named []string)
 	}
 	list, err := buildList(ctx, cfg.Env)
 	if err != nil {
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "route.partial", err), true))
+		if f := readGoMod(gomod); ctx.Err() != nil || f == nil || f.Module == nil {
+			return nil, &failure{exit: exitError, key: "route.gomod", args: []any{toolSaid(err)}, hint: "hint.gomod", unwrapped: err}
+		}
+		fmt.Fprintln(a.errs, msg.Text(a.lang, "route.partial"))
 		list = requirements(gomod)
 	}
 	queries := make([]route.Query, 0, len(list))
@@ -271,6 +283,18 @@ func routeQueries(ctx context.Context, a *app, cfg route.Config, named []string)
 		queries = append(queries, route.Query{Module: m.Path, Version: m.Version, InSum: sums[m.Path+" "+m.Version] || sums[m.Path+" "+m.Version+"/go.mod"]})
 	}
 	return queries, nil
+}
+
+// toolSaid is what a tool printed last, without the long command line.
+func toolSaid(err error) string {
+	_, said, ok := strings.Cut(err.Error(), ": exit status ")
+	if !ok {
+		return err.Error()
+	}
+	if _, words, ok := strings.Cut(said, ": "); ok {
+		said = words
+	}
+	return said
 }
 
 // plainCause is the reason without the path, which the message already names.

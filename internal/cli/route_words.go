@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keepwell/keepwell/faults"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/route"
@@ -26,7 +27,7 @@ func (w routeWords) tried(pairs []string) []present.Line {
 	if len(pairs) == 0 {
 		return nil
 	}
-	return []present.Line{{Text: w.t("route.tried", strings.Join(pairs, " ")), Tone: present.Faint}, {}}
+	return []present.Line{{Text: w.t("route.tried", mask.Text(strings.Join(pairs, " "))), Tone: present.Faint}, {}}
 }
 
 // summary is the build list: leaks first, then groups of equal routes.
@@ -34,7 +35,7 @@ func (w routeWords) summary(doc routes) []present.Line {
 	if len(doc.Routes) == 0 {
 		return []present.Line{{Text: w.t("route.none")}}
 	}
-	lines := w.leaks(doc.Leaks)
+	lines := w.leaks(doc)
 	for _, g := range doc.Groups {
 		lines = append(lines, w.group(g)...)
 		lines = append(lines, present.Line{})
@@ -54,9 +55,10 @@ func (w routeWords) group(g route.Group) []present.Line {
 	for _, p := range g.Example.Problems {
 		lines = append(lines, w.problem(p))
 	}
-	return append(lines,
-		present.Line{Gutter: "  ", Rest: "  ", Text: w.checksum(g.Example.Checksum)},
-		present.Line{Gutter: "  ", Rest: "  ", Text: w.some(g.Modules), Tone: present.Faint})
+	if len(g.Example.Problems) == 0 {
+		lines = append(lines, present.Line{Gutter: "  ", Rest: "  ", Text: w.checksum(g.Example.Checksum)})
+	}
+	return append(lines, present.Line{Gutter: "  ", Rest: "  ", Text: w.some(g.Modules), Tone: present.Faint})
 }
 
 // way is a route in one line.
@@ -86,32 +88,42 @@ func (w routeWords) some(modules []string) string {
 	return text
 }
 
-// leaks says who would learn of what, and the one setting that ends it.
-func (w routeWords) leaks(told []route.Told) []present.Line {
-	if len(told) == 0 {
+// leaks says who would learn of what, why that looks private, and the one setting
+// that ends it.
+func (w routeWords) leaks(doc routes) []present.Line {
+	if len(doc.Leaks) == 0 {
 		return nil
 	}
 	lines := []present.Line{{Text: w.t("route.leaks"), Tone: present.Warning}}
 	var patterns []string
-	for _, l := range told {
-		lines = append(lines,
-			present.Line{Gutter: "! ", Rest: "  ", Text: w.told(l, w.some(l.Modules))},
-			present.Line{Gutter: "    ", Rest: "    ", Text: w.t("route.leak.because", w.marks(l.Why)), Tone: present.Faint})
+	for i, l := range doc.Leaks {
+		names := w.some(l.Modules)
+		if i > 0 && slices.Equal(l.Modules, doc.Leaks[i-1].Modules) {
+			names = w.t("route.leak.same")
+		}
+		lines = append(lines, present.Line{Gutter: "! ", Rest: "  ", Text: w.told(l.Role, l.To, l.Public, names)})
 		for _, p := range l.Patterns {
 			if !slices.Contains(patterns, p) {
 				patterns = append(patterns, p)
 			}
 		}
 	}
+	explained := 0
+	for _, r := range doc.Routes {
+		if len(r.Leaks) > 0 && explained < shownInGroup {
+			explained++
+			lines = append(lines, present.Line{Gutter: "  ", Rest: "    ", Text: w.t("labelled", r.Module, w.marks(r.Leaks[0].Why)), Tone: present.Faint})
+		}
+	}
 	return append(lines, w.mend(patterns), present.Line{})
 }
 
-func (w routeWords) told(l route.Told, names string) string {
-	key := "route.leak." + l.Role
-	if !l.Certain {
+func (w routeWords) told(role, to string, public bool, names string) string {
+	key := "route.leak." + role
+	if !public {
 		key += ".maybe"
 	}
-	return w.t(key, l.To, names)
+	return w.t(key, to, names)
 }
 
 // mend is the command that adds the patterns to GOPRIVATE.
@@ -134,10 +146,7 @@ func (w routeWords) marks(why []route.Rule) string {
 		}
 		list = append(list, w.t("route.mark."+r.Code, args...))
 	}
-	if w.lang == msg.ZH {
-		return strings.Join(list, "；")
-	}
-	return strings.Join(list, "; ")
+	return w.join(list)
 }
 
 // route is one module in detail.
@@ -153,7 +162,7 @@ func (w routeWords) route(r route.Route) []present.Line {
 	if len(r.Leaks) > 0 {
 		for _, l := range r.Leaks {
 			lines = append(lines, present.Line{
-				Gutter: "! ", Rest: "  ", Text: w.told(route.Told{To: l.To, Role: l.Role, Certain: l.Certain}, w.t("route.leak.this")), Tone: present.Warning,
+				Gutter: "! ", Rest: "  ", Text: w.told(l.Role, l.To, l.Public, w.t("route.leak.this")), Tone: present.Warning,
 			})
 		}
 		lines = append(lines,
@@ -195,7 +204,11 @@ func (w routeWords) hops(r route.Route) []present.Line {
 		}
 	}
 	for i, h := range asked {
-		lines = append(lines, w.hop(i+1, h)...)
+		if i > 0 && asked[i-1].Kind == route.NoProxy {
+			lines = append(lines, present.Line{Gutter: numbered(i + 1), Rest: rail, Text: w.t("route.again", w.rule(h.Rule))})
+		} else {
+			lines = append(lines, w.hop(i+1, h)...)
+		}
 		falls := h.Falls
 		if i == len(asked)-1 {
 			lines = append(lines, present.Line{Gutter: " ■  ", Rest: "    ", Text: w.t("route.reports." + r.Reports)})
@@ -219,8 +232,14 @@ func (w routeWords) hop(n int, h route.Hop) []present.Line {
 		name = w.t("route.nomore")
 	}
 	lines := []present.Line{{Gutter: numbered(n), Rest: rail, Text: name, Tone: present.Bold}}
+	last := ""
 	add := func(label, text string) {
-		lines = append(lines, present.Line{Gutter: rail, Rest: rail, Label: w.t("route.label." + label), Text: text})
+		shown := w.t("route.label." + label)
+		if label == last {
+			shown = " " // the same again
+		}
+		last = label
+		lines = append(lines, present.Line{Gutter: rail, Rest: rail, Label: shown, Text: text})
 	}
 	add("why", w.rule(h.Rule))
 	if h.Direct != nil {
@@ -314,15 +333,11 @@ func (w routeWords) login(c route.Credential) string {
 
 // rule is why, in words.
 func (w routeWords) rule(r route.Rule) string {
-	origin := ""
-	if r.Origin != "" && r.Origin != "default" {
-		origin = w.t("route.rule.origin", w.t("route.origin."+r.Origin))
-	}
 	setting := r.Setting
 	if r.From != "" {
 		setting = r.From
-		origin = w.t("route.rule.default", r.Setting) + origin
 	}
+	origin := w.origin(r)
 	switch r.Code {
 	case "item":
 		return w.t("route.rule.item", r.Item, origin)
@@ -336,7 +351,29 @@ func (w routeWords) rule(r route.Rule) string {
 	case "not-private", "govcs-bad", "no-host", "bad-host-path", "host-suffix", "no-modules":
 		return w.t("route.rule." + r.Code)
 	}
-	return w.t("route.rule.noproxy", setting, origin)
+	return setting + origin
+}
+
+// origin is where a rule's setting is from, in brackets.
+func (w routeWords) origin(r route.Rule) string {
+	var parts []string
+	if r.Origin != "" && r.Origin != "default" {
+		parts = append(parts, w.t("route.origin."+r.Origin))
+	}
+	if r.From != "" {
+		parts = append(parts, w.t("route.rule.default", r.Setting))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return w.t("route.rule.origin", w.join(parts))
+}
+
+func (w routeWords) join(parts []string) string {
+	if w.lang == msg.ZH {
+		return strings.Join(parts, "；")
+	}
+	return strings.Join(parts, "; ")
 }
 
 // checksum is how a version is verified, in one line.
@@ -366,11 +403,7 @@ func (w routeWords) unchecked(r route.Rule) string {
 	case "go.sum":
 		return w.t("route.sum.go.sum")
 	case "sumdb-off":
-		origin := ""
-		if r.Origin != "" {
-			origin = w.t("route.rule.origin", w.t("route.origin."+r.Origin))
-		}
-		return w.t("route.sum.sumdb-off", origin)
+		return w.t("route.sum.sumdb-off", w.origin(r))
 	}
 	return w.t("route.sum.pattern", w.rule(r))
 }
@@ -380,10 +413,7 @@ func (w routeWords) checksumPicture(c route.Checksum) []present.Line {
 	if !c.Used || c.Problem != nil {
 		return []present.Line{{Text: w.checksum(c), Rest: "  "}}
 	}
-	title := c.Name
-	if c.Rule.Setting != "" {
-		title += w.t("route.rule.origin", c.Rule.Setting+w.t("label", "")+" "+w.t("route.origin."+c.Rule.Origin))
-	}
+	title := w.t("route.sum.by", c.Name, w.rule(c.Rule))
 	if c.Rule.Code == "toolchain" {
 		title = w.t("route.sum.toolchain", c.Name)
 	}
@@ -398,7 +428,7 @@ func (w routeWords) checksumPicture(c route.Checksum) []present.Line {
 			lines = append(lines,
 				present.Line{Gutter: number(), Rest: rail, Text: v.Server},
 				present.Line{Gutter: rail, Rest: rail, Label: w.t("route.label.asks"), Text: v.URL},
-				present.Line{Gutter: rail, Rest: rail, Label: w.t("route.label.asks"), Text: w.t("route.sum.supported")},
+				present.Line{Gutter: rail, Rest: rail, Label: " ", Text: w.t("route.sum.supported")},
 				present.Line{Gutter: " ▼  ", Rest: rail, Text: w.t("route.sum.falls." + string(v.Falls))})
 		}
 	}

@@ -164,6 +164,39 @@ func TestOneTextTwoMachines(t *testing.T) {
 	}
 }
 
+// TestOneSandboxIsOneFault: what the surroundings made one fault is told once.
+func TestOneSandboxIsOneFault(t *testing.T) {
+	t.Parallel()
+	text := "building '/nix/store/abc-widget.drv'\n\n" + getWidget + "dial tcp: lookup goproxy.example.org: no such host\n\n" +
+		getWidget + "dial tcp 203.0.113.7:443: connect: connection refused\n"
+	findings, _, err := diagnose.Read(t.Context(), strings.NewReader(text), fingerprint.Default(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(findings) != 1 || findings[0].Code != "net/sandboxed" || findings[0].Count != 2 {
+		t.Errorf("got %+v, want net/sandboxed twice in one finding", findings)
+	}
+}
+
+// TestRefusedByThisMachine: nobody but the reader mends what loopback refuses.
+func TestRefusedByThisMachine(t *testing.T) {
+	t.Parallel()
+	for address, owner := range map[string]keepwell.Owner{"127.0.0.1:9": keepwell.OwnerYou, "[::1]:9": keepwell.OwnerYou, "203.0.113.7:443": ""} {
+		if f := firstFinding(t, getWidget+"dial tcp "+address+": connect: connection refused\n", nil); f.Code != "net/refused" || f.Owner != owner {
+			t.Errorf("%s: %s owned by %q, want net/refused by %q", address, f.Code, f.Owner, owner)
+		}
+	}
+}
+
+// TestNoLoginInAURLFact: not even a masked one, which a pasted command would send.
+func TestNoLoginInAURLFact(t *testing.T) {
+	t.Parallel()
+	f := firstFinding(t, "go: example.com/widget@v1.2.0: reading https://ci:hunter2@goproxy.example.org/example.com/widget/@v/v1.2.0.mod: 403 Forbidden\n", nil)
+	if want := "https://goproxy.example.org/example.com/widget/@v/v1.2.0.mod"; f.Facts["url"] != want {
+		t.Errorf("url is %s, want %s", f.Facts["url"], want)
+	}
+}
+
 // TestMachineThatSaysNothingNew: settings that do not bear on the fault leave it as
 // it is.
 func TestMachineThatSaysNothingNew(t *testing.T) {

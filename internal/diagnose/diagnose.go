@@ -325,7 +325,7 @@ func (g *group) finding(severity keepwell.Severity) keepwell.Finding {
 		Code: g.key.code, Severity: severity, Confidence: g.confidence, Tool: g.tool,
 		Evidence: g.evidence, Facts: g.facts, Count: g.count,
 	}
-	if g.key.code == "net/refused" && isLoopback(g.facts["address"]) {
+	if g.key.code == "net/refused" && isLoopback(cmp.Or(g.facts["address"], g.facts["host"])) {
 		f.Owner = keepwell.OwnerYou // this machine said no, not the network
 	}
 	if g.changed != nil {

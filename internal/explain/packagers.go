@@ -124,3 +124,27 @@ func installs(word string) bool {
 	}
 	return false
 }
+
+// singleSpaced drops the blank lines of a text in which nearly every line is
+// followed by one, as some consoles and forms paste it.
+func singleSpaced(lines []normalise.Line) []normalise.Line {
+	blank, pairs := 0, 0
+	for i, l := range lines {
+		if l.Text == "" {
+			blank++
+			if i+1 < len(lines) && lines[i+1].Text == "" {
+				pairs++
+			}
+		}
+	}
+	if full := len(lines) - blank; full < 3 || pairs > 1 || blank < full-1 {
+		return lines
+	}
+	kept := make([]normalise.Line, 0, len(lines)-blank)
+	for _, l := range lines {
+		if l.Text != "" {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}

@@ -41,6 +41,7 @@ const (
 func Split(lines []normalise.Line, yield func(*Statement)) {
 	var now []normalise.Line
 	var quoting quotation
+	lines = singleSpaced(lines)
 	lead, size := "", 0 // lead is the progress line or command just before the statement
 	flush := func(rest []normalise.Line) {
 		if len(now) > 0 {
@@ -107,7 +108,8 @@ func isNoise(l normalise.Line) bool {
 		return false
 	}
 	lay := layouts()
-	return lay.noise.MatchString(l.Text) && !strings.Contains(l.Text, ": Get ") && !strings.HasSuffix(l.Text, ":")
+	return lay.noise.MatchString(l.Text) && !strings.Contains(l.Text, ": Get ") && !strings.HasSuffix(l.Text, ":") &&
+		!strings.Contains(l.Text, "ERROR: ") && !strings.Contains(l.Text, "Could not ")
 }
 
 // isCommand reports whether a line echoes a command that was typed.
@@ -167,6 +169,9 @@ func goesOnAfterBlank(now, rest []normalise.Line) bool {
 			return goesOn
 		}
 		last := now[len(now)-1]
+		if last.Speaker != "" { // old npm leaves blank lines in its report
+			return l.Speaker == last.Speaker && l.Quiet == last.Quiet
+		}
 		if (strings.HasSuffix(last.Text, "exception occurred:") || strings.HasPrefix(last.Text, "Cannot download \"")) && l.Speaker == last.Speaker {
 			return true
 		}

@@ -167,6 +167,10 @@ func TestFacts(t *testing.T) {
 			keepwell.Facts{"host": "git.example.com", "url": "https://git.example.com/x/", "address": "2001:db8::7", "port": "443", "phase": "dial"},
 		},
 		{
+			"a server as ssh names it", "git@git.example.com: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+			keepwell.Facts{"host": "git.example.com"},
+		},
+		{
 			"versions", "go: example.com/widget@v1.2.0 requires go >= 1.25.0 (running go 1.24.1)",
 			keepwell.Facts{"module": "example.com/widget", "version": "v1.2.0", "goversion": "1.25.0", "running": "1.24.1"},
 		},

@@ -36,7 +36,6 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"env.clean":                  {"No setting stands in the way.", "这些设置都没有问题。"},
 		"env.mend":                   {"mend: %s", "解决：%s"},
 		"env.nogo":                   {"go's settings are left out: %v", "没有列出 go 的设置：%v"},
-		"env.count":                  {"%d to look at", "有 %d 处要留意"},
 
 		// --set, --undo, --what-if, --for-once.
 		"env.changed":               {"%s is now %s. To take it back: keepwell env --undo=%d", "%s 现在是 %s。撤销：keepwell env --undo=%d"},
@@ -65,7 +64,6 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"env.whatif.noroutes":   {"For no module of this project anything changes.", "本项目所有模块的下载途径都不变。"},
 		"env.whatif.opened":     {"from then on %s would be told of %s, which look private", "此后 %s 会得知看起来是私有的 %s"},
 		"env.whatif.closed":     {"%s would no longer be told of %s", "%s 不会再得知 %s"},
-		"env.whatif.more":       {"%s … and %d more", "%s ……另有 %d 个"},
 		"env.whatif.verified":   {"(checked by %s)", "（由 %s 校验）"},
 		"env.whatif.unverified": {"(not checked)", "（不校验）"},
 		"env.once.begin":        {"%s holds for this one command.", "%s 只对这一条命令有效。"},
@@ -101,7 +99,6 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"err.env.start":      {"starting %s: %v", "启动 %s：%v"},
 		"hint.env.start":     {"check the spelling and PATH", "请检查拼写和 PATH"},
 		"err.env.alone":      {"--set, --undo, --what-if, --for-once and --history stand alone", "--set、--undo、--what-if、--for-once、--history 每次只能用一个"},
-		"err.env.format":     {"settings are shown as text or json, not as %s", "设置的输出格式是 text 或 json，不能是 %s"},
 		"err.env.state":      {"%v", "%v"},
 		"hint.env.state":     {"set KEEPWELL_STATE to a directory that you may write", "请把 KEEPWELL_STATE 设为一个可写的目录"},
 

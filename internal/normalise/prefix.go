@@ -132,10 +132,10 @@ func cutSpeaker(l *Line) {
 			return
 		}
 	}
-	if l.Text != "" && l.Text[0] >= '0' && l.Text[0] <= '9' {
-		if m := npmLogLine().FindStringSubmatchIndex(l.Text); m != nil {
-			l.Speaker, l.Quiet = "npm", l.Text[m[2]:m[3]] != "error"
-			l.Text = l.Text[m[1]:]
+	if trimmed != "" && trimmed[0] >= '0' && trimmed[0] <= '9' {
+		if m := npmLogLine().FindStringSubmatchIndex(trimmed); m != nil {
+			l.Speaker, l.Quiet = "npm", trimmed[m[2]:m[3]] != "error"
+			l.Text = trimmed[m[1]:]
 		}
 	}
 }
@@ -156,6 +156,11 @@ var quoted = sync.OnceValue(func() *regexp.Regexp {
 // JSON string) into the lines it stands for; others are returned as they are.
 // A lone \n is left alone: it is the beginning of many a Windows path.
 func unfold(s string) []string {
+	for _, marker := range []string{" npm ERR!", " npm error "} {
+		if i := strings.Index(s, marker[1:]); i >= 0 && strings.Contains(s[i+1:], marker) { // a report whose line breaks a form lost
+			return strings.Split(strings.ReplaceAll(s, marker, "\n"+marker[1:]), "\n")
+		}
+	}
 	if !strings.Contains(s, `\n`) {
 		return []string{s}
 	}

@@ -15,7 +15,7 @@ type Access struct {
 	// Credential is where go would take the login from:
 	//
 	//	none        nothing is sent
-	//	url         the login in the URL itself
+	//	url         the login in the URL itself; no other counts then
 	//	url-refused the login in the URL, which go refuses to send over http: it stops
 	//	netrc       a line of the netrc file, with the first request
 	//	git         git credential fill, run in a directory, after a 4xx only
@@ -61,6 +61,9 @@ func (s *settings) credentials(u *url.URL) []Credential {
 		return []Credential{{Source: "url-refused"}}
 	case u.Scheme == "http":
 		return []Credential{{Source: "plain"}}
+	case u.User != nil:
+		// Go compares with the URL as it stands, login included: then no other matches.
+		return []Credential{{Source: "url"}}
 	}
 	var list []Credential
 	for command := range strings.SplitSeq(s.goauth(), ";") {
@@ -76,10 +79,6 @@ func (s *settings) credentials(u *url.URL) []Credential {
 		case words[0] != "git":
 			list = append(list, Credential{"command", words[0]}) // its arguments may be secret
 		}
-	}
-	if u.User != nil {
-		// net/http sends the URL's login where no header is there yet.
-		list = append(list, Credential{Source: "url"})
 	}
 	if list == nil {
 		return []Credential{{Source: "none"}}

@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // toolchainModule is always verified, whatever GOSUMDB says.
@@ -130,14 +132,14 @@ func (s *settings) checksum(q Query) Checksum {
 		}
 	}
 	if db.base != nil {
-		c.Direct, c.DirectAccess = bare(db.base), s.access(db.base)
+		c.Direct, c.DirectAccess = mask.Text(bare(db.base)), s.access(db.base)
 		c.Rule.Code = "sumdb-url"
 		return c
 	}
 	c.Direct, c.DirectAccess = bare(db.direct), s.access(db.direct)
 	for _, e := range s.proxies {
 		if e.kind == Proxy {
-			c.Via = append(c.Via, SumVia{server(e.base), bare(below(e.base, "sumdb/"+db.name+"/supported")), e.falls})
+			c.Via = append(c.Via, SumVia{mask.Text(server(e.base)), mask.Text(bare(below(e.base, "sumdb/"+db.name+"/supported"))), e.falls})
 		}
 	}
 	return c

@@ -151,9 +151,9 @@ func knownRepository(importPath string) (repository, string) {
 	if parts[0] == "example.net" || importPath == "rsc.io" { // for the tests of go itself
 		return repository{}, "no-modules"
 	}
-	for i := 1; i < len(parts); i++ {
+	for i := len(parts) - 1; i > 0 && homeWords(parts[1:]) && strings.Contains(parts[0], "."); i-- {
 		for _, v := range vcsNames() {
-			if name, ok := strings.CutSuffix(parts[i], "."+v); ok && name != "" && strings.Contains(parts[0], ".") {
+			if name, ok := strings.CutSuffix(parts[i], "."+v); ok && name != "" && name != "~" {
 				root := strings.Join(parts[:i+1], "/")
 				// Of the tool's schemes only the secure ones are tried, https first.
 				return repository{v, root, "https://" + strings.TrimSuffix(root, "."+v)}, ""
@@ -200,6 +200,11 @@ func plainWords(parts []string) bool {
 			return !(r == '_' || r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
 		})
 	})
+}
+
+// homeWords are plain ones, perhaps with a ~ at their beginning.
+func homeWords(parts []string) bool {
+	return !slices.ContainsFunc(parts, func(p string) bool { return !plainWords([]string{strings.TrimPrefix(p, "~")}) })
 }
 
 func lowerWord(s string) bool {

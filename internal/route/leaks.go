@@ -14,8 +14,9 @@ type Leak struct {
 	Role string `json:"role"`
 	// Why says what marks the name as private, the strongest first.
 	Why []Rule `json:"why"`
-	// Certain is false where the server may be one's own: its host is on no list of
-	// public mirrors.
+	// Public says that the server is known to serve everyone; else it may be one's own.
+	Public bool `json:"public"`
+	// Certain is set where the server is public and a mark is more than a habit of naming.
 	Certain bool `json:"certain"`
 	// Pattern is what GOPRIVATE would have to hold.
 	Pattern string `json:"pattern"`
@@ -28,6 +29,12 @@ func privateDomains() []string {
 		"corp", "local", "internal", "lan", "intranet", "intra", "private", "home", "localdomain",
 		"localhost", "test", "invalid", "home.arpa",
 	}
+}
+
+// privateLabels are what companies call the part of their domain that only they see:
+// git.corp.example.com.
+func privateLabels() []string {
+	return []string{"corp", "internal", "intranet", "intra", "lan"}
 }
 
 // forges are hosts of everybody's code: what marks one owner there says nothing of
@@ -52,17 +59,19 @@ func mirrors() []string {
 // leaks finds what r would tell.
 func (s *settings) leaks(r Route) []Leak {
 	why := s.marks(r.Module)
-	if len(why) == 0 {
+	if len(why) == 0 || len(s.problems) > 0 { // with a broken GOPROXY nobody is asked
 		return nil
 	}
 	pattern := scopeOf(r.Module)
 	_, declared := s.private.match(r.Module) // and yet sent there: by choice, to a server of one's own
 	var list []Leak
 	tell := func(host, role string, withLogin bool) {
-		if host == "" || s.own(host, r.Module) || withLogin || declared && !s.public(host) || slices.ContainsFunc(list, func(l Leak) bool { return l.To == host && l.Role == role }) {
+		if host == "" || s.own(host, r.Module) || (withLogin || declared) && !s.public(host) || slices.ContainsFunc(list, func(l Leak) bool { return l.To == host && l.Role == role }) {
 			return
 		}
-		list = append(list, Leak{To: host, Role: role, Why: why, Certain: s.public(host), Pattern: pattern})
+		public := s.public(host)
+		sure := slices.ContainsFunc(why, func(r Rule) bool { return r.Code != "private-label" })
+		list = append(list, Leak{To: host, Role: role, Why: why, Public: public, Certain: public && sure, Pattern: pattern})
 	}
 	for _, h := range r.Hops {
 		if h.Kind == Proxy && h.Passed == nil && h.Access.Credential[0].Source != "file" {
@@ -134,6 +143,11 @@ func privateName(host string) (Rule, bool) {
 	for _, d := range privateDomains() {
 		if strings.HasSuffix(name, "."+d) {
 			return Rule{Code: "private-domain", Value: "." + d}, true
+		}
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if slices.Contains(privateLabels(), label) {
+			return Rule{Code: "private-label", Value: label}, true
 		}
 	}
 	return Rule{}, false

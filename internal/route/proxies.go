@@ -172,7 +172,9 @@ func bare(u *url.URL) string {
 }
 
 // bareText takes the credentials out of an entry that may be no URL.
-func bareText(word string) string {
+func bareText(word string) string { return mask.Text(withoutLogin(word)) }
+
+func withoutLogin(word string) string {
 	if u, err := url.Parse(word); err == nil && u.Host != "" {
 		return bare(u)
 	}
@@ -181,7 +183,7 @@ func bareText(word string) string {
 		scheme, rest = "", word
 	}
 	if scheme == "file" {
-		return mask.Text(word)
+		return word
 	}
 	host, tail, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(rest, '@'); at > len(host) {

@@ -50,13 +50,8 @@ const (
 // error that go reports must be those that were foretold.
 func TestRealGo(t *testing.T) {
 	t.Parallel()
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("no go in PATH")
-	}
-	w := newWorld(t)
-	lab := &lab{world: w, tool: goTool, root: t.TempDir()}
-	t.Cleanup(func() { makeRemovable(lab.root) })
+	lab := &lab{world: newWorld(t), root: t.TempDir()}
+	lab.find(t)
 	t.Run("proxies", func(t *testing.T) {
 		t.Parallel()
 		lab.hold(t, proxyCases, 0, generate)
@@ -160,6 +155,17 @@ type lab struct {
 	root  string
 }
 
+// find takes the go command of PATH.
+func (l *lab) find(t *testing.T) {
+	t.Helper()
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("no go in PATH")
+	}
+	l.tool = tool
+	t.Cleanup(func() { makeRemovable(l.root) })
+}
+
 func (l *lab) run(t *testing.T, c *story, dir string) (output string, ok bool) {
 	t.Helper()
 	for _, d := range []string{"home/.config/go/telemetry", "work", "bin", "gopath"} {
@@ -218,6 +224,8 @@ type story struct {
 	list, mod string
 	db        http.Handler
 	files     string // directory of the file:// proxy
+
+	saw func(*http.Request) // may be nil
 
 	mu  sync.Mutex
 	log []string
@@ -497,6 +505,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.note(u.String())
+	if c.saw != nil {
+		c.saw(r)
+	}
 	a := c.answer(u.String())
 	switch {
 	case a.Status == 0:

@@ -197,6 +197,9 @@ func (s *settings) hop(q Query, e entry, last bool, private Rule, isPrivate bool
 	if last {
 		h.Falls = FallsNever
 	}
+	if e.kind == Proxy {
+		h.Server, h.Base = mask.Text(server(e.base)), mask.Text(bare(e.base)) // a directory may be below a home
+	}
 	switch {
 	case e.kind == NoProxy && !isPrivate:
 		h.Passed = &Rule{Code: "not-private", Setting: "GONOPROXY"}
@@ -208,7 +211,6 @@ func (s *settings) hop(q Query, e entry, last bool, private Rule, isPrivate bool
 	case isPrivate:
 		h.Passed = &private
 	case e.kind == Proxy:
-		h.Server, h.Base = mask.Text(server(e.base)), mask.Text(bare(e.base)) // a directory may be below a home
 		h.Access = s.access(e.base)
 		h.Asks = asks(e.url, q)
 	}

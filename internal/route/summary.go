@@ -108,10 +108,9 @@ func Groups(routes []Route) []Group {
 type Told struct {
 	To      string   `json:"to"`
 	Role    string   `json:"role"`
-	Certain bool     `json:"certain"`
+	Public  bool     `json:"public"`
+	Certain bool     `json:"certain"` // for one of the modules at least
 	Modules []string `json:"modules"`
-	// Why are the marks of the first module.
-	Why []Rule `json:"why"`
 	// Patterns are what GOPRIVATE would have to hold, each once.
 	Patterns []string `json:"patterns"`
 }
@@ -124,8 +123,9 @@ func Leaks(routes []Route) []Told {
 			i := slices.IndexFunc(list, func(t Told) bool { return t.To == l.To && t.Role == l.Role })
 			if i < 0 {
 				i = len(list)
-				list = append(list, Told{To: l.To, Role: l.Role, Certain: l.Certain, Why: l.Why})
+				list = append(list, Told{To: l.To, Role: l.Role, Public: l.Public})
 			}
+			list[i].Certain = list[i].Certain || l.Certain
 			list[i].Modules = append(list[i].Modules, r.Module)
 			if !slices.Contains(list[i].Patterns, l.Pattern) {
 				list[i].Patterns = append(list[i].Patterns, l.Pattern)

@@ -95,9 +95,10 @@ func npmRoot(dir string) string {
 // npmEntry drops what is secret at once.
 func (s *Settings) npmEntry(p pair, place, path string) Entry {
 	e := Entry{Name: p.key, Value: p.value, Place: place, File: path, Line: p.line}
-	base, field := p.key, p.key
+	field := p.key
 	if strings.HasPrefix(p.key, "//") {
-		base, field = p.key, ""
+		base := p.key
+		field = ""
 		if i := strings.LastIndex(p.key, ":"); i > 0 {
 			base, field = p.key[:i], p.key[i+1:]
 		}

@@ -14,6 +14,7 @@ package settings
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -188,8 +189,9 @@ func (s *Settings) entries(group string, list []Entry) Group {
 		r := Row{Name: e.Name, Value: s.masked(e.Name, e.Value), Origin: e.Place, File: s.tilde(e.File), Line: e.Line, Credential: e.Credential, Host: e.Host}
 		i, ok := at[e.Name]
 		if ok && e.InForce { // a later line of the same file outranks what was shown
-			r.Hides = append(g.Rows[i].Hides, g.Rows[i])
-			r.Hides[len(r.Hides)-1].Hides = nil
+			hidden := g.Rows[i]
+			hidden.Hides = nil
+			r.Hides = slices.Concat(g.Rows[i].Hides, []Row{hidden})
 			g.Rows[i] = r
 			continue
 		}
