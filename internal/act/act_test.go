@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/modfile"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
@@ -76,7 +77,12 @@ func steps(t testing.TB, dir string) map[string]act.Step {
 	if err != nil {
 		t.Fatal(err)
 	}
+	gomod, err := act.GoMod(mod, func(f *modfile.File) error { return f.AddRequire("example.com/x", "v1.2.0") })
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]act.Step{
+		"a version in go.mod":     gomod,
 		"an edit":                 replace(t, profile, "old.example", "new.example"),
 		"an edit through a link":  replace(t, link, "old.example", "new.example"),
 		"a line":                  line,
@@ -411,5 +417,72 @@ func TestStateDir(t *testing.T) {
 		if err != nil || filepath.ToSlash(got) != c.want {
 			t.Errorf("%+v: %s, %v", c, got, err)
 		}
+	}
+}
+
+// waits holds the lock until it is let go.
+type waits struct {
+	grow
+	begun, end chan struct{}
+}
+
+func (w waits) Do(context.Context) error {
+	close(w.begun)
+	<-w.end
+	return nil
+}
+
+func TestBusyIsSaid(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	w := waits{grow{write(t, filepath.Join(t.TempDir(), "f"), "")}, make(chan struct{}), make(chan struct{})}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := (&act.Engine{Dir: state}).Run(t.Context(), act.Plan{Steps: []act.Step{w}}, yes); err != nil {
+			t.Error(err)
+		}
+	})
+	<-w.begun
+	if _, err := (&act.Engine{Dir: state, Wait: 1}).Run(t.Context(), act.Plan{Steps: []act.Step{w.grow}}, yes); !errors.Is(err, act.ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+	close(w.end)
+	wg.Wait()
+}
+
+// TestOldUndoBytesGo: they may hold secrets.
+func TestOldUndoBytesGo(t *testing.T) {
+	t.Parallel()
+	state, path := t.TempDir(), write(t, filepath.Join(t.TempDir(), "f"), "")
+	e := &act.Engine{Dir: state}
+	for range 52 {
+		if _, err := e.Run(t.Context(), act.Plan{Steps: []act.Step{grow{path}}}, yes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := e.Undo(t.Context(), 2, ""); !errors.Is(err, act.ErrExpired) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(tree(t, filepath.Join(state, "undo"))); n != 50 {
+		t.Errorf("%d files are kept", n)
+	}
+	if _, _, err := e.Undo(t.Context(), 0, ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCancelledHalfWay: what a signal stopped is put back.
+func TestCancelledHalfWay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := write(t, filepath.Join(dir, "f"), "a")
+	ctx, cancel := context.WithCancel(t.Context())
+	e := &act.Engine{Dir: t.TempDir()}
+	stop := act.Run{Name: "go", Args: []string{"version"}, Check: func(ctx context.Context) error { cancel(); return ctx.Err() }}
+	if _, err := e.Run(ctx, act.Plan{Steps: []act.Step{replace(t, path, "a", "b"), stop}}, yes); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "a" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/modfile"
+
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/proc"
@@ -66,6 +68,28 @@ func ReplaceLines(path string, edits ...Line) (Edit, error) {
 		lines[n-1] = append([]byte(l.New), lines[n-1][len(l.Old):]...)
 	}
 	return Edit{Path: path, Before: data, After: bytes.Join(lines, nil)}, nil
+}
+
+// GoMod is the edit of a go.mod file that change makes to its syntax tree: comments
+// and order stay. It exchanges packages, so that no blanket consent covers it.
+func GoMod(path string, change func(*modfile.File) error) (Edit, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return Edit{}, fmt.Errorf("planning an edit: %w", err)
+	}
+	f, err := modfile.Parse(path, data, nil)
+	if err != nil {
+		return Edit{}, fmt.Errorf("planning an edit: %w", err)
+	}
+	if err := change(f); err != nil {
+		return Edit{}, fmt.Errorf("planning an edit of %s: %w", path, err)
+	}
+	f.Cleanup()
+	after, err := f.Format()
+	if err != nil {
+		return Edit{}, fmt.Errorf("planning an edit of %s: %w", path, err)
+	}
+	return Edit{Path: path, Before: data, After: after, Concern: Packages}, nil
 }
 
 // Describe implements [Step].

@@ -58,6 +58,9 @@ func runFaults(a *app, o faultsOptions) error {
 			return misused("err.owner", o.owner, names(keepwell.Owners()))
 		}
 	}
+	if o.family != "" && !slices.Contains(families(), o.family) {
+		return misused("err.family", o.family, strings.Join(families(), ", "))
+	}
 	all, err := faults.All()
 	if err != nil {
 		return &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}

@@ -39,52 +39,71 @@ const (
 // Split gives the statements of lines to yield, in order. Progress lines
 // ("go: downloading …") and echoed commands belong to no statement.
 func Split(lines []normalise.Line, yield func(*Statement)) {
-	var now []normalise.Line
-	var quoting quotation
+	p := splitter{yield: yield}
 	lines = singleSpaced(lines)
-	lead, size := "", 0 // lead is the progress line or command just before the statement
-	flush := func(rest []normalise.Line) {
-		if len(now) > 0 {
-			s := newStatement(now)
-			if s.lead = lead; lead == "" && installFailed(rest) {
-				s.lead = "npm install"
-			}
-			yield(s)
-			lead = ""
-			if len(now) == 1 && isCommand(now[0]) {
-				lead = now[0].Text
-			}
-		}
-		now, size, quoting = nil, 0, unquoted
-	}
 	for i, l := range lines {
-		if isNoise(l) {
-			if len(now) == 0 {
-				lead = l.Text
-			}
-			continue
-		}
-		if l.Text == "" {
-			if len(now) > 0 && l.Speaker == "" && quoting == unquoted && !goesOnAfterBlank(now, lines[i+1:]) {
-				flush(lines[i:])
-			}
-			continue
-		}
-		if len(now) > 0 {
-			switch goesOn, decides := voiceWords().owned(now, l); {
-			case goesOn && (len(now) >= maxLines || size > maxBytes):
-				head := now[0] // whose voice the rest is, too
-				flush(lines[i:])
-				now = append(now, head)
-			case len(now) >= maxLines, size > maxBytes, decides && !goesOn, !decides && begins(l, now[len(now)-1]) && !quoting.holds(l):
-				flush(lines[i:])
-			}
-		}
-		now = append(now, l)
-		size += len(l.Text)
-		quoting = quoting.after(l)
+		p.take(l, lines[i:])
 	}
-	flush(nil)
+	p.flush(nil)
+}
+
+// splitter groups lines into statements.
+type splitter struct {
+	yield   func(*Statement)
+	now     []normalise.Line // of the statement under way
+	size    int              // of its text
+	lead    string           // the progress line or command just before it
+	quoting quotation
+}
+
+// take adds l; rest are the lines from l on.
+func (p *splitter) take(l normalise.Line, rest []normalise.Line) {
+	switch {
+	case isNoise(l):
+		if len(p.now) == 0 {
+			p.lead = l.Text
+		}
+		return
+	case l.Text == "":
+		if len(p.now) > 0 && l.Speaker == "" && p.quoting == unquoted && !goesOnAfterBlank(p.now, rest[1:]) {
+			p.flush(rest)
+		}
+		return
+	case len(p.now) > 0:
+		p.cut(l, rest)
+	}
+	p.now = append(p.now, l)
+	p.size += len(l.Text)
+	p.quoting = p.quoting.after(l)
+}
+
+// cut ends the statement under way where l opens another or it has grown too long.
+func (p *splitter) cut(l normalise.Line, rest []normalise.Line) {
+	full := len(p.now) >= maxLines || p.size > maxBytes
+	goesOn, decides := voiceWords().owned(p.now, l)
+	switch {
+	case goesOn && full:
+		head := p.now[0] // whose voice the rest is, too
+		p.flush(rest)
+		p.now = append(p.now, head)
+	case full, decides && !goesOn, !decides && begins(l, p.now[len(p.now)-1]) && !p.quoting.holds(l):
+		p.flush(rest)
+	}
+}
+
+func (p *splitter) flush(rest []normalise.Line) {
+	if len(p.now) > 0 {
+		s := newStatement(p.now)
+		if s.lead = p.lead; p.lead == "" && installFailed(rest) {
+			s.lead = "npm install"
+		}
+		p.yield(s)
+		p.lead = ""
+		if len(p.now) == 1 && isCommand(p.now[0]) {
+			p.lead = p.now[0].Text
+		}
+	}
+	p.now, p.size, p.quoting = nil, 0, unquoted
 }
 
 type layout struct {

@@ -175,6 +175,7 @@ var table = map[string]message{
 	"err.format":      {"format %q is none of %s", "输出格式 %q 不在其中：%s"},
 	"err.listformat":  {"faults are shown as text, json or jsonl, not as %s", "故障目录的输出格式是 text、json 或 jsonl，不能是 %s"},
 	"err.owner":       {"owner %q is none of %s", "责任方 %q 不在其中：%s"},
+	"err.family":      {"family %q is none of %s", "没有 %q 这一类；可用的有：%s"},
 	"hint.usage":      {"`%s --help` shows how to call it", "`%s --help` 查看用法"},
 	"err.code":        {"no fault has the code %q", "没有代码为 %q 的故障"},
 	"err.write":       {"writing the result: %v", "写出结果：%v"},

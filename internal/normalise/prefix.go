@@ -152,6 +152,9 @@ var quoted = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|[\s{,(])"?(?:msg|message|err|error|errors|stderr|stdout|output|log|reason|detail|text)"?\s*[=:]\s*\\?"`)
 })
 
+// inPaths are names that follow the backslash of a Windows path, not a line break.
+var inPaths = []string{`\npm`, `\node`, `\nvm`}
+
 // unfold splits a line that holds escaped newlines (a log record's message, a
 // JSON string) into the lines it stands for; others are returned as they are.
 // A lone \n is left alone: it is the beginning of many a Windows path.
@@ -161,13 +164,17 @@ func unfold(s string) []string {
 			return strings.Split(strings.ReplaceAll(s, marker, "\n"+marker[1:]), "\n")
 		}
 	}
-	if !strings.Contains(s, `\n`) {
+	breaks := strings.Count(s, `\n`)
+	for _, path := range inPaths {
+		breaks -= strings.Count(s, path)
+	}
+	if breaks == 0 {
 		return []string{s}
 	}
-	if !quoted().MatchString(s) && !strings.Contains(s, `\n\t`) && strings.Count(s, `\n`) < 3 {
+	if !quoted().MatchString(s) && !strings.Contains(s, `\n\t`) && breaks < 3 {
 		return []string{s}
 	}
-	s = strings.NewReplacer(`\\n`, "\n", `\\t`, "\t", `\n`, "\n", `\t`, "\t", `\"`, `"`, `\u003e`, ">", `\u003c`, "<", `\u0026`, "&").Replace(s)
+	s = strings.NewReplacer(`\\npm`, `\npm`, `\\node`, `\node`, `\\nvm`, `\nvm`, `\npm`, `\npm`, `\node`, `\node`, `\nvm`, `\nvm`, `\\n`, "\n", `\\t`, "\t", `\n`, "\n", `\t`, "\t", `\"`, `"`, `\u003e`, ">", `\u003c`, "<", `\u0026`, "&").Replace(s)
 	return strings.Split(s, "\n")
 }
 

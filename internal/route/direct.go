@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
+
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // Import is one go-import tag of a page: `prefix vcs repository [directory]`.
@@ -110,7 +112,7 @@ func (s *settings) rewrite(repo string) (to, rule string) {
 		return "", ""
 	}
 	base := s.cfg.InsteadOf[longest]
-	return bareText(base + strings.TrimPrefix(repo, longest)), bareText(longest)
+	return mask.Text(base + strings.TrimPrefix(repo, longest)), mask.Text(longest)
 }
 
 // pageOf is the page that go asks for the go-import tag of an import path.
@@ -194,11 +196,11 @@ func knownHosts() []knownHost {
 	}
 }
 
+const wordLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 func plainWords(parts []string) bool {
 	return !slices.ContainsFunc(parts, func(p string) bool {
-		return p == "" || strings.ContainsFunc(p, func(r rune) bool {
-			return !(r == '_' || r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
-		})
+		return p == "" || strings.ContainsFunc(p, func(r rune) bool { return !strings.ContainsRune(wordLetters, r) })
 	})
 }
 

@@ -61,7 +61,7 @@ func (s *settings) readProxies() {
 	if s.noProxy.list != "" && value != "direct" {
 		s.proxies = append(s.proxies, entry{kind: NoProxy, url: string(NoProxy), falls: FallsNotFound, rule: s.rule("noproxy", "GONOPROXY")})
 	}
-	ended, any := false, false
+	ended, named := false, false
 	for item := 1; value != ""; item++ {
 		word, falls := value, FallsNotFound
 		if i := strings.IndexAny(value, ",|"); i >= 0 {
@@ -81,7 +81,7 @@ func (s *settings) readProxies() {
 			s.ignored = append(s.ignored, bareText(word))
 			continue
 		}
-		any = true
+		named = true
 		e, err := s.entry(word, falls, item)
 		if err != nil {
 			r := s.rule("bad-proxy", "GOPROXY")
@@ -92,7 +92,7 @@ func (s *settings) readProxies() {
 		s.proxies = append(s.proxies, e)
 		ended = e.kind == Off || e.kind == ByItem
 	}
-	if !any {
+	if !named {
 		s.problems = append(s.problems, s.rule("no-proxy", "GOPROXY"))
 	}
 }

@@ -63,12 +63,12 @@ func TestRealGo(t *testing.T) {
 }
 
 // hold runs n cases on two workers: the go command itself is the load.
-func (l *lab) hold(t *testing.T, n, first int, make func(*rand.Rand, *lab, int) *story) {
+func (l *lab) hold(t *testing.T, n, first int, generate func(*rand.Rand, *lab, int) *story) {
 	t.Helper()
 	var wg sync.WaitGroup
 	limit := newLimit(2)
 	for i := range n {
-		c := make(rand.New(rand.NewPCG(3, uint64(first+i))), l, first+i)
+		c := generate(rand.New(rand.NewPCG(3, uint64(first+i))), l, first+i)
 		l.world.add(c)
 		wg.Go(func() {
 			limit <- struct{}{}

@@ -232,12 +232,11 @@ func (h *Hop) setDirect(s *settings, q Query) {
 func asks(base string, q Query) []Ask {
 	list := make([]Ask, 0, len(q.kinds()))
 	for _, k := range q.kinds() {
-		file := ""
+		file := "@" + string(k)
 		switch k {
+		case Latest:
 		case List:
 			file = "@v/list"
-		case Latest:
-			file = "@latest"
 		default:
 			version, err := module.EscapeVersion(q.Version)
 			if err != nil || q.Version == "" {

@@ -120,10 +120,10 @@ func (e *engine) absent(says string) *failure {
 }
 
 func (e *engine) run(command Command) *failure {
-	for _, p := range e.problems {
-		if p.Code == "bad-proxy" {
-			return &failure{says: "invalid proxy URL", hop: -1}
-		}
+	switch {
+	case len(e.problems) > 0 && e.problems[0].Code == "bad-proxy":
+		return &failure{says: "invalid proxy URL", hop: -1}
+	case len(e.problems) > 0:
 		return &failure{says: "GOPROXY list is not the empty string, but contains no entries", hop: -1}
 	}
 	if err := module.CheckPath(e.q.Module); err != nil {

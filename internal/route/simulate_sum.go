@@ -15,7 +15,6 @@ type sums struct {
 	opened bool
 	client *sumdb.Client
 	ops    *sumOps
-	name   string
 	f      *failure
 }
 

@@ -174,7 +174,11 @@ func lintPatterns(s *Settings) []Lint {
 func mendPatterns(items []string) string {
 	var out []string
 	for _, item := range items {
-		if id, fixed := patternFault(item); id != "" {
+		for range 4 { // an item can be wrong in more than one way
+			id, fixed := patternFault(item)
+			if id == "" {
+				break
+			}
 			item = fixed
 		}
 		if item != "" && !slices.Contains(out, item) {
@@ -182,6 +186,51 @@ func mendPatterns(items []string) string {
 		}
 	}
 	return strings.Join(out, ",")
+}
+
+// AddPattern is a list of patterns with one more; items that match nothing as they
+// are written are mended on the way.
+func AddPattern(list, pattern string) string {
+	items := strings.Split(mendPatterns(strings.Split(list, ",")), ",")
+	if !slices.Contains(items, pattern) {
+		items = append(items, pattern)
+	}
+	return strings.Trim(strings.Join(items, ","), ",")
+}
+
+// AddProxy is a GOPROXY list with one more proxy, asked after those that are there,
+// before direct or off. pipe lets go come to it after any error, not only after "not
+// found".
+func AddProxy(list, proxy string, pipe bool) string {
+	sep := ","
+	if pipe {
+		sep = "|"
+	}
+	entries, _ := proxyEntries(list)
+	var b strings.Builder
+	added := false
+	for i, e := range entries {
+		if !added && (e.text == "direct" || e.text == "off") {
+			b.WriteString(proxy + ",")
+			added = true
+		}
+		b.WriteString(e.text)
+		switch next := i + 1; {
+		case next < len(entries) && !added && (entries[next].text == "direct" || entries[next].text == "off"):
+			b.WriteString(sep)
+		case next < len(entries) && e.pipe:
+			b.WriteString("|")
+		case next < len(entries):
+			b.WriteString(",")
+		}
+	}
+	if added {
+		return b.String()
+	}
+	if b.Len() == 0 {
+		return proxy
+	}
+	return b.String() + sep + proxy
 }
 
 // patternFault says why item matches nothing, and what was meant.
@@ -275,9 +324,9 @@ func lintPrivacy(s *Settings) []Lint {
 	checked := s.value("GOSUMDB") != "off" && s.value("GOSUMDB") != ""
 	var out []Lint
 	told := map[string]bool{}
-	for _, required := range append([]module.Version{{Path: s.Project.Module}}, s.Project.Requires...) {
+	for _, required := range s.Project.Requires {
 		m := required.Path
-		if m == "" || !privateLooking(m) {
+		if !privateLooking(m) {
 			continue
 		}
 		host, _, _ := strings.Cut(m, "/")
@@ -291,7 +340,7 @@ func lintPrivacy(s *Settings) []Lint {
 			whom = strings.Fields(s.value("GOSUMDB"))[0]
 		}
 		l := s.about("leak", isWarning, "auth/goprivate-unset", "GOPRIVATE", m, whom)
-		l = s.fixed(l, strings.TrimPrefix(s.value("GOPRIVATE")+","+host, ","))
+		l = s.fixed(l, AddPattern(s.value("GOPRIVATE"), host))
 		out = append(out, l)
 	}
 	return out

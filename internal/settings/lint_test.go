@@ -302,3 +302,32 @@ func TestGoAgrees(t *testing.T) {
 		}
 	}
 }
+
+func TestListsGrow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ list, add, want string }{
+		{"", "a.example", "a.example"},
+		{"a.example", "a.example", "a.example"},
+		{"a.example, b.example:80", "c.example", "a.example,b.example,c.example"},
+	} {
+		if got := settings.AddPattern(c.list, c.add); got != c.want {
+			t.Errorf("AddPattern(%q, %q) = %q, want %q", c.list, c.add, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		list string
+		pipe bool
+		want string
+	}{
+		{"", false, "https://n.example"},
+		{"direct", true, "https://n.example,direct"},
+		{"https://a.example,direct", false, "https://a.example,https://n.example,direct"},
+		{"https://a.example,direct", true, "https://a.example|https://n.example,direct"},
+		{"https://a.example|https://b.example", true, "https://a.example|https://b.example|https://n.example"},
+		{"https://a.example,https://b.example|off", false, "https://a.example,https://b.example,https://n.example,off"},
+	} {
+		if got := settings.AddProxy(c.list, "https://n.example", c.pipe); got != c.want {
+			t.Errorf("AddProxy(%q, %v) = %q, want %q", c.list, c.pipe, got, c.want)
+		}
+	}
+}
