@@ -258,10 +258,15 @@ func (e *Engine) giveUp(ctx context.Context, id int, err error) error {
 	for _, o := range ops {
 		if o.id == id {
 			o.err = err.Error()
-			if r, e3 := e.takeBack(ctx, o, rolledBack); e3 != nil {
+			r, e3 := e.takeBack(ctx, o, rolledBack)
+			if e3 != nil {
 				return errors.Join(err, e3)
-			} else if r.Outcome == string(stuck) {
+			}
+			if r.Outcome == string(stuck) {
 				return errors.Join(err, &ChangedError{Path: r.Path})
+			}
+			for _, f := range r.Aside { // what stood there is the failed tool's, moments old
+				_ = os.Remove(f)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func planSet(a *app, s *settings.Settings, as assignment) ([]act.Step, error) {
 		return nil, nil
 	}
 	if file := s.Go.UserFile; file == "" || file == "off" {
-		return nil, &failure{exit: exitError, key: "err.env.goenv", args: []any{file}, hint: "hint.env.goenv", hintArgs: []any{as.name}}
+		return nil, &failure{exit: exitError, key: "err.env.goenv", args: []any{cmp.Or(file, "off")}, hint: "hint.env.goenv", hintArgs: []any{as.name}}
 	}
 	return []act.Step{act.GoEnv{Name: as.name, Value: as.value, Unset: as.value == "", File: s.Go.UserFile, Concern: concern}}, nil
 }
@@ -297,7 +298,7 @@ func (a *app) tellRecovered(list []act.Recovered) {
 func actFailure(a *app, what string, err error) error {
 	var changed *act.ChangedError
 	var already *failure
-	f := &failure{exit: exitError, key: "err.env.act", args: []any{what, mask.Text(cause(err).Error())}, hint: "hint.env.act", unwrapped: err}
+	f := &failure{exit: exitError, key: "err.env.act", args: []any{what, mask.Text(err.Error())}, hint: "hint.env.act", unwrapped: err}
 	switch {
 	case errors.As(err, &already):
 		return already

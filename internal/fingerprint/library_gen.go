@@ -1428,7 +1428,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-slow-log", Code: "net/slow",
-		Anchors:    []string{"err_socket_timeout", "esockettimedout", "timeout awaiting '", "aborted due to timeout", "response timeout", "socket timeout", "body timeout error", "headers timeout error", "und_err_body", "und_err_headers", "timed out"},
+		Anchors:    []string{"err_socket_timeout", "esockettimedout", "timeout awaiting '", "aborted due to timeout", "response timeout", "socket timeout", "body timeout error", "headers timeout error", "und_err_body", "und_err_headers", "request timed out"},
 		Pattern:    "(?:attempt \\d+ failed with |GET \\S+ error \\((?:ERR_PNPM_)?|error on last attempt: (?:Fetch|Request)?Error: (?:[^\\n]*?reason: )?|^(?:\\d+ )?(?:verbose )?stack (?:Fetch|Request)?Error: (?:[^\\n]*?reason: )?|^\\d+ error (?:code|errno|network) (?:[^\\n]*?reason: )?|unexpected error occurred: \"(?:[a-z]+://[^\"\\n]*?: )?|YN\\d{4}:[^\\n]*?|GET \\S+: request to \\S+ failed, reason: |^(?-i:error) (?:Error: )?[a-z]+://\\S+?: |(?-i:^error Error: )|(?-i:^\\s*(?:ERR_\\w+|E[A-Z_]{4,}|[A-Z_]{8,}|ERROR|WARN) {1,2}(?:GET |request to ))[a-z]+://\\S+?:? (?:[^\\n]*?reason: )?|request to [a-z]+://(?:[^\\s/]*(?:registry|npm|yarn|verdaccio|nexus|artifactory|jfrog|taobao)[^\\s]*|\\S*/-/\\S+\\.tgz|\\S+%2[fF]\\S*|\\S+/(?:npm|nexus|artifactory|repository|_packaging)/\\S*) failed, reason: )(?:ERR_SOCKET_TIMEOUT|ESOCKETTIMEDOUT|Timeout awaiting '(?:request|response|read|send|socket)'|(?:The operation was |This operation was )aborted(?: due to timeout)?|(?:Response|Socket|Idle) timeout|(?:Body|Headers) Timeout Error|UND_ERR_(?:BODY|HEADERS)_TIMEOUT|Request timed out)",
 		Unless:     []string{"^\\s*FAIL |^\\s*● |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici)[/\\\\]|\\.(?:test|spec)\\.[jt]sx?|^\\$ (?:jest|vitest|mocha|ava|cypress)|pytest"},
 		Confidence: 0.86,
@@ -2583,7 +2583,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-spoken-reset", Code: "net/reset",
-		Anchors:    []string{"econnreset", "socket hang up", "econnaborted", "premature close", ": aborted", "other side closed", "und_err_socket", "epipe", "terminated"},
+		Anchors:    []string{"econnreset", "socket hang up", "econnaborted", "premature close", ": aborted", "other side closed", "und_err_socket", "epipe", ": terminated"},
 		Pattern:    "(?:\\bECONNRESET\\b|socket hang up|\\bECONNABORTED\\b|\\bEPIPE\\b|Premature close|(?:fetch \\S+: |network )aborted|UND_ERR_SOCKET|other side closed|fetch \\S+: terminated)",
 		Unless:     []string{"^yarn run v|^\\$ |^> \\S+ (?:test|start|dev|build|serve|lint|migrate|seed|e2e)\\b|ELIFECYCLE|Lifecycle script|^\\s+at .*\\.(?:test|spec)\\.[jt]sx?|^\\s*FAIL |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici|pg|mysql2?|mongodb|i?o?redis)[/\\\\]", "tunneling socket", "^\\s+at \\S+ \\(/(?:app|src|home/[^/]+)/(?:src|server|index|lib)"},
 		Needs:      5,
@@ -2723,7 +2723,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-spoken-404", Code: "module/missing-or-private",
-		Anchors:    []string{"404 not found", "is not found", "not found : ", "not_found", "not found: "},
+		Anchors:    []string{"404 not found", "not found : ", "not found: "},
 		Pattern:    "(?:\\b404 Not Found: (?P<package>@?[^@\\s:]+)@|\\b404 (?P<name>@?[\\w./-]+)@?\\S* not found|404 not found : (?P<value>@?[\\w./-]+)|Error: (?:404 )?[Nn]ot found\\s*:? )",
 		Unless:     []string{"- PUT |npm publish|one-time pass|\\bOTP\\b|cannot publish", "^yarn run v|^\\$ |^> \\S+ (?:test|start|dev|build|serve|lint|migrate|seed|e2e)\\b|ELIFECYCLE|Lifecycle script|^\\s+at .*\\.(?:test|spec)\\.[jt]sx?|^\\s*FAIL |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici|pg|mysql2?|mongodb|i?o?redis)[/\\\\]", "\\.tgz", "/-/npm/v1/security"},
 		Needs:      5,
@@ -2838,7 +2838,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-peer-conflict", Code: "version/conflict",
-		Anchors:    []string{"could not resolve dependency", "conflicting peer dependency", "fix the upstream dependency conflict", "peerinvalid ", "peer "},
+		Anchors:    []string{"could not resolve dependency", "conflicting peer dependency", "fix the upstream dependency conflict", "peerinvalid ", "\" from "},
 		Pattern:    "(?:Could not resolve dependency:|Conflicting peer dependency: (?P<package>@?[^@\\s]+)@|Fix the upstream dependency conflict|peerinvalid The package (?P<name>@?[^@\\s]+)|^peer(?:Optional)? @?\\S+@\"[^\"]*\" from )",
 		Unless:     []string{"ERESOLVE overriding"},
 		Needs:      5,
@@ -2952,7 +2952,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-build-tool", Code: "local/build-tool-missing",
-		Anchors:    []string{"make: not found", "gcc: not found", "g++: not found", "cc: not found", "cmake: not found", "command not found", "python: not found", "not found: make", "not found: g", "not found: cmake", "not found: python", "spawn make", "spawn gcc", "spawn cmake", "spawn python", "make: g", "make: c", "autoreconf: not found", "automake: not found", "nasm: not found", "aclocal: not found", "libtoolize: not found", "python2: not found", "pkg-config: not found", "-config: not found", "no acceptable c compiler", "cannot create executables", "-config: not found"},
+		Anchors:    []string{"make: not found", "gcc: not found", "g++: not found", "cc: not found", "cmake: not found", "command not found", "python: not found", "not found: make", "not found: g", "not found: cmake", "not found: python", "spawn make", "spawn gcc", "spawn cmake", "spawn python", "autoreconf: not found", "automake: not found", "nasm: not found", "aclocal: not found", "libtoolize: not found", "python2: not found", "pkg-config: not found", "-config: not found", "no acceptable c compiler", "cannot create executables", "-config: not found", "make: cc:", "make: c++", "make: clang", "make: g++", "make: gcc", "make: cmake", "make: gmake"},
 		Pattern:    "(?:(?:^|[\\s:])(?P<tool>(?:make|gmake|gcc|g\\+\\+|cc|c\\+\\+|clang(?:\\+\\+)?|cmake|python2?|python2\\.7|autoreconf|autoconf|automake|aclocal|libtoolize|nasm|pkg-config|ninja|meson|swig|cython|rustc|cargo|gfortran|nvcc|patch|m4|bison|flex|[\\w-]+-config|mysql_config|pg_config)): (?:command )?not found|make(?:\\[\\d+\\])?: (?P<name>(?:make|gmake|gcc|g\\+\\+|cc|c\\+\\+|clang(?:\\+\\+)?|cmake|python2?|python2\\.7|autoreconf|autoconf|automake|aclocal|libtoolize|nasm|pkg-config|ninja|meson|swig|cython|rustc|cargo|gfortran|nvcc|patch|m4|bison|flex|[\\w-]+-config|mysql_config|pg_config)): (?:No such file|Command not found)|(?:Error: )?not found: (?:make|g\\+\\+|gcc|cmake|python\\S*)\\s*$|spawn (?:make|gcc|g\\+\\+|cmake|python\\S*|cmake-js) ENOENT|No such file or directory: '(?:gcc|g\\+\\+|cc|c\\+\\+|clang|make|cmake|ninja|swig|pkg-config|cython|gfortran|nvcc|rustc|cargo|\\w+-config)'|no acceptable C compiler found|C compiler cannot create executables)",
 		Unless:     []string{"npm run|yarn run|^> \\S+ (?:start|test|dev)\\b|(?:npm|node|yarn|pnpm): (?:command )?not found"},
 		Needs:      4,
@@ -3021,7 +3021,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-old-node-after", Code: "version/runtime-too-old",
-		Anchors:    []string{"syntaxerror: unexpected", "referenceerror: ", "typeerror: "},
+		Anchors:    []string{"syntaxerror: unexpected", "syntaxerror: invalid regular"},
 		Pattern:    "SyntaxError: (?:Unexpected (?:token|identifier|strict mode reserved word)|Invalid regular expression)[^\\n]*\\s[\\s\\S]*?(?:[/\\\\](?:node_modules|lib)[/\\\\](?:npm|pnpm|corepack|yarn)[/\\\\]|/pnpm\\.cjs|/yarn\\.js)",
 		Unless:     []string{"in JSON|is not valid JSON", "^yarn run v|^\\$ |^> \\S+ (?:test|start|dev|build|serve|lint|migrate|seed|e2e)\\b|ELIFECYCLE|Lifecycle script|^\\s+at .*\\.(?:test|spec)\\.[jt]sx?|^\\s*FAIL |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici|pg|mysql2?|mongodb|i?o?redis)[/\\\\]"},
 		Needs:      4,
@@ -3191,7 +3191,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-path-too-long", Code: "module/unzippable",
-		Anchors:    []string{"too long", "max path limit", "maximum path length", "error: invalid path '"},
+		Anchors:    []string{"max path limit", "maximum path length", "error: invalid path '", "is too long", "name too long", "path too long", "are too long", "was too long"},
 		Pattern:    "(?:(?:path|file ?name)[^\\n]{0,60}(?:is |are |was )?too long|exceeds? the OS max path|[Mm]aximum path length|error: invalid path '[^'\\n]+')",
 		Unless:     []string{"^yarn run v|^\\$ |^> \\S+ (?:test|start|dev|build|serve|lint|migrate|seed|e2e)\\b|ELIFECYCLE|Lifecycle script|^\\s+at .*\\.(?:test|spec)\\.[jt]sx?|^\\s*FAIL |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici|pg|mysql2?|mongodb|i?o?redis)[/\\\\]", "took too long|too long to respond"},
 		Needs:      4,
@@ -3210,7 +3210,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-upstream", Code: "proxy/upstream-failed",
-		Anchors:    []string{"upstream", "auto-blocked", "autoblocked", "auto blocked", "from remote", "remote is blocked"},
+		Anchors:    []string{"upstream connect error", "no healthy upstream", "upstream request timeout", "upstream server", "upstream registry", "upstream error", "from upstream", "to upstream", "auto-blocked", "autoblocked", "from remote", "remote is blocked", "remote repository"},
 		Pattern:    "(?:upstream connect error|no healthy upstream|upstream request timeout|[Aa]uto-?[Bb]locked|remote (?:repository )?(?:is )?(?:auto-)?blocked|(?:[Ff]ailed|[Uu]nable) to (?:fetch|retrieve|download|connect)[^\\n]{0,40}(?:from |to )?(?:remote|upstream)|upstream (?:server|registry|error)|localhost:4873/\\S* [^\\n]{0,12}(?:attempt|internal))",
 		Unless:     []string{"^yarn run v|^\\$ |^> \\S+ (?:test|start|dev|build|serve|lint|migrate|seed|e2e)\\b|ELIFECYCLE|Lifecycle script|^\\s+at .*\\.(?:test|spec)\\.[jt]sx?|^\\s*FAIL |[/\\\\]node_modules[/\\\\](?:node-fetch|cross-fetch|axios|undici|pg|mysql2?|mongodb|i?o?redis)[/\\\\]", "upstream dependency conflict|not found in upstream|[Ff]ix the upstream"},
 		Needs:      5,
@@ -3520,7 +3520,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "pip-timeout", Code: "net/timeout",
-		Anchors:    []string{"connecttimeouterror", "(connect timeout=", "connection timed out", "operation timed out", "winerror 10060", "[errno 110]", "[errno 60]", "连接尝试失败", "没有正确答复", "timed out. (connect", "connecttimeout", "connection attempt failed", "(110, ", "timed out"},
+		Anchors:    []string{"connecttimeouterror", "(connect timeout=", "connection timed out", "operation timed out", "winerror 10060", "[errno 110]", "[errno 60]", "连接尝试失败", "没有正确答复", "timed out. (connect", "connecttimeout", "connection attempt failed", "(110, ", "error timed out", ": timed out"},
 		Pattern:    "(?:(?:ConnectTimeoutError[^\\n]*?)?Connection to (?P<host>[^\\s]+) timed out\\. \\(connect timeout=|ConnectTimeoutError|\\bConnectTimeout\\b|(?:Failed to establish a new connection|Connection aborted|urlopen error|Could not fetch URL|Download error)[^\\n]*(?:Errno 110|Errno 60|WinError 10060|Errno 10060|Connection timed out|Operation timed out|没有正确答复|: timed out|error timed out)|\\[(?:Errno 110|Errno 60|(?:Win|Errno )Error 10060|WinError 10060|Errno 10060)\\])",
 		Unless:     []string{"Cannot connect to proxy", "Unable to connect to proxy", "^(?:E  |FAILED |=+ FAILURES|=+ short test summary)|^\\S*\\.py:\\d+: |^requests\\.exceptions\\.|File \"[^\"\\n]*site-packages[/\\\\](?:requests|urllib3|httpx|aiohttp)[/\\\\]|huggingface_hub"},
 		Needs:      8,
@@ -4483,7 +4483,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "pip-build-tool", Code: "local/build-tool-missing",
-		Anchors:    []string{"make: not found", "gcc: not found", "g++: not found", "cc: not found", "cmake: not found", "command not found", "no such file or directory: 'g", "no such file or directory: 'c", "no such file or directory: 'm", "no such file or directory: 'n", "no such file or directory: 's", "no such file or directory: 'p", "no such file or directory: 'r", "-config: not found", "make: g", "make: c", "autoreconf: not found", "swig: not found", "no acceptable c compiler", "cannot create executables"},
+		Anchors:    []string{"make: not found", "gcc: not found", "g++: not found", "cc: not found", "cmake: not found", "command not found", "no such file or directory: 'g", "no such file or directory: 'c", "no such file or directory: 'm", "no such file or directory: 'n", "no such file or directory: 's", "no such file or directory: 'p", "no such file or directory: 'r", "-config: not found", "autoreconf: not found", "swig: not found", "no acceptable c compiler", "cannot create executables", "make: cc:", "make: c++", "make: clang", "make: g++", "make: gcc", "make: cmake", "make: gmake"},
 		Pattern:    "(?:(?:^|[\\s:])(?P<tool>(?:make|gmake|gcc|g\\+\\+|cc|c\\+\\+|clang(?:\\+\\+)?|cmake|python2?|python2\\.7|autoreconf|autoconf|automake|aclocal|libtoolize|nasm|pkg-config|ninja|meson|swig|cython|rustc|cargo|gfortran|nvcc|patch|m4|bison|flex|[\\w-]+-config|mysql_config|pg_config)): (?:command )?not found|make(?:\\[\\d+\\])?: (?P<name>(?:make|gmake|gcc|g\\+\\+|cc|c\\+\\+|clang(?:\\+\\+)?|cmake|python2?|python2\\.7|autoreconf|autoconf|automake|aclocal|libtoolize|nasm|pkg-config|ninja|meson|swig|cython|rustc|cargo|gfortran|nvcc|patch|m4|bison|flex|[\\w-]+-config|mysql_config|pg_config)): (?:No such file|Command not found)|(?:Error: )?not found: (?:make|g\\+\\+|gcc|cmake|python\\S*)\\s*$|spawn (?:make|gcc|g\\+\\+|cmake|python\\S*|cmake-js) ENOENT|No such file or directory: '(?:gcc|g\\+\\+|cc|c\\+\\+|clang|make|cmake|ninja|swig|pkg-config|cython|gfortran|nvcc|rustc|cargo|\\w+-config)'|no acceptable C compiler found|C compiler cannot create executables)",
 		Unless:     []string{"^(?:E  |FAILED |=+ FAILURES|=+ short test summary)|^\\S*\\.py:\\d+: |^requests\\.exceptions\\.|File \"[^\"\\n]*site-packages[/\\\\](?:requests|urllib3|httpx|aiohttp)[/\\\\]|huggingface_hub", "(?:pip3?|poetry|uv|conda|pipenv): (?:command )?not found", "No such file or directory: 'git'"},
 		Needs:      8,
@@ -4717,7 +4717,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "pip-path-too-long", Code: "module/unzippable",
-		Anchors:    []string{"too long", "max path limit", "maximum path length", "error: invalid path '"},
+		Anchors:    []string{"max path limit", "maximum path length", "error: invalid path '", "is too long", "name too long", "path too long", "are too long", "was too long"},
 		Pattern:    "(?:(?:path|file ?name)[^\\n]{0,60}(?:is |are |was )?too long|exceeds? the OS max path|[Mm]aximum path length|error: invalid path '[^'\\n]+')",
 		Unless:     []string{"^(?:E  |FAILED |=+ FAILURES|=+ short test summary)|^\\S*\\.py:\\d+: |^requests\\.exceptions\\.|File \"[^\"\\n]*site-packages[/\\\\](?:requests|urllib3|httpx|aiohttp)[/\\\\]|huggingface_hub", "took too long|too long to respond"},
 		Needs:      8,
@@ -4745,7 +4745,7 @@ var table = [...]Entry{
 	},
 	{
 		ID: "pip-upstream", Code: "proxy/upstream-failed",
-		Anchors:    []string{"upstream", "auto-blocked", "autoblocked", "auto blocked", "from remote", "remote is blocked"},
+		Anchors:    []string{"upstream connect error", "no healthy upstream", "upstream request timeout", "upstream server", "upstream registry", "upstream error", "from upstream", "to upstream", "auto-blocked", "autoblocked", "from remote", "remote is blocked", "remote repository"},
 		Pattern:    "(?:upstream connect error|no healthy upstream|upstream request timeout|[Aa]uto-?[Bb]locked|remote (?:repository )?(?:is )?(?:auto-)?blocked|(?:[Ff]ailed|[Uu]nable) to (?:fetch|retrieve|download|connect)[^\\n]{0,40}(?:from |to )?(?:remote|upstream)|upstream (?:server|registry|error)|localhost:4873/\\S* [^\\n]{0,12}(?:attempt|internal))",
 		Unless:     []string{"^(?:E  |FAILED |=+ FAILURES|=+ short test summary)|^\\S*\\.py:\\d+: |^requests\\.exceptions\\.|File \"[^\"\\n]*site-packages[/\\\\](?:requests|urllib3|httpx|aiohttp)[/\\\\]|huggingface_hub", "upstream dependency conflict|not found in upstream|[Ff]ix the upstream"},
 		Needs:      8,
@@ -4975,8 +4975,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "pip-local-path", Code: "local/replace",
-		Anchors:    []string{"is not a valid editable requirement", "it looks like a path", " does not exist", "file does not exist"},
-		Pattern:    "(?:is not a valid editable requirement|It looks like a path\\. (?:File|The path)|^\\s*(?:Path|Directory|File) \\S+ (?:for [\\w.-]+ )?does not exist\\s*$|but the file does not exist)",
+		Anchors:    []string{"is not a valid editable requirement", "it looks like a path"},
+		Pattern:    "(?:is not a valid editable requirement|It looks like a path\\. (?:File|The path))",
 		Unless:     []string{"^(?:E  |FAILED |=+ FAILURES|=+ short test summary)|^\\S*\\.py:\\d+: |^requests\\.exceptions\\.|File \"[^\"\\n]*site-packages[/\\\\](?:requests|urllib3|httpx|aiohttp)[/\\\\]|huggingface_hub"},
 		Needs:      8,
 		Confidence: 0.85,

@@ -54,7 +54,7 @@ type Layers struct {
 	OS map[string]string
 	// User and Root are what the user's file and $GOROOT/go.env say.
 	User, Root map[string]string
-	// UserFile is the user's file: "off" where GOENV forbids one, "" where go knows none.
+	// UserFile is the user's file; "" or "off" where GOENV=off forbids one.
 	UserFile, RootFile string
 	// Go is what `go env` prints: the effective value of each variable it knows.
 	Go map[string]string

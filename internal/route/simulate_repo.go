@@ -99,7 +99,9 @@ func (e *engine) lookupDirect(r *repo) {
 		}
 		where = repository{tag.VCS, tag.Prefix, tag.Repo}
 	default:
-		r.refused = e.absent("")
+		r.refused = e.absent(map[string]string{
+			"bad-host-path": " import path ", "host-suffix": "invalid version control suffix", "no-modules": "no modules on",
+		}[code])
 		return
 	}
 	if where.vcs == "mod" {
@@ -250,9 +252,10 @@ func (r *repo) file(kind Kind, name string) ([]byte, *failure) {
 			return nil, r.e.fail(r.vcs)
 		}
 		if a := r.e.ask(VCS, u, false); a.Status != 200 {
-			f := r.e.fail("")
-			f.notFound = a.Status == 404 // the revision, not the repository
-			return nil, f
+			if a.Status == 404 { // the revision, not the repository
+				return nil, r.e.absent("unknown revision")
+			}
+			return nil, r.e.fail(r.tool)
 		}
 		return nil, nil
 	}

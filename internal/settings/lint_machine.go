@@ -109,7 +109,7 @@ func lintShadowed(s *Settings) []Lint {
 }
 
 func lintGoenvOff(s *Settings) []Lint {
-	if s.Go.UserFile != "off" {
+	if s.OS["GOENV"] != "off" {
 		return nil
 	}
 	return []Lint{s.about("goenv-off", isInfo, "", "GOENV")}

@@ -146,7 +146,7 @@ func lintCases() []struct {
 		{with(machine("NETRC=/none"), func(s *settings.Settings) { s.Absent["NETRC"] = true }), []string{"netrc-absent NETRC"}},
 		{with(machine("GOPROXY=https://a.example"), func(s *settings.Settings) { s.Go.User["GOPROXY"] = "https://b.example" }), []string{"shadowed GOPROXY"}},
 		{with(machine("GOPROXY=https://a.example"), func(s *settings.Settings) { s.Go.User["GOPROXY"] = "https://a.example" }), nil},
-		{with(machine(), func(s *settings.Settings) { s.Go.UserFile = "off" }), []string{"goenv-off GOENV"}},
+		{machine("GOENV=off"), []string{"goenv-off GOENV"}},
 		{machine("GONOSUMCHECK=1"), []string{"useless GONOSUMCHECK"}},
 		{machine("GONOSUM=*"), []string{"useless GONOSUM"}},
 		{machine("GODEBUG=network=1"), []string{"godebug GODEBUG"}},

@@ -3,6 +3,7 @@ package settings
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -28,7 +29,7 @@ func Load(ctx context.Context, dir string) (*Settings, error) {
 	var noGo error
 	layers, err := goenv.LoadLayers(ctx, dir)
 	if err != nil {
-		noGo = errors.Join(ErrNoGo, err)
+		noGo = fmt.Errorf("%w: %w", ErrNoGo, err)
 	} else {
 		s.Go, s.Env = layers, layers.Env()
 	}

@@ -155,6 +155,9 @@ func (s *Settings) variables(group, list string) Group {
 			g.Unset = append(g.Unset, name)
 		}
 	}
+	if group == "go" && len(s.Go.Go) == 0 { // nobody could say what is not set
+		g.Unset = []string{}
+	}
 	return g
 }
 
