@@ -77,7 +77,7 @@ func LoadLayers(ctx context.Context, dir string) (Layers, error) {
 	if err != nil {
 		return Layers{}, err
 	}
-	l := Layers{OS: environment(), Go: map[string]string{}}
+	l := Layers{OS: Environment(), Go: map[string]string{}}
 	if err := json.Unmarshal(out, &l.Go); err != nil {
 		return Layers{}, fmt.Errorf("reading the output of go env -json: %w", err)
 	}
@@ -92,7 +92,8 @@ func LoadLayers(ctx context.Context, dir string) (Layers, error) {
 	return l, nil
 }
 
-func environment() map[string]string {
+// Environment is this process's environment, by variable.
+func Environment() map[string]string {
 	vars := map[string]string{}
 	for _, kv := range os.Environ() {
 		if name, value, ok := strings.Cut(kv, "="); ok && name != "" {

@@ -24,7 +24,7 @@ var ErrNoGo = errors.New("the go command could not be asked")
 // Load looks at the machine as it is for the directory dir. Where only go is
 // missing, the error is [ErrNoGo] and the rest is filled in.
 func Load(ctx context.Context, dir string) (*Settings, error) {
-	s := &Settings{OS: environment(), Absent: map[string]bool{}, Env: goenv.Env{}}
+	s := &Settings{OS: goenv.Environment(), Absent: map[string]bool{}, Env: goenv.Env{}}
 	s.Home, _ = os.UserHomeDir()
 	var noGo error
 	layers, err := goenv.LoadLayers(ctx, dir)
@@ -49,16 +49,6 @@ func Load(ctx context.Context, dir string) (*Settings, error) {
 		}
 	}
 	return s, noGo
-}
-
-func environment() map[string]string {
-	vars := map[string]string{}
-	for _, kv := range os.Environ() {
-		if name, value, ok := strings.Cut(kv, "="); ok && name != "" {
-			vars[name] = value
-		}
-	}
-	return vars
 }
 
 // largestFile bounds what is read of a file that people write by hand.
