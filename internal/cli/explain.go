@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,6 +148,8 @@ func inputFailure(name string, err error) error {
 		return &failure{exit: exitError, key: "err.empty", args: []any{name}, hint: "hint.empty", unwrapped: err}
 	case errors.Is(err, normalise.ErrBinary):
 		return &failure{exit: exitError, key: "err.binary", args: []any{name}, hint: "hint.binary", unwrapped: err}
+	case errors.Is(err, syscall.EISDIR): // `keepwell explain < directory`
+		return &failure{exit: exitError, key: "err.directory", args: []any{name}, hint: "hint.directory", unwrapped: err}
 	}
 	return &failure{exit: exitError, key: "err.read", args: []any{name, cause(err)}, hint: "hint.read", unwrapped: err}
 }

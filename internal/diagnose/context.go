@@ -98,6 +98,7 @@ func rules() []rule {
 	return []rule{
 		{append([]keepwell.Code{"vcs/other"}, fetching[:3]...), false, inSandbox},
 		{[]keepwell.Code{"net/refused", "net/timeout", "net/dns"}, false, notTheHostAsked},
+		{[]keepwell.Code{"net/refused"}, false, localStandIn},
 		{[]keepwell.Code{"module/moved"}, false, sameButCase},
 		{[]keepwell.Code{"module/repo-gone", "auth/git-prompt", "auth/forbidden", "net/dns", "net/refused"}, false, cloneElsewhere},
 		{fetching, true, throughProxy},
@@ -138,6 +139,18 @@ func notTheHostAsked(_ *Diagnosis, g *group) (verdict, bool) {
 		return verdict{}, false
 	}
 	return verdict{"net/http-proxy", u.Hostname() + " -> " + host + ":" + g.facts["port"], "input", 0.85}, true
+}
+
+// localStandIn: npm's or pip's request for a public host ended at a port of this
+// machine that is no web server's, so a proxy setting led it there. Go says
+// "proxyconnect" of a proxy, which leaves a wrong hosts entry.
+func localStandIn(_ *Diagnosis, g *group) (verdict, bool) {
+	host, address, port := g.facts["host"], g.facts["address"], g.facts["port"]
+	if g.tool != "npm" && g.tool != "pip" || !isLoopback(address) || host == "" || isLoopback(host) || !strings.Contains(host, ".") || net.ParseIP(host) != nil ||
+		port == "" || port == "80" || port == "443" {
+		return verdict{}, false
+	}
+	return verdict{"net/http-proxy", host + " -> " + address + ":" + port, "input", 0.8}, true
 }
 
 // sameButCase: the two paths of a moved module differ in upper and lower case only.

@@ -289,3 +289,15 @@ func TestStatusesAreNotRepeatsOfOneAnother(t *testing.T) {
 		t.Errorf("found %v", found)
 	}
 }
+
+// TestRefusedByALocalStandIn: npm's request for a public host that ends at an odd port
+// of this machine was led there by a proxy setting.
+func TestRefusedByALocalStandIn(t *testing.T) {
+	t.Parallel()
+	const refused = "npm error code ECONNREFUSED\nnpm error request to https://npm.example.org/left-widget failed, reason: connect ECONNREFUSED "
+	for address, want := range map[string]keepwell.Code{"127.0.0.1:8080": "net/http-proxy", "127.0.0.1:443": "net/refused", "203.0.113.7:8080": "net/refused"} {
+		if got := firstFinding(t, refused+address+"\n", nil).Code; got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}

@@ -108,6 +108,7 @@ var table = map[string]message{
 	"proof.times":       {"%d times", "共 %d 次"},
 	"proof.response":    {"the server's answer, line %d", "服务器的回答，第 %d 行"},
 	"proof.environment": {"this machine", "本机环境"},
+	"proof.together":    {"the text taken together", "由上下文得出"},
 	"mend":              {"mend", "解决"},
 	"or":                {"or", "或者"},
 	"undo":              {"undo", "撤销"},

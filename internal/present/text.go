@@ -120,6 +120,8 @@ func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 		where = p.text("proof.response", ev.Line)
 	case ev.Line > 0:
 		where = p.text("proof.line", ev.Line)
+	case ev.Source == "input": // concluded from several places of the text
+		where = p.text("proof.together")
 	}
 	if first && f.Count > 1 {
 		where = p.text("proof.and", where, p.text("proof.times", f.Count))
