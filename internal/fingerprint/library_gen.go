@@ -2,9 +2,14 @@
 
 package fingerprint
 
-import "github.com/keepwell/keepwell"
+import (
+	"slices"
 
-func Shipped() []Entry { return table[:] }
+	"github.com/keepwell/keepwell"
+)
+
+// Shipped returns a copy of the entries that keepwell ships: [New] keeps what it is given.
+func Shipped() []Entry { return slices.Clone(table[:]) }
 
 var table = [...]Entry{
 	{
