@@ -116,6 +116,8 @@ func (p *page) beside(f keepwell.Finding) {
 func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 	where := p.text("proof.environment")
 	switch {
+	case ev.Source == "probe":
+		where = p.text("proof.probe")
 	case ev.Source == "server response":
 		where = p.text("proof.response", ev.Line)
 	case ev.Line > 0:

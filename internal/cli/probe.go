@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/present"
+)
+
+// barWidth is the columns of the time line.
+const barWidth = 10
+
+func newProbeCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "probe HOST[:PORT]|URL",
+		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols",
+		Long: "probe asks one server, layer by layer, and says at which one the way ends: DNS, TCP for each address, the HTTP\n" +
+			"proxy, TLS, HTTP, and the module proxy's or checksum database's protocol where go's settings name the server.\n" +
+			"It sends no credentials, asks no metadata or link-local address, and ends within 10 seconds.\n" +
+			"逐层探测一台服务器，指出在哪一层中断；不发送凭据，10 秒内结束。",
+		Example: "  keepwell probe goproxy.cn\n  keepwell probe git.example.com:22\n  keepwell probe https://goproxy.cn/rsc.io/quote/@v/list",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return misused("err.probe.one", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args[0]) },
+	}
+}
+
+func runProbe(ctx context.Context, a *app, arg string) error {
+	options := probeOptions(ctx)
+	target, err := observe.Parse(arg, options)
+	named := mask.Text(arg)
+	switch {
+	case errors.Is(err, observe.ErrForbidden):
+		return &failure{exit: exitUsage, key: "err.probe.forbidden", args: []any{named}, hint: "hint.probe.metadata", unwrapped: err}
+	case err != nil:
+		return &failure{exit: exitUsage, key: "err.probe.target", args: []any{named, mask.Text(err.Error())}, hint: "hint.probe.target", unwrapped: err}
+	}
+	format := present.Format(a.format)
+	handler, err := present.New(format, a.out, a.style())
+	if err != nil {
+		return err
+	}
+	results := observe.Look(ctx, target, options)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	words := probeWords{a.lang}
+	findings := observe.Findings(results, words.say)
+	a.exit = exitFor(findings, format)
+	if format == present.Text {
+		if err := shown(a, present.Outline(a.out, a.style(), words.picture(&target, results, len(findings) == 0))); err != nil {
+			return err
+		}
+		if len(findings) == 0 {
+			return nil
+		}
+	}
+	return emit(handler, "probe", keepwell.Target{Kind: "host", Name: mask.Text(target.String())}, findings, a.lang)
+}
+
+// probeOptions reads what of the machine decides: HTTP proxies, GOPROXY and GOSUMDB.
+// Where there is no go, its protocols are not looked at.
+func probeOptions(ctx context.Context) observe.Options {
+	o := observe.Options{Proxy: httpproxy.FromEnvironment().ProxyFunc()}
+	env, err := goenv.Load(ctx, "")
+	if err != nil {
+		return o
+	}
+	for entry := range strings.FieldsFuncSeq(env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
+		entry = strings.TrimSpace(entry)
+		if u, err := url.Parse(entry); err == nil && u.Host != "" {
+			o.GoProxies = append(o.GoProxies, entry)
+		}
+	}
+	o.SumDB = env.Value("GOSUMDB")
+	return o
+}
+
+// probeWords puts results into words.
+type probeWords struct{ lang msg.Lang }
+
+func (w probeWords) say(r observe.Result) string {
+	args := make([]any, len(r.Args))
+	for i, v := range r.Args {
+		args[i] = v
+	}
+	return msg.Text(w.lang, r.Key, args...)
+}
+
+// picture is a line a layer: what it says, when on the time line, how long, what was
+// seen.
+func (w probeWords) picture(t *observe.Target, results []observe.Result, fine bool) []present.Line {
+	head := msg.Text(w.lang, "probe.head", mask.Text(t.String()))
+	if t.Via != nil {
+		head = msg.Text(w.lang, "probe.via", mask.Text(t.String()), t.Via.Host)
+	}
+	lines := []present.Line{{Text: head, Tone: present.Bold}}
+	whole := slices.MaxFunc(results, func(a, b observe.Result) int { return int(a.At + a.Took - b.At - b.Took) })
+	for _, r := range results {
+		mark := map[observe.State]string{observe.Yes: "✓", observe.No: "✗", observe.NotChecked: "·"}[r.State]
+		took := ""
+		if r.State != observe.NotChecked {
+			took = msg.Text(w.lang, "probe.ms", r.Took.Milliseconds())
+		}
+		gutter := fmt.Sprintf("  %s %s %8s  ", mark, bar(r, whole.At+whole.Took), took)
+		line := present.Line{Gutter: gutter, Rest: strings.Repeat(" ", 4+barWidth+11), Label: msg.Text(w.lang, "probe.layer."+string(r.Layer)), Text: w.say(r)}
+		if r.State == observe.NotChecked {
+			line.Tone = present.Faint
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, present.Line{})
+	if fine {
+		key := "probe.fine"
+		if slices.ContainsFunc(results, func(r observe.Result) bool { return r.Key == "probe.below" || r.Key == "probe.forbidden" }) {
+			key = "probe.partial"
+		}
+		lines = append(lines, present.Line{Text: msg.Text(w.lang, key, mask.Text(t.String()))})
+	}
+	return lines
+}
+
+// bar places a probe on the time line of the whole.
+func bar(r observe.Result, whole time.Duration) string {
+	if r.State == observe.NotChecked || whole <= 0 {
+		return strings.Repeat(" ", barWidth)
+	}
+	from := min(int(r.At*barWidth/whole), barWidth-1)
+	to := min(max(int((r.At+r.Took)*barWidth/whole), from+1), barWidth)
+	return strings.Repeat("·", from) + strings.Repeat("█", to-from) + strings.Repeat("·", barWidth-to)
+}

@@ -1,0 +1,206 @@
+// Package observe looks at one server layer by layer, from the name to what it
+// answers: DNS, ICMP echo, TCP, the HTTP proxy, TLS, HTTP, the GOPROXY protocol, the
+// checksum database. What to look at next is a pure function of what was seen ([Next]);
+// a layer that fails stops those above it; every answer is yes, no or not checked.
+// It never sends credentials, never speaks to metadata or link-local addresses, never
+// decompresses, and reads a bounded part of any answer. To add a layer, name it in
+// layers, decide in Next when it comes, write its probe and name that in probes.
+package observe
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/keepwell/keepwell"
+)
+
+// Layer is a level of the way to a server.
+type Layer string
+
+// The layers, lowest first.
+const (
+	DNS     Layer = "dns"
+	Echo    Layer = "icmp"
+	TCP     Layer = "tcp"
+	Tunnel  Layer = "proxy"
+	TLS     Layer = "tls"
+	HTTP    Layer = "http"
+	GoProxy Layer = "goproxy"
+	SumDB   Layer = "sumdb"
+)
+
+// State is what a probe says.
+type State string
+
+// The states.
+const (
+	Yes        State = "yes"
+	No         State = "no"
+	NotChecked State = "not checked"
+)
+
+// Result is what one probe saw.
+type Result struct {
+	Layer Layer
+	State State
+	// At and Took place the probe on the way's time line.
+	At, Took time.Duration
+	// Key and Args are the observation in words of internal/msg.
+	Key  string
+	Args []string
+	// Code is the fault that the observation shows; empty where it shows none.
+	Code keepwell.Code
+	// Said is what the other side, or the system, said; masked.
+	Said  string
+	Facts keepwell.Facts
+	// Rival is another code that would look the same.
+	Rival keepwell.Code
+}
+
+// Options are what a look depends on beside its target. Zero values mean the machine's.
+type Options struct {
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Roots   *x509.CertPool
+	Now     func() time.Time
+	// Each bounds one probe (5 s), All the whole (10 s).
+	Each, All time.Duration
+	// Proxy names the HTTP proxy in force for a URL.
+	Proxy func(*url.URL) (*url.URL, error)
+	// GoProxies are the entries of GOPROXY, SumDB is GOSUMDB.
+	GoProxies []string
+	SumDB     string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Resolve == nil {
+		o.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Proxy == nil {
+		o.Proxy = func(*url.URL) (*url.URL, error) { return nil, nil } //nolint:nilnil // the shape of http.Transport.Proxy
+	}
+	o.Each, o.All = cmp.Or(o.Each, 5*time.Second), cmp.Or(o.All, 10*time.Second)
+	return o
+}
+
+// layers in the order in which they are shown.
+func layers() []Layer { return []Layer{DNS, Echo, TCP, Tunnel, TLS, HTTP, GoProxy, SumDB} }
+
+// wanted are the layers that make sense for a target, lowest first.
+func wanted(t Target) []Layer {
+	return slices.DeleteFunc(layers(), func(l Layer) bool {
+		switch l {
+		case DNS, Echo, TCP:
+			return t.Via != nil
+		case Tunnel:
+			return t.Via == nil
+		case TLS:
+			return t.URL.Scheme != "https"
+		case HTTP:
+			return t.URL.Scheme == "tcp"
+		case GoProxy:
+			return t.List == ""
+		case SumDB:
+			return t.Latest == ""
+		}
+		return false
+	})
+}
+
+// Next is the plan: the layers to look at now, given what was seen. They do not need
+// each other and run at once. Nothing is left to look at when it is empty.
+func Next(t Target, seen []Result) []Layer {
+	has := func(l Layer) bool { return slices.ContainsFunc(seen, func(r Result) bool { return r.Layer == l }) }
+	var now []Layer
+	for _, l := range wanted(t) {
+		switch {
+		case has(l):
+			if l != Echo && !open(l, seen) {
+				return nil
+			}
+			continue
+		case len(now) > 0 && !beside(now[len(now)-1], l):
+			return now
+		}
+		now = append(now, l)
+	}
+	return now
+}
+
+// beside reports whether two layers may be looked at together.
+func beside(a, b Layer) bool { return a == Echo && b == TCP || a == GoProxy && b == SumDB }
+
+// open reports whether a layer lets the next one be reached: one yes of TCP's
+// addresses is enough, a name that is an address needs no resolver.
+func open(l Layer, seen []Result) bool {
+	return slices.ContainsFunc(seen, func(r Result) bool {
+		return r.Layer == l && (r.State == Yes || l == DNS && r.State == NotChecked)
+	})
+}
+
+// session is one look under way.
+type session struct {
+	Options
+	target Target
+	began  time.Time
+
+	mu    sync.Mutex
+	addrs []netip.Addr // what the name leads to
+	addr  netip.Addr   // the first that answered
+}
+
+func (s *session) probes() map[Layer]func(context.Context) []Result {
+	return map[Layer]func(context.Context) []Result{
+		DNS: s.dns, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, HTTP: s.http, GoProxy: s.goproxy, SumDB: s.sumdb,
+	}
+}
+
+// Look probes a target and returns what was seen, lowest layer first. Layers above a
+// failure are there as not checked.
+func Look(ctx context.Context, t Target, o Options) []Result {
+	s := &session{Options: o.withDefaults(), target: t, began: time.Now()}
+	ctx, cancel := context.WithTimeout(ctx, s.All)
+	defer cancel()
+	var seen []Result
+	for now := Next(t, seen); len(now) > 0; now = Next(t, seen) {
+		got := make([][]Result, len(now))
+		var wg sync.WaitGroup
+		for i, l := range now {
+			wg.Go(func() { got[i] = s.run(ctx, l) })
+		}
+		wg.Wait()
+		seen = append(seen, slices.Concat(got...)...)
+	}
+	for _, l := range wanted(t) {
+		if !slices.ContainsFunc(seen, func(r Result) bool { return r.Layer == l }) {
+			seen = append(seen, Result{Layer: l, State: NotChecked, Key: "probe.below"})
+		}
+	}
+	return seen
+}
+
+// run gives one probe its deadline and its place on the time line.
+func (s *session) run(ctx context.Context, l Layer) []Result {
+	ctx, cancel := context.WithTimeout(ctx, s.Each)
+	defer cancel()
+	at := time.Since(s.began)
+	list := s.probes()[l](ctx)
+	for i := range list {
+		list[i].Layer, list[i].At = l, at
+		if list[i].Took == 0 && list[i].State != NotChecked {
+			list[i].Took = time.Since(s.began) - at
+		}
+	}
+	return list
+}
