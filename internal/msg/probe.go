@@ -32,7 +32,9 @@ var probeTable = sync.OnceValue(func() map[string]message {
 		"probe.dns.timeout": {"the resolver did not answer when asked for %s", "查询 %s 时 DNS 服务器没有应答"},
 		"probe.dns.failed":  {"the resolver could not answer for %s", "DNS 服务器没能解析 %s"},
 		"probe.dns.bogus":   {"only addresses that no server can have: %s", "只有服务器不可能使用的地址：%s"},
-		"probe.echo.no":     {"not checked: this build sends no echo requests", "未检查：这个版本不发送 ping 请求"},
+		"probe.echo.not":    {"not checked: the system does not allow it (%s)", "未检查：系统不允许（%s）"},
+		"probe.echo.silent": {"%s does not answer echo; many servers never do", "%s 不回应 ping；很多服务器本来就不回应"},
+		"probe.echo.back":   {"%s: %s came back, %s ms on average", "%s：%s 收到回应，平均 %s ms"},
 
 		"probe.tcp.open":        {"%s open", "%s 可连接"},
 		"probe.tcp.refused":     {"%s refused: no program listens on that port", "%s 拒绝连接：该端口上没有程序在监听"},

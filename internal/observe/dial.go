@@ -62,11 +62,6 @@ func (s *session) dns(ctx context.Context) []Result {
 	return []Result{{State: Yes, Key: "probe.plain", Args: []string{list}}}
 }
 
-// echo is left to a later step: a privileged socket or a kernel's permission is needed.
-func (s *session) echo(context.Context) []Result {
-	return []Result{{State: NotChecked, Key: "probe.echo.no"}}
-}
-
 // tcp knocks at every address at once.
 func (s *session) tcp(ctx context.Context) []Result {
 	addrs := s.addrs[:min(len(s.addrs), mostAddresses)]
