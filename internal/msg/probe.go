@@ -62,6 +62,7 @@ var probeTable = sync.OnceValue(func() map[string]message {
 
 		"probe.http.status":     {"status %s", "状态码 %s"},
 		"probe.http.redirected": {"status %s, redirected to %s", "状态码 %s，跳转到 %s"},
+		"probe.http.clock":      {"status %s; the server's clock and this machine's differ by %s", "状态码 %s；服务器时钟与本机相差 %s"},
 		"probe.http.loop":       {"redirected for ever: %s", "无休止地跳转：%s"},
 		"probe.http.plain":      {"redirected from https to plain http: %s", "从 https 跳转到了明文 http：%s"},
 		"probe.http.forbidden":  {"redirected to an address that is never asked: %s", "跳转到了从不访问的地址：%s"},

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb/note"
@@ -159,6 +160,11 @@ func (s *session) http(ctx context.Context) []Result {
 	r := Result{State: Yes, Key: "probe.http.status", Args: []string{strconv.Itoa(a.status)}}
 	if len(a.hops) > 0 {
 		r.Key, r.Args = "probe.http.redirected", append(r.Args, strings.Join(unique(a.hops), " -> "))
+	}
+	if at, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		if skew := s.Now().Sub(at).Abs(); skew > largestSkew {
+			r.Key, r.Args = "probe.http.clock", []string{strconv.Itoa(a.status), skew.Round(time.Minute).String()}
+		}
 	}
 	if code := statusFault(a, strings.Trim(u.Path, "/") != ""); code != "" {
 		r.State, r.Code, r.Said = No, code, a.said()

@@ -69,6 +69,24 @@ func TestConnections(t *testing.T) {
 	want(t, "http://"+serve(t, nil, text("text/html", "<html>ok</html>")), observe.Options{}, "")
 }
 
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	results, _ := look(t, closed(t), short())
+	echo := results[1]
+	if echo.Layer != observe.Echo || echo.Code != "" || echo.State == observe.No {
+		t.Errorf("this machine's echo: %+v", echo)
+	}
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	o := observe.Options{Now: func() time.Time { return time.Now().Add(time.Hour) }}
+	results, code := look(t, "http://"+serve(t, nil, text("text/plain", "ok")), o)
+	if last := results[len(results)-1]; code != "" || last.Key != "probe.http.clock" {
+		t.Errorf("found %q: %+v", code, last)
+	}
+}
+
 func TestNames(t *testing.T) {
 	t.Parallel()
 	answer := func(err error, addrs ...string) observe.Options {
