@@ -72,8 +72,57 @@ func runProbe(ctx context.Context, a *app, arg string) error {
 			return nil
 		}
 	}
-	return emit(handler, "probe", keepwell.Target{Kind: "host", Name: mask.Text(target.String())}, findings, a.lang)
+	seen := keepwell.Target{Kind: "host", Name: mask.Text(target.String())}
+	if format == present.JSON {
+		var doc probed
+		doc.Layers = words.layers(results)
+		if err := emit(&doc, "probe", seen, findings, a.lang); err != nil {
+			return err
+		}
+		return shown(a, present.Data(a.out, format, doc))
+	}
+	return emit(handler, "probe", seen, findings, a.lang)
 }
+
+// probed is the document of `keepwell probe --json`: that of all commands with findings,
+// and what each layer showed.
+type probed struct {
+	keepwell.Document
+	Layers []probedLayer `json:"layers"`
+}
+
+type probedLayer struct {
+	Layer  observe.Layer `json:"layer"`
+	State  observe.State `json:"state"`
+	Code   keepwell.Code `json:"code,omitempty"`
+	Text   string        `json:"text"`
+	Said   string        `json:"said,omitempty"`
+	AtMS   float64       `json:"at_ms"`
+	TookMS float64       `json:"took_ms"`
+}
+
+// Handle gathers the stream of events.
+func (d *probed) Handle(e keepwell.Event) error {
+	switch e := e.(type) {
+	case keepwell.Started:
+		d.Command, d.Findings = e.Command, []keepwell.Finding{}
+	case keepwell.Found:
+		d.Findings = append(d.Findings, e.Finding)
+	case keepwell.Finished:
+		d.Target = e.Target
+	}
+	return nil
+}
+
+func (w probeWords) layers(results []observe.Result) []probedLayer {
+	out := make([]probedLayer, 0, len(results))
+	for _, r := range results {
+		out = append(out, probedLayer{r.Layer, r.State, r.Code, w.say(r), r.Said, milliseconds(r.At), milliseconds(r.Took)})
+	}
+	return out
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // probeOptions reads what of the machine decides: HTTP proxies, GOPROXY and GOSUMDB.
 // Where there is no go, its protocols are not looked at.
