@@ -22,7 +22,7 @@ var extract = sync.OnceValue(func() extractors {
 	c := regexp.MustCompile
 	return extractors{
 		url: c(`(?i)\b(?:https?|ssh|git|file)://[^\s"'<>\\` + "`" + `|,;)\]}]+`),
-		// go up to 1.21 prints `read "https:/host/@v/v1.zip"` (golang/go#57226 family): one slash, no module.
+		// Older go prints `read "https:/host/@v/v1.zip"`: one slash, no module.
 		oddURL:     c(`(?i)\bhttps?:/([a-z0-9.-]+)/@v/(v[^\s"/]+?)\.(?:zip|mod|info)`),
 		modVersion: c(`\b([A-Za-z0-9][\w.-]*\.[A-Za-z]{2,}(?:/[\w.~+!-]+)*)@([a-z][\w.+-]*)`),
 		modPath:    c(`\b([a-z0-9][\w-]*(?:\.[\w-]+)*\.[a-z]{2,}(?:/[\w.~+!-]+)+)`),
