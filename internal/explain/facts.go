@@ -63,6 +63,12 @@ func (s *Statement) Facts(span keepwell.Span) keepwell.Facts {
 	if p := phaseOf(s.Text, f); p != "" {
 		f["phase"] = p
 	}
+	for name, value := range f {
+		// A window of the text may begin or end within a character.
+		if !utf8.ValidString(value) {
+			delete(f, name)
+		}
+	}
 	return mask.Facts(f)
 }
 
