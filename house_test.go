@@ -22,6 +22,7 @@ var rings = [][]string{
 	{"internal/fingerprint", "internal/goenv", "internal/present"},
 	{"internal/act", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose"},
+	{"internal/doctor"},
 	{"internal/faultlab", "internal/mask/masktest"}, // for tests only
 	{"internal/cli"},
 	{"cmd/keepwell"},

@@ -76,7 +76,7 @@ func runProbe(ctx context.Context, a *app, arg string) error {
 	if format == present.JSON {
 		var doc probed
 		doc.Layers = words.layers(results)
-		if err := emit(&doc, "probe", seen, findings, a.lang); err != nil {
+		if err := emit(&doc.gathered, "probe", seen, findings, a.lang); err != nil {
 			return err
 		}
 		return shown(a, present.Data(a.out, format, doc))
@@ -87,9 +87,13 @@ func runProbe(ctx context.Context, a *app, arg string) error {
 // probed is the document of `keepwell probe --json`: that of all commands with findings,
 // and what each layer showed.
 type probed struct {
-	keepwell.Document
+	gathered
 	Layers []probedLayer `json:"layers"`
 }
+
+// gathered is the document of all commands with findings, made from their stream of
+// events.
+type gathered struct{ keepwell.Document }
 
 type probedLayer struct {
 	Layer  observe.Layer `json:"layer"`
@@ -102,7 +106,7 @@ type probedLayer struct {
 }
 
 // Handle gathers the stream of events.
-func (d *probed) Handle(e keepwell.Event) error {
+func (d *gathered) Handle(e keepwell.Event) error {
 	switch e := e.(type) {
 	case keepwell.Started:
 		d.Command, d.Findings = e.Command, []keepwell.Finding{}

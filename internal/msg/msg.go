@@ -83,7 +83,7 @@ func lookup(key string) (message, bool) {
 
 // tables are the words of single commands.
 func tables() []func() map[string]message {
-	return []func() map[string]message{envTable, probeTable, routeTable}
+	return []func() map[string]message{doctorTable, envTable, probeTable, routeTable}
 }
 
 var table = map[string]message{

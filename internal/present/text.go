@@ -118,6 +118,10 @@ func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 	switch {
 	case ev.Source == "probe":
 		where = p.text("proof.probe")
+	case ev.Source == "tool":
+		where = p.text("proof.tool")
+	case ev.Source == "server response" && ev.Line == 0:
+		where = p.text("proof.answer")
 	case ev.Source == "server response":
 		where = p.text("proof.response", ev.Line)
 	case ev.Line > 0:

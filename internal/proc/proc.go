@@ -26,25 +26,35 @@ type Options struct {
 	Env []string
 }
 
+func (o Options) withDefaults() Options {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.MaxOut == 0 {
+		o.MaxOut = 1 << 20
+	}
+	return o
+}
+
+// quiet keeps tools from prompting, reporting home, and speaking other languages.
+func quiet() []string {
+	return []string{"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GOTELEMETRY=off", "LC_ALL=C"}
+}
+
 // ErrTooLong says that a tool printed more than Options.MaxOut.
 var ErrTooLong = errors.New("the tool printed more than expected")
 
 // Output runs name with args and returns its standard output. The error names the
 // tool and carries the last line that it wrote to standard error.
 func Output(ctx context.Context, opts Options, name string, args ...string) ([]byte, error) {
-	if opts.Timeout == 0 {
-		opts.Timeout = 10 * time.Second
-	}
-	if opts.MaxOut == 0 {
-		opts.MaxOut = 1 << 20
-	}
+	opts = opts.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = opts.Dir
-	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GOTELEMETRY=off", "LC_ALL=C")
-	cmd.Env = append(cmd.Env, opts.Env...)
+	cmd.Env = append(append(os.Environ(), quiet()...), opts.Env...)
 	cmd.WaitDelay = time.Second
+	asGroup(cmd)
 	out, errs := &capped{most: opts.MaxOut}, &capped{most: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, errs
 	if err := cmd.Run(); err != nil {

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/doctor"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/present"
+	"github.com/keepwell/keepwell/internal/settings"
+)
+
+type doctorOptions struct {
+	asked      []string
+	list       bool
+	only, skip []string
+	timeout    time.Duration
+}
+
+func newDoctorCmd(a *app) *cobra.Command {
+	var o doctorOptions
+	cmd := &cobra.Command{
+		Use:   "doctor [MODULE[@VERSION] ...]",
+		Short: "Find out what is wrong with this project and machine, or why modules cannot be fetched",
+		Long: "doctor looks at this directory's project and this machine; with modules, at why these cannot be fetched. It reads\n" +
+			"files first, then asks go without a network, and only where something has to be fetched the servers on the way.\n" +
+			"npm:NAME and pypi:NAME name packages of the other two. It ends within 10 seconds and changes nothing.\n" +
+			"诊断当前项目和本机；给出模块名时，查明它为什么下载不了。",
+		Example: "  keepwell doctor\n  keepwell doctor github.com/spf13/cobra@v1.10.2\n  keepwell doctor --only settings",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.asked = args
+			return runDoctor(cmd.Context(), a, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.list, "list", false, "list the checks / 列出所有检查")
+	flags.StringSliceVar(&o.only, "only", nil, "make these checks only / 只做这些检查")
+	flags.StringSliceVar(&o.skip, "skip", nil, "leave these checks out / 跳过这些检查")
+	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "end after this time / 最长用时")
+	return cmd
+}
+
+func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
+	if o.list {
+		return listChecks(a)
+	}
+	c, err := doctorCase(ctx, a, o)
+	if err != nil {
+		return err
+	}
+	format := present.Format(a.format)
+	handler, err := present.New(format, a.out, a.style())
+	if err != nil {
+		return err
+	}
+	show, wipe := looking(a)
+	c.Progress = show
+	report := doctor.Examine(ctx, c)
+	wipe()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	a.exit = exitFor(report.Findings, format)
+	target := doctorTarget(c)
+	switch format {
+	case present.Text:
+		if err := shown(a, present.Outline(a.out, a.style(), doctorPicture(a, c, report))); err != nil || len(report.Findings) == 0 {
+			return err
+		}
+	case present.JSON:
+		var doc examined
+		doc.Checks = examinedChecks(a, report)
+		if err := emit(&doc.gathered, "doctor", target, report.Findings, a.lang); err != nil {
+			return err
+		}
+		return shown(a, present.Data(a.out, format, doc))
+	}
+	return emit(handler, "doctor", target, report.Findings, a.lang)
+}
+
+func listChecks(a *app) error {
+	var lines []present.Line
+	for _, id := range doctor.IDs() {
+		lines = append(lines, present.Line{Gutter: fmt.Sprintf("  %-12s ", id), Rest: strings.Repeat(" ", 15), Text: msg.Text(a.lang, "doctor."+id+".does")})
+	}
+	return shown(a, present.Outline(a.out, a.style(), lines))
+}
+
+// doctorCase gathers what the doctor starts from.
+func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, error) {
+	for _, id := range slices.Concat(o.only, o.skip) {
+		if !slices.Contains(doctor.IDs(), id) {
+			return nil, misused("err.doctor.check", id, strings.Join(doctor.IDs(), ", "))
+		}
+	}
+	if o.timeout < time.Second {
+		return nil, misused("err.doctor.timeout", o.timeout)
+	}
+	c := &doctor.Case{
+		Timeout: o.timeout, Only: o.only, Skip: o.skip, Observe: probeOptions(ctx),
+		Say: func(key string, args ...string) string {
+			return probeWords{a.lang}.say(observe.Result{Key: key, Args: args})
+		},
+	}
+	for _, arg := range o.asked {
+		s, err := subject(arg)
+		if err != nil {
+			return nil, err
+		}
+		c.Asked = append(c.Asked, s)
+	}
+	var err error
+	if c.Settings, err = settings.Load(ctx, ""); c.Settings == nil {
+		return nil, &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+	}
+	c.Dir = "."
+	c.Machine = lookAround(ctx, a)
+	if c.Machine.GoVersion != "" {
+		if c.Route, err = routeConfig(ctx, a, nil); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// subject reads MODULE[@VERSION], npm:NAME[@VERSION] or pypi:NAME[==VERSION].
+func subject(arg string) (doctor.Subject, error) {
+	s := doctor.Subject{Ecosystem: doctor.Go}
+	rest := arg
+	for prefix, eco := range map[string]doctor.Ecosystem{"npm:": doctor.Npm, "pypi:": doctor.PyPI, "pip:": doctor.PyPI, "go:": doctor.Go} {
+		if r, ok := strings.CutPrefix(arg, prefix); ok {
+			s.Ecosystem, rest = eco, r
+		}
+	}
+	cut := strings.LastIndex(rest, "@")
+	size := 1
+	if s.Ecosystem == doctor.PyPI {
+		cut, size = strings.Index(rest, "=="), 2
+	}
+	s.Path = rest
+	if cut > 0 {
+		s.Path, s.Version = rest[:cut], rest[cut+size:]
+	}
+	kind := map[doctor.Ecosystem]string{doctor.Go: "module", doctor.Npm: "package", doctor.PyPI: "package"}[s.Ecosystem]
+	if !keepwell.ValidFact(kind, s.Path) || s.Version != "" && !keepwell.ValidFact("version", s.Version) && !keepwell.ValidFact("revision", s.Version) {
+		return s, &failure{exit: exitUsage, key: "err.doctor.module", args: []any{mask.Text(arg)}, hint: "hint.doctor.module"}
+	}
+	return s, nil
+}
+
+func doctorTarget(c *doctor.Case) keepwell.Target {
+	if len(c.Asked) == 0 {
+		return keepwell.Target{Kind: "project", Name: mask.Text(c.Settings.Project.Dir)}
+	}
+	var list []string
+	for _, s := range c.Asked {
+		list = append(list, s.String())
+	}
+	return keepwell.Target{Kind: "module", Name: mask.Text(strings.Join(list, " "))}
+}
+
+// looking tells on standard error what is being looked at, where that is a terminal.
+func looking(a *app) (show func([]string), wipe func()) {
+	if _, ok := terminal(a.errs); !ok {
+		return nil, func() {}
+	}
+	show = func(ids []string) {
+		var names []string
+		for _, id := range ids {
+			names = append(names, msg.Text(a.lang, "doctor."+id))
+		}
+		fmt.Fprintf(a.errs, "\r\x1b[K%s", msg.Text(a.lang, "doctor.looking", strings.Join(names, ", ")))
+	}
+	return show, func() { fmt.Fprintf(a.errs, "\r\x1b[K") }
+}
+
+// examined is the document of `keepwell doctor --json`: that of all commands with
+// findings, and what each check saw.
+type examined struct {
+	gathered
+	Checks []examinedCheck `json:"checks"`
+}
+
+type examinedCheck struct {
+	ID     string        `json:"id"`
+	State  observe.State `json:"state"`
+	Text   string        `json:"text"`
+	TookMS float64       `json:"took_ms"`
+}
+
+func examinedChecks(a *app, r doctor.Report) []examinedCheck {
+	out := make([]examinedCheck, 0, len(r.Outcomes))
+	for _, o := range r.Outcomes {
+		out = append(out, examinedCheck{o.Check, o.State, probeWords{a.lang}.say(observe.Result{Key: o.Key, Args: o.Args}), milliseconds(o.Took)})
+	}
+	return out
+}
+
+// doctorPicture is a line a check: what it says, how long it took, what was seen.
+func doctorPicture(a *app, c *doctor.Case, r doctor.Report) []present.Line {
+	what := msg.Text(a.lang, "doctor.machine")
+	if len(c.Asked) > 0 {
+		what = doctorTarget(c).Name
+	} else if m := c.Settings.Project.Module; m != "" {
+		what = m
+	}
+	lines := []present.Line{{Text: msg.Text(a.lang, "doctor.head", what), Tone: present.Bold}}
+	partial := false
+	for _, o := range r.Outcomes {
+		mark := map[observe.State]string{observe.Yes: "✓", observe.No: "✗", observe.NotChecked: "·"}[o.State]
+		partial = partial || o.State == observe.NotChecked
+		line := present.Line{
+			Gutter: fmt.Sprintf("  %s %8s  ", mark, msg.Text(a.lang, "doctor.ms", o.Took.Milliseconds())), Rest: strings.Repeat(" ", 14),
+			Label: msg.Text(a.lang, "doctor."+o.Check), Text: probeWords{a.lang}.say(observe.Result{Key: o.Key, Args: o.Args}),
+		}
+		if o.State == observe.NotChecked {
+			line.Tone = present.Faint
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, present.Line{})
+	if len(r.Findings) == 0 {
+		key := "doctor.fine"
+		if partial {
+			key = "doctor.partial"
+		}
+		lines = append(lines, present.Line{Text: msg.Text(a.lang, key)})
+	}
+	return lines
+}

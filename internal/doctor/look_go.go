@@ -1,0 +1,318 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/diagnose"
+	"github.com/keepwell/keepwell/internal/fingerprint"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/proc"
+)
+
+func number(n int) string { return strconv.Itoa(n) }
+
+// goProject reports whether go can be asked about what is here or about what it is
+// asked for.
+func goProject(c *Case, _ []Outcome) bool { return c.wantsGo() && len(c.Settings.Gos) > 0 }
+
+// alone are the settings with which go asks nobody: a private module would be fetched
+// from its repository whatever GOPROXY says.
+func alone() []string {
+	return []string{"GOPROXY=off", "GONOPROXY=none", "GOPRIVATE=none", "GONOSUMDB=none", "GOSUMDB=off", "GOTOOLCHAIN=local"}
+}
+
+// goRun is one run of the go command.
+type goRun struct {
+	proc.Ran
+	findings []keepwell.Finding
+	err      error
+}
+
+func (r goRun) ok() bool { return r.err == nil && r.Exit == 0 && !r.Late }
+
+// runGo runs go and diagnoses what it says where it fails.
+func (c *Case) runGo(ctx context.Context, dir string, env []string, args ...string) goRun {
+	var r goRun
+	timeout := 30 * time.Second
+	if d, ok := ctx.Deadline(); ok {
+		timeout = max(time.Until(d), 0)
+	}
+	ran, err := proc.Run(context.WithoutCancel(ctx), proc.Options{Dir: dir, Timeout: timeout, MaxOut: 8 << 20, Env: env}, "go", args...)
+	r.Ran, r.err = ran, err
+	if r.ok() || err != nil {
+		return r
+	}
+	r.findings = c.diagnose(ctx, ran.Output)
+	return r
+}
+
+// diagnose reads what a tool printed as explain would, knowing this machine.
+func (c *Case) diagnose(ctx context.Context, output []byte) []keepwell.Finding {
+	if len(bytes.TrimSpace(output)) == 0 {
+		return nil
+	}
+	list, _, err := diagnose.Read(context.WithoutCancel(ctx), bytes.NewReader(output), fingerprint.Default(), c.Machine, nil)
+	if err != nil {
+		return nil
+	}
+	for i := range list {
+		for j := range list[i].Evidence {
+			list[i].Evidence[j].Line = 0
+			if list[i].Evidence[j].Source == "input" {
+				list[i].Evidence[j].Source = "tool"
+			}
+		}
+	}
+	return list
+}
+
+// lookModules asks go itself, without a network, whether it has all that it needs: it
+// loads the packages and the modules of the project from the module cache.
+func lookModules(ctx context.Context, c *Case, _ []Outcome) Outcome {
+	if len(c.Asked) > 0 {
+		return c.lookAsked(ctx)
+	}
+	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	modules := make(chan goRun, 1)
+	go func() { modules <- c.runGo(limited, "", alone(), "mod", "download", "-json") }()
+	packages := c.runGo(limited, "", alone(), "list", "-deps", "-test", "-f", "{{with .Error}}{{end}}", "./...")
+	all := <-modules
+	missing := missingModules(all.Stdout)
+	switch {
+	case packages.ok() && all.ok():
+		return Outcome{State: observe.Yes, Key: "doctor.modules.fine", Tried: true, Works: true}
+	case packages.Late:
+		return Outcome{State: observe.NotChecked, Key: "doctor.modules.late", Wants: true}
+	}
+	if found := c.unlessOff(packages.findings); len(found) > 0 && !packages.ok() {
+		return Outcome{State: observe.No, Key: "doctor.modules.bad", Tried: true, Findings: found, Missing: missing}
+	}
+	if found := c.unlessOff(all.findings); len(found) > 0 && !all.ok() {
+		return Outcome{State: observe.No, Key: "doctor.modules.bad", Tried: true, Findings: found, Missing: missing, Side: packages.ok()}
+	}
+	if packages.ok() && len(missing) == 0 || !packages.ok() && !wantsNet(packages.Output) && !wantsNet(all.Output) {
+		// It fails for a reason that is none of keepwell's: a syntax error, no Go files.
+		return Outcome{State: observe.NotChecked, Key: "doctor.modules.other", Args: []string{lastLine(packages.Output)}, Missing: missing, Wants: len(missing) > 0}
+	}
+	return Outcome{State: observe.No, Key: "doctor.modules.missing", Args: []string{number(max(len(missing), 1))}, Wants: true, Missing: missing, Side: packages.ok()}
+}
+
+// lookAsked asks whether the module cache has the modules in question.
+func (c *Case) lookAsked(ctx context.Context) Outcome {
+	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	o := Outcome{State: observe.Yes, Key: "doctor.modules.cached"}
+	for _, s := range c.Asked {
+		if s.Ecosystem != Go {
+			continue
+		}
+		if !exactVersion(s.Version) || module.CheckPath(s.Path) != nil {
+			o.Wants = true
+			continue
+		}
+		r := c.runGo(limited, "", alone(), "mod", "download", s.String())
+		if r.ok() {
+			continue
+		}
+		if found := c.unlessOff(r.findings); len(found) > 0 && !wantsNet(r.Output) {
+			return Outcome{State: observe.No, Key: "doctor.modules.bad", Tried: true, Findings: found}
+		}
+		o.Wants = true
+		o.Missing = append(o.Missing, module.Version{Path: s.Path, Version: s.Version})
+	}
+	if o.Wants {
+		o.State, o.Key = observe.No, "doctor.modules.asked"
+		return o
+	}
+	o.Tried, o.Works = true, true
+	return o
+}
+
+func exactVersion(v string) bool { return semver.IsValid(v) && module.CanonicalVersion(v) == v }
+
+// unlessOff leaves out what only the run without a network brings about.
+func (c *Case) unlessOff(list []keepwell.Finding) []keepwell.Finding {
+	users := strings.FieldsFunc(c.Settings.Env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' })
+	off := len(users) > 0 && users[0] == "off"
+	return slices.DeleteFunc(slices.Clone(list), func(f keepwell.Finding) bool {
+		return severity(f) == keepwell.SeverityInfo || f.Code == "proxy/off" && !off
+	})
+}
+
+// wantsNet reports whether go stopped only because it may ask nobody.
+func wantsNet(output []byte) bool {
+	return bytes.Contains(output, []byte("GOPROXY=off")) || bytes.Contains(output, []byte("looking for missing dependencies"))
+}
+
+// missingModules are those which go mod download -json could not find.
+func missingModules(out []byte) []module.Version {
+	var list []module.Version
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var m struct{ Path, Version, Error string }
+		if err := dec.Decode(&m); err != nil {
+			return list
+		}
+		if m.Error != "" && m.Version != "" {
+			list = append(list, module.Version{Path: m.Path, Version: m.Version})
+		}
+	}
+}
+
+func lastLine(out []byte) string {
+	text := strings.TrimSpace(string(out))
+	return mask.Text(text[strings.LastIndexByte(text, '\n')+1:])
+}
+
+// wantsFetch reports whether something has to come over the network, and go can be
+// asked to fetch it.
+func wantsFetch(c *Case, seen []Outcome) bool {
+	o := find(seen, "modules")
+	return o != nil && o.Wants
+}
+
+// most bounds the modules that are fetched to see why they fail.
+const most = 12
+
+// lookFetch lets the real go command fetch what is missing, in the user's settings but
+// into a directory of its own, and reads what it says.
+func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
+	}
+	defer removeAll(dir)
+	side := false
+	var missing []module.Version
+	if o := find(seen, "modules"); o != nil {
+		side, missing = o.Side, o.Missing
+	}
+	began := time.Now()
+	r := c.fetch(ctx, dir, missing)
+	o := Outcome{State: observe.Yes, Key: "doctor.fetch.fine", Tried: true, Works: r.ok(), Side: side, Findings: r.findings}
+	switch took := number(int(time.Since(began).Round(time.Second).Seconds())); {
+	case r.ok():
+	case r.Late && len(r.findings) == 0:
+		o.State, o.Key, o.Args, o.Hung = observe.No, "doctor.fetch.hung", []string{took}, true
+	case len(r.findings) == 0:
+		o.State, o.Key, o.Args = observe.No, "doctor.fetch.unknown", []string{lastLine(r.Output)}
+		o.Tried = false
+	default:
+		o.State, o.Key = observe.No, "doctor.fetch.bad"
+	}
+	return o
+}
+
+// fetch runs the commands that would fetch what is missing, until one fails.
+func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) goRun {
+	if err := c.scratch(dir); err != nil {
+		return goRun{err: err}
+	}
+	env := []string{
+		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
+		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
+	}
+	var last goRun
+	for _, s := range c.Asked {
+		if s.Ecosystem != Go {
+			continue
+		}
+		args := []string{"get", s.String()}
+		if exactVersion(s.Version) {
+			args = []string{"mod", "download", s.String()}
+		}
+		if last = c.runGo(ctx, dir, env, args...); !last.ok() {
+			return last
+		}
+	}
+	if len(c.Asked) > 0 {
+		return last
+	}
+	if len(missing) == 0 { // the build list itself could not be loaded
+		overlay := "GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY")
+		return c.runGo(ctx, c.projectDir(), append(slices.Clone(env[:1]), env[2], env[3], overlay, "GOFLAGS="+keptFlags(c.Settings.Env.Value("GOFLAGS"))), "list", "-m", "all")
+	}
+	args := []string{"mod", "download"}
+	for _, m := range missing[:min(len(missing), most)] {
+		args = append(args, m.Path+"@"+m.Version)
+	}
+	return c.runGo(ctx, dir, env, args...)
+}
+
+func (c *Case) projectDir() string {
+	if mod := c.gomod(); mod != "" {
+		return filepath.Dir(mod)
+	}
+	return c.Dir
+}
+
+// fetchFlags are GOFLAGS without what only fits the project, and with a module cache
+// that can be removed.
+func fetchFlags(flags string) string {
+	var keep []string
+	for f := range strings.FieldsSeq(flags) {
+		if !strings.HasPrefix(f, "-mod=") && !strings.HasPrefix(f, "-modfile=") && !strings.HasPrefix(f, "--mod=") {
+			keep = append(keep, f)
+		}
+	}
+	return strings.Join(append(keep, "-modcacherw"), " ")
+}
+
+// keptFlags are GOFLAGS for reading the project: nothing is written.
+func keptFlags(flags string) string {
+	var keep []string
+	for f := range strings.FieldsSeq(flags) {
+		if f != "-mod=mod" && f != "--mod=mod" {
+			keep = append(keep, f)
+		}
+	}
+	return strings.Join(append(keep, "-modcacherw"), " ")
+}
+
+// scratch makes a module beside the project: with the project's go.sum, so that what
+// comes is held to it.
+func (c *Case) scratch(dir string) error {
+	version := "1.21"
+	if c.Machine.GoVersion != "" {
+		version = c.Machine.GoVersion
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module keepwell.invalid/try\n\ngo "+version+"\n"), 0o600); err != nil {
+		return err
+	}
+	mod := c.gomod()
+	if mod == "" {
+		return nil
+	}
+	data, err := os.ReadFile(strings.TrimSuffix(mod, ".mod") + ".sum")
+	if err != nil {
+		return nil //nolint:nilerr // no go.sum is an empty one
+	}
+	return os.WriteFile(filepath.Join(dir, "go.sum"), data, 0o600) //nolint:gosec // dir is ours
+}
+
+// removeAll removes a directory with a module cache.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(name, 0o700) //nolint:gosec // our own directory, about to go
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}

@@ -1,0 +1,60 @@
+package msg
+
+import "sync"
+
+// doctorTable holds the words of `keepwell doctor`. It is built when first asked for.
+var doctorTable = sync.OnceValue(func() map[string]message {
+	return map[string]message{
+		"proof.tool":   {"what the tool says", "工具的输出"},
+		"proof.answer": {"what the server answered", "服务器的回答"},
+
+		"doctor.head":    {"Looking at %s", "检查对象：%s"},
+		"doctor.machine": {"this machine", "本机"},
+		"doctor.fine":    {"No fault found.", "没有发现故障。"},
+		"doctor.partial": {"No fault found, but not everything could be checked.", "没有发现故障，但有一部分没能检查。"},
+		"doctor.ms":      {"%d ms", "%d ms"},
+		"doctor.looking": {"looking at: %s", "正在检查：%s"},
+
+		"err.doctor.check":   {"there is no check called %s; the checks are %s", "没有叫 %s 的检查；所有检查：%s"},
+		"err.doctor.timeout": {"--timeout %v is less than a second", "--timeout %v 不到 1 秒"},
+		"err.doctor.module":  {"%s names no module or package", "%s 不是模块或软件包的名字"},
+		"hint.doctor.module": {"write MODULE[@VERSION], npm:NAME[@VERSION] or pypi:NAME[==VERSION]", "写法：模块[@版本]、npm:包名[@版本] 或 pypi:包名[==版本]"},
+
+		"doctor.toolchain.does": {"the go command and its installation", "go 命令及其安装"},
+		"doctor.settings.does":  {"the settings of go, npm and pip", "go、npm、pip 的设置"},
+		"doctor.modules.does":   {"whether go has all that the project needs, without a network", "不用网络，go 需要的东西是否齐全"},
+		"doctor.fetch.does":     {"fetches what is missing with the real go command, into a directory of its own", "用真正的 go 命令把缺少的下载到临时目录"},
+		"doctor.network.does":   {"probes the servers on the way", "探测途中的服务器"},
+
+		"doctor.toolchain":         {"go", "go"},
+		"doctor.toolchain.none":    {"there is no go command in PATH", "PATH 里没有 go 命令"},
+		"doctor.toolchain.mute":    {"%s does not answer `go env`", "%s 执行 go env 没有结果"},
+		"doctor.toolchain.version": {"go %s, %s", "go %s，%s"},
+
+		"doctor.settings":      {"settings", "设置"},
+		"doctor.settings.bad":  {"%s settings look wrong (keepwell env)", "有 %s 处设置可疑（见 keepwell env）"},
+		"doctor.settings.fine": {"GOPROXY=%s GOSUMDB=%s", "GOPROXY=%s GOSUMDB=%s"},
+		"doctor.settings.none": {"nothing looks wrong", "没有发现问题"},
+
+		"doctor.modules":         {"modules", "模块"},
+		"doctor.modules.fine":    {"go has all that it needs in its cache", "go 需要的全部已在缓存中"},
+		"doctor.modules.cached":  {"already in the module cache", "已在模块缓存中"},
+		"doctor.modules.asked":   {"not in the module cache: it has to be fetched", "不在模块缓存中，需要下载"},
+		"doctor.modules.late":    {"go list did not end within 4 seconds", "go list 在 4 秒内没有结束"},
+		"doctor.modules.bad":     {"go refuses, whatever the network does", "与网络无关，go 本身就拒绝"},
+		"doctor.modules.other":   {"go stops for another reason: %s", "go 因其他原因停止：%s"},
+		"doctor.modules.missing": {"%s modules are not in the cache", "缓存中缺 %s 个模块"},
+
+		"doctor.fetch":         {"fetching", "下载"},
+		"doctor.fetch.fine":    {"the real go command fetched it just now", "刚才用真正的 go 命令下载成功"},
+		"doctor.fetch.bad":     {"the real go command fails", "真正的 go 命令下载失败"},
+		"doctor.fetch.hung":    {"go was still waiting after %s seconds", "go 等了 %s 秒还没有结果"},
+		"doctor.fetch.unknown": {"go fails: %s", "go 失败：%s"},
+		"doctor.fetch.scratch": {"not checked: no temporary directory (%s)", "未检查：无法建立临时目录（%s）"},
+
+		"doctor.network":      {"network", "网络"},
+		"doctor.network.fine": {"answer: %s", "有应答：%s"},
+		"doctor.network.bad":  {"trouble with %s", "有问题：%s"},
+		"doctor.network.none": {"no server is asked", "没有需要访问的服务器"},
+	}
+})
