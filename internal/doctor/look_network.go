@@ -46,6 +46,7 @@ func lookNetwork(ctx context.Context, c *Case, seen []Outcome) Outcome {
 			if f.Facts == nil {
 				f.Facts = keepwell.Facts{}
 			}
+			f.Tool = string(Go)
 			if f.Facts["host"] == "" && keepwell.ValidFact("host", l.Target.Host) {
 				f.Facts["host"] = l.Target.Host
 			}
