@@ -29,9 +29,11 @@ func newProbeCmd(a *app) *cobra.Command {
 		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols",
 		Long: "probe asks one server, layer by layer, and says at which one the way ends: DNS, TCP for each address, the HTTP\n" +
 			"proxy, TLS, HTTP, and the module proxy's or checksum database's protocol where go's settings name the server.\n" +
-			"It sends no credentials, asks no metadata or link-local address, and ends within 10 seconds.\n" +
-			"逐层探测一台服务器，指出在哪一层中断；不发送凭据，10 秒内结束。",
-		Example: "  keepwell probe goproxy.cn\n  keepwell probe git.example.com:22\n  keepwell probe https://goproxy.cn/rsc.io/quote/@v/list",
+			"For a repository it asks what git and ssh make of the address, whether the host key is known, and git ls-remote.\n" +
+			"It sends no password and no token (ssh offers its keys), asks no metadata or link-local address, and ends within\n" +
+			"10 seconds.\n" +
+			"逐层探测一台服务器或一个仓库，指出在哪一层中断；不发送密码和令牌，10 秒内结束。",
+		Example: "  keepwell probe goproxy.cn\n  keepwell probe git@git.example.com:team/widget.git\n  keepwell probe https://goproxy.cn/rsc.io/quote/@v/list",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return misused("err.probe.one", len(args))

@@ -91,7 +91,11 @@ func (s *session) knock(ctx context.Context, a netip.Addr) Result {
 	if err != nil {
 		code, key := dialFault(err)
 		facts := s.facts("phase", "dial", "address", a.String())
-		return Result{State: No, Took: took, Key: key, Args: []string{at}, Code: code, Said: said(err), Facts: facts}
+		r := Result{State: No, Took: took, Key: key, Args: []string{at}, Code: code, Said: said(err), Facts: facts}
+		if code == "net/refused" && ownAddress(a) {
+			r.Owner = keepwell.OwnerYou // this machine said no, not the network
+		}
+		return r
 	}
 	_ = conn.Close()
 	s.mu.Lock()
@@ -100,6 +104,18 @@ func (s *session) knock(ctx context.Context, a netip.Addr) Result {
 		s.addr = a
 	}
 	return Result{State: Yes, Took: took, Key: "probe.tcp.open", Args: []string{at}}
+}
+
+// ownAddress reports whether an address is this machine's.
+func ownAddress(a netip.Addr) bool {
+	if a.IsLoopback() {
+		return true
+	}
+	own, _ := net.InterfaceAddrs()
+	return slices.ContainsFunc(own, func(n net.Addr) bool {
+		p, err := netip.ParsePrefix(n.String())
+		return err == nil && p.Addr().Unmap() == a.Unmap()
+	})
 }
 
 // dialer refuses forbidden addresses whatever name led to them.

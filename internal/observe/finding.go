@@ -18,7 +18,7 @@ func Findings(results []Result, say func(Result) string) []keepwell.Finding {
 			continue
 		}
 		seen[r.Code] = len(out)
-		f := keepwell.Finding{Code: r.Code, Confidence: 0.95, Facts: r.Facts, Evidence: []keepwell.Evidence{evidence(r, say)}}
+		f := keepwell.Finding{Code: r.Code, Confidence: 0.95, Owner: r.Owner, Tool: r.Tool, Facts: r.Facts, Evidence: []keepwell.Evidence{evidence(r, say)}}
 		if r.Rival != "" {
 			f.Confidence, f.Rivals = 0.7, []keepwell.Rival{{Code: r.Rival}}
 		}

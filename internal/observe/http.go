@@ -25,6 +25,7 @@ const (
 	largestHeader = 64 << 10
 	largestBody   = 64 << 10
 	mostRedirects = 10
+	refs          = "/info/refs"
 )
 
 var (
@@ -150,14 +151,21 @@ func unique(list []string) []string {
 
 func (s *session) http(ctx context.Context) []Result {
 	u := *s.target.URL
+	asked := strings.Trim(u.Path, "/") != "" && s.target.Repo == ""
 	if u.Path == "" {
 		u.Path = "/"
+	}
+	if s.target.Repo != "" { // as git begins; git itself says what the answer means
+		u.Path, u.RawPath, u.RawQuery = strings.TrimRight(u.Path, "/")+refs, "", "service=git-upload-pack"
 	}
 	a, err := s.fetch(ctx, u.String())
 	if err != nil {
 		return []Result{s.failed(a, err)}
 	}
 	r := Result{State: Yes, Key: "probe.http.status", Args: []string{strconv.Itoa(a.status)}}
+	if to, ok := strings.CutSuffix(a.final.Path, refs); ok && len(a.hops) > 0 && s.target.Repo != "" {
+		s.moved = &url.URL{Scheme: a.final.Scheme, Host: a.final.Host, Path: to}
+	}
 	if len(a.hops) > 0 {
 		r.Key, r.Args = "probe.http.redirected", append(r.Args, strings.Join(unique(a.hops), " -> "))
 	}
@@ -166,7 +174,7 @@ func (s *session) http(ctx context.Context) []Result {
 			r.Key, r.Args = "probe.http.clock", []string{strconv.Itoa(a.status), skew.Round(time.Minute).String()}
 		}
 	}
-	if code := statusFault(a, strings.Trim(u.Path, "/") != ""); code != "" {
+	if code := statusFault(a, asked); code != "" {
 		r.State, r.Code, r.Said = No, code, a.said()
 		r.Facts = s.facts("phase", "status", "status", strconv.Itoa(a.status), "proxy", s.target.Host, "server", clip(string(a.body[:min(len(a.body), 200)])))
 	}

@@ -1,10 +1,11 @@
 // Package observe looks at one server layer by layer, from the name to what it
-// answers: DNS, ICMP echo, TCP, the HTTP proxy, TLS, HTTP, the GOPROXY protocol, the
-// checksum database. What to look at next is a pure function of what was seen ([Next]);
-// a layer that fails stops those above it; every answer is yes, no or not checked.
-// It never sends credentials, never speaks to metadata or link-local addresses, never
-// decompresses, and reads a bounded part of any answer. To add a layer, name it in
-// layers, decide in Next when it comes, write its probe and name that in probes.
+// answers: DNS, ICMP echo, TCP, the HTTP proxy, TLS, ssh, HTTP, the GOPROXY protocol,
+// the checksum database, git. What to look at next is a pure function of what was seen
+// ([Next]); a layer that fails stops those above it; every answer is yes, no or not
+// checked. It never speaks to metadata or link-local addresses, never decompresses, and
+// reads a bounded part of any answer. It sends no credential that its [Options] do not
+// hold for exactly that host, and none outside TLS. To add a layer, name it in layers,
+// decide in wanted when it makes sense, write its probe and name that in probes.
 package observe
 
 import (
@@ -26,14 +27,17 @@ type Layer string
 
 // The layers, lowest first.
 const (
+	Client  Layer = "client" // what this machine's git and ssh make of an address
 	DNS     Layer = "dns"
 	Echo    Layer = "icmp"
 	TCP     Layer = "tcp"
 	Tunnel  Layer = "proxy"
 	TLS     Layer = "tls"
+	SSH     Layer = "ssh"
 	HTTP    Layer = "http"
 	GoProxy Layer = "goproxy"
 	SumDB   Layer = "sumdb"
+	VCS     Layer = "vcs"
 )
 
 // State is what a probe says.
@@ -62,6 +66,10 @@ type Result struct {
 	Facts keepwell.Facts
 	// Rival is another code that would look the same.
 	Rival keepwell.Code
+	// Owner is who can mend it where that is not whom the catalogue names for Code.
+	Owner keepwell.Owner
+	// Tool is whose fault it would be ("git", "npm", "pip"); empty where it cannot be told.
+	Tool string
 }
 
 // Options are what a look depends on beside its target. Zero values mean the machine's.
@@ -76,6 +84,11 @@ type Options struct {
 	// GoProxies are the entries of GOPROXY, SumDB is GOSUMDB.
 	GoProxies []string
 	SumDB     string
+	// Env is added to the environment of git and ssh.
+	Env []string
+	// GitLogin lets git use its own credential helpers, netrc and headers, for https
+	// addresses only. ssh offers its keys in any case, as go would let it.
+	GitLogin bool
 }
 
 func (o Options) withDefaults() Options {
@@ -95,20 +108,26 @@ func (o Options) withDefaults() Options {
 }
 
 // layers in the order in which they are shown.
-func layers() []Layer { return []Layer{DNS, Echo, TCP, Tunnel, TLS, HTTP, GoProxy, SumDB} }
+func layers() []Layer {
+	return []Layer{Client, DNS, Echo, TCP, Tunnel, TLS, SSH, HTTP, GoProxy, SumDB, VCS}
+}
 
 // wanted are the layers that make sense for a target, lowest first.
 func wanted(t Target) []Layer {
 	return slices.DeleteFunc(layers(), func(l Layer) bool {
 		switch l {
+		case Client, VCS:
+			return t.Repo == ""
 		case DNS, Echo, TCP:
-			return t.Via != nil
+			return t.Via != nil || t.Jump
 		case Tunnel:
 			return t.Via == nil
 		case TLS:
 			return t.URL.Scheme != "https"
+		case SSH:
+			return t.URL.Scheme != "ssh" || t.Jump
 		case HTTP:
-			return t.URL.Scheme == "tcp"
+			return t.URL.Scheme != "https" && t.URL.Scheme != "http"
 		case GoProxy:
 			return t.List == ""
 		case SumDB:
@@ -139,13 +158,18 @@ func Next(t Target, seen []Result) []Layer {
 }
 
 // beside reports whether two layers may be looked at together.
-func beside(a, b Layer) bool { return a == Echo && b == TCP || a == GoProxy && b == SumDB }
+func beside(a, b Layer) bool { return a == Echo && b == TCP || spoken(a) && spoken(b) }
+
+// spoken reports whether a layer is a protocol above HTTP or ssh: they do not need
+// each other.
+func spoken(l Layer) bool { return l == GoProxy || l == SumDB || l == VCS }
 
 // open reports whether a layer lets the next one be reached: one yes of TCP's
-// addresses is enough, a name that is an address needs no resolver.
+// addresses is enough, a name that is an address needs no resolver, an address that
+// nobody looked up in git's settings is taken as it is.
 func open(l Layer, seen []Result) bool {
 	return slices.ContainsFunc(seen, func(r Result) bool {
-		return r.Layer == l && (r.State == Yes || l == DNS && r.State == NotChecked)
+		return r.Layer == l && (r.State == Yes || (l == DNS || l == Client) && r.State == NotChecked)
 	})
 }
 
@@ -158,11 +182,16 @@ type session struct {
 	mu    sync.Mutex
 	addrs []netip.Addr // what the name leads to
 	addr  netip.Addr   // the first that answered
+
+	git   gitSettings
+	keys  sshSettings
+	moved *url.URL // where HTTP led from a repository's address
 }
 
 func (s *session) probes() map[Layer]func(context.Context) []Result {
 	return map[Layer]func(context.Context) []Result{
-		DNS: s.dns, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, HTTP: s.http, GoProxy: s.goproxy, SumDB: s.sumdb,
+		Client: s.client, DNS: s.dns, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, SSH: s.ssh, HTTP: s.http,
+		GoProxy: s.goproxy, SumDB: s.sumdb, VCS: s.vcs,
 	}
 }
 
@@ -181,6 +210,7 @@ func Look(ctx context.Context, t Target, o Options) []Result {
 		}
 		wg.Wait()
 		seen = append(seen, slices.Concat(got...)...)
+		t = s.target // git's and ssh's settings may lead elsewhere
 	}
 	for _, l := range wanted(t) {
 		if !slices.ContainsFunc(seen, func(r Result) bool { return r.Layer == l }) {

@@ -61,7 +61,10 @@ func text(kind, body string) http.Handler {
 
 func TestConnections(t *testing.T) {
 	t.Parallel()
-	want(t, closed(t), observe.Options{}, "net/refused")
+	results, _ := look(t, closed(t), observe.Options{})
+	if f := observe.Findings(results, func(observe.Result) string { return "" }); len(f) != 1 || f[0].Code != "net/refused" || f[0].Owner != keepwell.OwnerYou {
+		t.Errorf("a port of this machine: %+v", f)
+	}
 	want(t, silent(t), short(), "")
 	want(t, "https://"+silent(t), short(), "net/tls-timeout")
 	want(t, "http://"+silent(t), short(), "net/slow")

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Target is a server to look at. Make one with [Parse].
+// Target is a server to look at. Make one with [Parse] or [Repository].
 type Target struct {
-	// URL says how: scheme https, http or tcp; host without port, path to ask for.
+	// URL says how: scheme https, http, ssh, git or tcp; path to ask for.
 	URL  *url.URL
 	Host string
 	Port string
@@ -22,8 +22,13 @@ type Target struct {
 	// List is a URL of the GOPROXY protocol to ask for, Latest one of a checksum
 	// database, Key that database's key.
 	List, Latest, Key string
-	// Private says that GOPROXY holds credentials for this server, which are not sent.
+	// Private says that credentials for this server are known, which are not sent.
 	Private bool
+	// Repo is a repository's address as git is given it; empty for other targets.
+	Repo string
+	// Jump says that ssh goes there by a program of its own (ProxyCommand, ProxyJump),
+	// so that only ssh itself can be asked.
+	Jump bool
 }
 
 // Errors of [Parse].
@@ -35,8 +40,12 @@ var (
 // wellKnown is a module that every public proxy has.
 const wellKnown = "golang.org/x/mod"
 
-// Parse reads HOST[:PORT] or an http(s) URL. Credentials of a URL are dropped.
+// Parse reads HOST[:PORT] or an http(s) URL, or what can only be a repository's address
+// (ssh://…, git@HOST:PATH, https://….git). Credentials of a URL are dropped.
 func Parse(arg string, o Options) (Target, error) {
+	if isRepository(arg) {
+		return Repository(arg, o)
+	}
 	raw := arg
 	if !strings.Contains(arg, "://") {
 		raw = "https://" + bracketed(arg)
@@ -60,17 +69,26 @@ func Parse(arg string, o Options) (Target, error) {
 	if forbiddenHost(t.Host) {
 		return Target{}, fmt.Errorf("%s: %w", t.Host, ErrForbidden)
 	}
-	if o.Proxy != nil && t.URL.Scheme != "tcp" {
-		via, err := o.Proxy(t.URL)
-		if err != nil {
-			return Target{}, fmt.Errorf("reading the HTTP proxy's setting: %w", err)
-		}
-		if via != nil {
-			t.Via, t.Login = &url.URL{Scheme: via.Scheme, Host: via.Host}, via.User != nil
-		}
+	if err := t.through(o); err != nil {
+		return Target{}, err
 	}
 	t.protocols(o)
 	return t, nil
+}
+
+// through finds the HTTP proxy in force.
+func (t *Target) through(o Options) error {
+	if o.Proxy == nil || t.URL.Scheme != "https" && t.URL.Scheme != "http" {
+		return nil
+	}
+	via, err := o.Proxy(t.URL)
+	if err != nil {
+		return fmt.Errorf("reading the HTTP proxy's setting: %w", err)
+	}
+	if via != nil {
+		t.Via, t.Login = &url.URL{Scheme: via.Scheme, Host: via.Host}, via.User != nil
+	}
+	return nil
 }
 
 // bracketed puts an IPv6 address without brackets into them.
@@ -126,6 +144,9 @@ func (t *Target) same(u *url.URL) bool {
 
 // String is the target as shown.
 func (t *Target) String() string {
+	if t.Repo != "" {
+		return t.Repo
+	}
 	if t.URL.Scheme == "tcp" || t.URL.Path == "" {
 		return net.JoinHostPort(t.Host, t.Port)
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	MaxOut  int
 	// Env is added to keepwell's environment; later entries win.
 	Env []string
+	// Stderr also gets the first 64 KiB of what the tool of Output writes to standard
+	// error; nil: nobody reads more than the last line.
+	Stderr io.Writer
 }
 
 func (o Options) withDefaults() Options {
@@ -57,7 +60,11 @@ func Output(ctx context.Context, opts Options, name string, args ...string) ([]b
 	asGroup(cmd)
 	out, errs := &capped{most: opts.MaxOut}, &capped{most: 64 << 10}
 	cmd.Stdout, cmd.Stderr = out, errs
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if opts.Stderr != nil {
+		_, _ = opts.Stderr.Write(errs.b.Bytes())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("running %s %s: %w%s", name, strings.Join(args, " "), err, lastLine(errs.b.String()))
 	}
 	if out.over {
