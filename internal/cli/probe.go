@@ -13,11 +13,11 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/keepwell/keepwell"
-	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/present"
+	"github.com/keepwell/keepwell/internal/settings"
 )
 
 // barWidth is the columns of the time line.
@@ -28,7 +28,8 @@ func newProbeCmd(a *app) *cobra.Command {
 		Use:   "probe HOST[:PORT]|URL",
 		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols",
 		Long: "probe asks one server, layer by layer, and says at which one the way ends: DNS, TCP for each address, the HTTP\n" +
-			"proxy, TLS, HTTP, and the module proxy's or checksum database's protocol where go's settings name the server.\n" +
+			"proxy, TLS, HTTP, and the protocol of a module proxy, checksum database, npm registry or Python index where the\n" +
+			"settings of go, npm or pip name the server. A URL of one version (…/@v/v1.0.0.zip) has its files looked at.\n" +
 			"For a repository it asks what git and ssh make of the address, whether the host key is known, and git ls-remote.\n" +
 			"It sends no password and no token (ssh offers its keys), asks no metadata or link-local address, and ends within\n" +
 			"10 seconds.\n" +
@@ -130,21 +131,34 @@ func (w probeWords) layers(results []observe.Result) []probedLayer {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// probeOptions reads what of the machine decides: HTTP proxies, GOPROXY and GOSUMDB.
-// Where there is no go, its protocols are not looked at.
+// probeOptions reads what of the machine decides: HTTP proxies, GOPROXY and GOSUMDB,
+// npm's registries and pip's indexes. Where there is no go, its protocols are not
+// looked at.
 func probeOptions(ctx context.Context) observe.Options {
 	o := observe.Options{Proxy: httpproxy.FromEnvironment().ProxyFunc()}
-	env, err := goenv.Load(ctx, "")
-	if err != nil {
-		return o
-	}
-	for entry := range strings.FieldsFuncSeq(env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
+	s, _ := settings.Load(ctx, "") // what could not be read is not looked at
+	for entry := range strings.FieldsFuncSeq(s.Env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
 		entry = strings.TrimSpace(entry)
 		if u, err := url.Parse(entry); err == nil && u.Host != "" {
 			o.GoProxies = append(o.GoProxies, entry)
 		}
 	}
-	o.SumDB = env.Value("GOSUMDB")
+	o.SumDB = s.Env.Value("GOSUMDB")
+	for _, e := range s.Npm {
+		if e.Credential != "" && e.Host != "" {
+			o.PrivateHosts = append(o.PrivateHosts, e.Host)
+		} else if e.InForce && (e.Name == "registry" || strings.HasSuffix(e.Name, ":registry")) {
+			o.Npm = append(o.Npm, e.Value)
+		}
+	}
+	for _, e := range s.Pip {
+		if e.Credential != "" && e.Host != "" {
+			o.PrivateHosts = append(o.PrivateHosts, e.Host)
+		}
+		if e.InForce && (e.Name == "index-url" || e.Name == "extra-index-url") {
+			o.PyPI = append(o.PyPI, strings.Fields(e.Value)...)
+		}
+	}
 	return o
 }
 

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/mod/semver"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/keepwell/keepwell"
 )
@@ -42,6 +42,16 @@ type answer struct {
 	body    []byte
 	cut     bool // there was more
 	bodyErr error
+	sent    bool          // a login went with the last request
+	reading time.Duration // how long the body took
+	pause   time.Duration // since its last byte, where it did not end
+}
+
+// ask is a request. The zero value of a field means GET, no such header, largestBody.
+type ask struct {
+	url, method, accept, part string // part is a Range
+	most                      int
+	page                      bool // a web page may come
 }
 
 func (a *answer) html() bool {
@@ -59,8 +69,9 @@ func (a *answer) said() string {
 	return clip(text)
 }
 
-// fetch asks without credentials, cookies or decompression.
-func (s *session) fetch(ctx context.Context, raw string) (*answer, error) {
+// fetch asks without cookies or decompression; a login goes along only where
+// Options.Logins holds one for exactly that host, and only over TLS.
+func (s *session) fetch(ctx context.Context, q ask) (*answer, error) {
 	out := &answer{}
 	client := &http.Client{Transport: s.transport(), CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		out.hops = append(out.hops, clip(req.URL.Host))
@@ -74,14 +85,22 @@ func (s *session) fetch(ctx context.Context, raw string) (*answer, error) {
 		}
 		req.URL.User = nil
 		req.Header.Del("Referer")
+		req.Header.Del("Authorization") // net/http would take it to subdomains
+		out.sent = s.logIn(req)
 		return nil
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), q.url, http.NoBody)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	req.Header.Set("User-Agent", "keepwell-probe")
+	for name, value := range map[string]string{"Accept": q.accept, "Range": q.part} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	out.sent = s.logIn(req)
 	resp, err := client.Do(req)
 	if err != nil {
 		var u *url.Error
@@ -92,11 +111,37 @@ func (s *session) fetch(ctx context.Context, raw string) (*answer, error) {
 	}
 	defer resp.Body.Close() //nolint:errcheck // what was read counts
 	out.status, out.final, out.header = resp.StatusCode, resp.Request.URL, resp.Header
-	out.body, out.bodyErr = io.ReadAll(io.LimitReader(resp.Body, largestBody+1))
-	if len(out.body) > largestBody {
-		out.body, out.cut = out.body[:largestBody], true
-	}
+	out.read(resp.Body, cmp.Or(q.most, largestBody))
 	return out, nil
+}
+
+// read takes the first bytes of a body and notes how they came.
+func (a *answer) read(body io.Reader, most int) {
+	began := time.Now()
+	last := began
+	buf := make([]byte, 16<<10)
+	for len(a.body) <= most && a.bodyErr == nil {
+		var n int
+		if n, a.bodyErr = body.Read(buf); n > 0 {
+			a.body, last = append(a.body, buf[:n]...), time.Now()
+		}
+	}
+	a.reading, a.pause = time.Since(began), time.Since(last)
+	if errors.Is(a.bodyErr, io.EOF) {
+		a.bodyErr = nil
+	}
+	if len(a.body) > most {
+		a.body, a.cut = a.body[:most], true
+	}
+}
+
+// logIn adds the login that is held for exactly the host and port asked, over TLS only.
+func (s *session) logIn(req *http.Request) bool {
+	v := s.loginFor(req.URL)
+	if v != "" {
+		req.Header.Set("Authorization", v)
+	}
+	return v != ""
 }
 
 func (s *session) transport() *http.Transport {
@@ -151,14 +196,14 @@ func unique(list []string) []string {
 
 func (s *session) http(ctx context.Context) []Result {
 	u := *s.target.URL
-	asked := strings.Trim(u.Path, "/") != "" && s.target.Repo == ""
+	asked := strings.Trim(u.Path, "/") != "" && !s.target.speaks()
 	if u.Path == "" {
 		u.Path = "/"
 	}
 	if s.target.Repo != "" { // as git begins; git itself says what the answer means
 		u.Path, u.RawPath, u.RawQuery = strings.TrimRight(u.Path, "/")+refs, "", "service=git-upload-pack"
 	}
-	a, err := s.fetch(ctx, u.String())
+	a, err := s.fetch(ctx, ask{url: u.String()})
 	if err != nil {
 		return []Result{s.failed(a, err)}
 	}
@@ -179,15 +224,30 @@ func (s *session) http(ctx context.Context) []Result {
 		r.Facts = s.facts("phase", "status", "status", strconv.Itoa(a.status), "proxy", s.target.Host, "server", clip(string(a.body[:min(len(a.body), 200)])))
 	}
 	if a.bodyErr != nil && timedOut(a.bodyErr) {
-		return []Result{{State: No, Key: "probe.http.stalled", Code: "net/slow", Said: said(a.bodyErr), Facts: s.facts("phase", "body")}}
+		return []Result{s.stalled(a)}
 	}
 	return []Result{r}
 }
+
+// stalled tells a body that stopped from one that crawls.
+func (s *session) stalled(a *answer) Result {
+	r := Result{State: No, Key: "probe.http.stalled", Code: "net/slow", Said: said(a.bodyErr), Facts: s.facts("phase", "body")}
+	if len(a.body) > 0 && a.pause < a.reading/3 {
+		r.Key, r.Args = "probe.http.crawls", []string{strconv.Itoa(len(a.body)), seconds(a.reading)}
+	}
+	return r
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) }
 
 // statusFault is the fault that a status shows by itself. A bare host may well answer
 // 404 or 403 to "/"; a URL that was asked for may not.
 func statusFault(a *answer, asked bool) keepwell.Code {
 	switch {
+	case a.sent && a.status == http.StatusUnauthorized:
+		return "auth/expired-token"
+	case a.sent && a.status == http.StatusForbidden:
+		return "auth/forbidden"
 	case a.status == http.StatusNetworkAuthenticationRequired:
 		return "net/intercepted"
 	case a.status == http.StatusProxyAuthRequired:
@@ -208,39 +268,45 @@ func statusFault(a *answer, asked bool) keepwell.Code {
 
 // data fetches what must be data: a page in its place is an error of the network or
 // of the server. It returns nil where r is final.
-func (s *session) data(ctx context.Context, raw string) (a *answer, r Result) {
-	a, err := s.fetch(ctx, raw)
+func (s *session) data(ctx context.Context, q ask) (a *answer, r Result) {
+	a, err := s.fetch(ctx, q)
 	if err != nil {
 		return nil, s.failed(a, err)
 	}
-	r = Result{State: No, Said: a.said(), Facts: s.facts("phase", "status", "status", strconv.Itoa(a.status), "proxy", s.target.Host, "url", raw)}
+	return s.dataOf(a, q)
+}
+
+// dataOf is data for an answer that is there.
+func (s *session) dataOf(a *answer, q ask) (*answer, Result) {
+	r := Result{State: No, Said: a.said(), Facts: s.facts("phase", "status", "status", strconv.Itoa(a.status), "proxy", s.target.Host, "url", q.url)}
+	r.Args = []string{strconv.Itoa(a.status)}
 	switch {
-	case s.target.Private && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden):
+	case s.target.Private && !a.sent && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden):
 		return nil, Result{State: NotChecked, Key: "probe.private"}
-	case a.status != http.StatusOK:
-		r.Key, r.Args, r.Code = "probe.http.status", []string{strconv.Itoa(a.status)}, "proxy/bad-response"
+	case a.status != http.StatusOK && a.status != http.StatusPartialContent:
+		r.Key, r.Code = "probe.http.status", "proxy/bad-response"
 		if code := statusFault(a, true); code != "" {
 			r.Code = code
 		}
-		return nil, r
-	case a.html() && len(a.hops) > 0 && !strings.EqualFold(a.final.Hostname(), s.target.Host):
+	case a.html() && len(a.hops) > 0 && !strings.EqualFold(a.final.Hostname(), s.target.Host) && !q.page:
 		r.Key, r.Args, r.Code = "probe.html.elsewhere", []string{clip(a.final.Host)}, "net/intercepted"
-		return nil, r
-	case a.html():
-		r.Key, r.Code, r.Rival = "probe.html", "proxy/bad-response", "net/intercepted"
-		return nil, r
+	case a.html() && !q.page:
+		r.Key, r.Args, r.Code, r.Rival = "probe.html", nil, "proxy/bad-response", "net/intercepted"
 	case a.header.Get("Content-Encoding") != "":
 		r.Key, r.Args, r.Code = "probe.encoded", []string{clip(a.header.Get("Content-Encoding"))}, "proxy/bad-response"
-		return nil, r
 	case a.bodyErr != nil && timedOut(a.bodyErr):
-		r.Key, r.Code = "probe.http.stalled", "net/slow"
-		return nil, r
+		r = s.stalled(a)
+	case a.bodyErr != nil:
+		r.Key, r.Args, r.Code, r.Said = "probe.http.cut", []string{strconv.Itoa(len(a.body))}, "net/reset", said(a.bodyErr)
+	default:
+		r.Args = nil
+		return a, r
 	}
-	return a, r
+	return nil, r
 }
 
 func (s *session) goproxy(ctx context.Context) []Result {
-	a, r := s.data(ctx, s.target.List)
+	a, r := s.data(ctx, ask{url: s.target.List})
 	if a == nil {
 		return []Result{r}
 	}
@@ -255,30 +321,4 @@ func (s *session) goproxy(ctx context.Context) []Result {
 		}
 	}
 	return []Result{{State: Yes, Key: "probe.goproxy.list", Args: []string{strconv.Itoa(len(lines))}}}
-}
-
-// sumKey is the key of the database that go knows by its name alone
-// (cmd/go/internal/modfetch/key.go).
-const sumKey = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
-
-func (s *session) sumdb(ctx context.Context) []Result {
-	key := s.target.Key
-	if key == "sum.golang.org" {
-		key = sumKey
-	}
-	verifier, err := note.NewVerifier(key)
-	if err != nil {
-		return []Result{{State: No, Key: "probe.sumdb.key", Code: "sum/misconfigured", Said: said(err), Facts: s.facts("phase", "verify")}}
-	}
-	a, r := s.data(ctx, s.target.Latest)
-	if a == nil {
-		if r.State == No && r.Code != "net/intercepted" {
-			r.Code = "sum/sumdb-unreachable"
-		}
-		return []Result{r}
-	}
-	if _, err := note.Open(a.body, note.VerifierList(verifier)); err != nil {
-		return []Result{{State: No, Key: "probe.sumdb.bad", Code: "net/intercepted", Said: said(err), Facts: s.facts("phase", "verify")}}
-	}
-	return []Result{{State: Yes, Key: "probe.sumdb.good", Args: []string{verifier.Name()}}}
 }

@@ -36,8 +36,12 @@ const (
 	SSH     Layer = "ssh"
 	HTTP    Layer = "http"
 	GoProxy Layer = "goproxy"
+	Module  Layer = "module" // the files of one version at a module proxy
 	SumDB   Layer = "sumdb"
+	Npm     Layer = "npm"
+	PyPI    Layer = "pypi"
 	VCS     Layer = "vcs"
+	Login   Layer = "login" // what a token may do
 )
 
 // State is what a probe says.
@@ -84,6 +88,15 @@ type Options struct {
 	// GoProxies are the entries of GOPROXY, SumDB is GOSUMDB.
 	GoProxies []string
 	SumDB     string
+	// Npm and PyPI are the registries and indexes in force; their credentials are
+	// dropped.
+	Npm, PyPI []string
+	// PrivateHosts are hosts (without port: on any port) for which the settings hold
+	// credentials: that they want a login is no fault.
+	PrivateHosts []string
+	// Logins holds values of the header Authorization by host ("api.example.org", port
+	// 443) or HOST:PORT. Each goes to exactly that host, over TLS, and nowhere else.
+	Logins map[string]string
 	// Env is added to the environment of git and ssh.
 	Env []string
 	// GitLogin lets git use its own credential helpers, netrc and headers, for https
@@ -109,7 +122,7 @@ func (o Options) withDefaults() Options {
 
 // layers in the order in which they are shown.
 func layers() []Layer {
-	return []Layer{Client, DNS, Echo, TCP, Tunnel, TLS, SSH, HTTP, GoProxy, SumDB, VCS}
+	return []Layer{Client, DNS, Echo, TCP, Tunnel, TLS, SSH, HTTP, Login, GoProxy, Module, SumDB, Npm, PyPI, VCS}
 }
 
 // wanted are the layers that make sense for a target, lowest first.
@@ -130,8 +143,16 @@ func wanted(t Target) []Layer {
 			return t.URL.Scheme != "https" && t.URL.Scheme != "http"
 		case GoProxy:
 			return t.List == ""
+		case Module:
+			return t.Files == ""
 		case SumDB:
 			return t.Latest == ""
+		case Npm:
+			return t.Registry == ""
+		case PyPI:
+			return t.Index == ""
+		case Login:
+			return !t.Token || t.Repo != ""
 		}
 		return false
 	})
@@ -162,7 +183,9 @@ func beside(a, b Layer) bool { return a == Echo && b == TCP || spoken(a) && spok
 
 // spoken reports whether a layer is a protocol above HTTP or ssh: they do not need
 // each other.
-func spoken(l Layer) bool { return l == GoProxy || l == SumDB || l == VCS }
+func spoken(l Layer) bool {
+	return slices.Contains([]Layer{Login, GoProxy, Module, SumDB, Npm, PyPI, VCS}, l)
+}
 
 // open reports whether a layer lets the next one be reached: one yes of TCP's
 // addresses is enough, a name that is an address needs no resolver, an address that
@@ -191,7 +214,7 @@ type session struct {
 func (s *session) probes() map[Layer]func(context.Context) []Result {
 	return map[Layer]func(context.Context) []Result{
 		Client: s.client, DNS: s.dns, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, SSH: s.ssh, HTTP: s.http,
-		GoProxy: s.goproxy, SumDB: s.sumdb, VCS: s.vcs,
+		GoProxy: s.goproxy, Module: s.module, SumDB: s.sumdb, Npm: s.npm, PyPI: s.pypi, VCS: s.vcs, Login: s.login,
 	}
 }
 

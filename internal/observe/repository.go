@@ -75,6 +75,7 @@ func Repository(raw string, o Options) (Target, error) {
 		t.Private = true
 	}
 	t.URL, t.Repo = clean, clean.String()
+	t.Token = o.loginFor(clean) != ""
 	return t, t.through(o)
 }
 
