@@ -1,6 +1,7 @@
 package route
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,6 +37,28 @@ type Answer struct {
 	Location string
 	// Broken says that the body ends before its time.
 	Broken bool
+	// File holds a zip of Size bytes in place of Body, which may be too large for it.
+	File io.ReaderAt
+	Size int64
+}
+
+// Request is one request that go is about to make.
+type Request struct {
+	Kind Kind
+	// URL has no login; Login is the one that its entry of GOPROXY has, nil where none.
+	URL   string
+	Login *url.Userinfo
+	// Hop and Again are as in [Asked].
+	Hop   int
+	Again bool
+	// Redirected says that the answer before led here.
+	Redirected bool
+	// Insecure says that GOINSECURE takes the certificate as it is.
+	Insecure bool
+	// Want and Version say what is wanted of a repository ([VCS]): Info, Mod, Zip, List or
+	// Latest, where Body is what a proxy would answer; empty where go only tries it.
+	Want    Kind
+	Version string
 }
 
 // Asked is one request that go makes.
@@ -77,8 +100,15 @@ type failure struct {
 // servers answer as answers says. Tiles of the checksum database, which go fetches at
 // the same time, are in the order of their names.
 func Simulate(cfg Config, command Command, q Query, answers func(url string) Answer) Simulation {
+	return Run(cfg, command, q, func(r Request) Answer { return answers(r.URL) })
+}
+
+// Run is [Simulate] for answers that cost something: ask is told all that go knows of
+// a request. It is called from several goroutines where the checksum database's tiles
+// are fetched.
+func Run(cfg Config, command Command, q Query, ask func(Request) Answer) Simulation {
 	e := &engine{
-		settings: read(cfg), q: q, answers: answers, repos: map[string]*repo{}, pages: map[string]page{},
+		settings: read(cfg), q: q, answers: ask, repos: map[string]*repo{}, pages: map[string]page{},
 		info: map[string]string{}, mods: map[string][]byte{}, summaries: map[string]summary{}, hop: -1,
 	}
 	f := e.run(command)
@@ -97,12 +127,15 @@ func Simulate(cfg Config, command Command, q Query, answers func(url string) Ans
 type engine struct {
 	*settings
 	q       Query
-	answers func(string) Answer
+	answers func(Request) Answer
 
 	mu    sync.Mutex
 	asked []Asked
 	hop   int      // whose turn it is
 	fatal *failure // ends go at once
+	// zip is the last one that came as a file.
+	zip     io.ReaderAt
+	zipSize int64
 
 	repos     map[string]*repo // by the entry's url: asked twice in a list, a proxy remembers
 	pages     map[string]page
@@ -190,15 +223,15 @@ const (
 // redirects, and http in place of https where a page may be insecure.
 func (e *engine) get(kind Kind, u *url.URL, insecure bool) (Answer, *failure) {
 	if u.Scheme == "file" {
-		a := e.ask(kind, u, false)
+		a := e.ask(Request{Kind: kind}, u)
 		return a, nil
 	}
 	if u.Scheme == "http" && u.User != nil && !insecure {
 		return Answer{}, e.fail("refusing to pass credentials to insecure URL: " + u.Redacted())
 	}
-	a, f := e.follow(kind, u, false, u.Scheme == "https" && !insecure)
+	a, f := e.follow(Request{Kind: kind, Insecure: insecure}, u)
 	if f == nil && u.Scheme == "https" && a.Status >= 400 && a.Status < 500 {
-		a, f = e.follow(kind, u, true, !insecure)
+		a, f = e.follow(Request{Kind: kind, Insecure: insecure, Again: true}, u)
 	}
 	return a, f
 }
@@ -215,10 +248,10 @@ func (e *engine) page(u *url.URL, insecure bool) (Answer, *failure) {
 }
 
 // follow asks and goes after redirects, at most ten; never from https to http.
-func (e *engine) follow(kind Kind, u *url.URL, again, secure bool) (Answer, *failure) {
-	at := u
+func (e *engine) follow(r Request, u *url.URL) (Answer, *failure) {
+	at, secure := u, u.Scheme == "https" && !r.Insecure
 	for range 10 {
-		a := e.ask(kind, at, again)
+		a := e.ask(r, at)
 		if a.Status == 0 {
 			return a, e.fail("Get " + quoted(at.Redacted()) + ": ")
 		}
@@ -232,7 +265,7 @@ func (e *engine) follow(kind Kind, u *url.URL, again, secure bool) (Answer, *fai
 		if secure && next.Scheme != "https" {
 			return a, e.fail("redirected from secure URL")
 		}
-		at = next
+		at, r.Redirected = next, true
 	}
 	return Answer{}, e.fail("stopped after 10 redirects")
 }
@@ -247,15 +280,18 @@ func redirects(status int) bool {
 
 func quoted(s string) string { return `"` + s + `"` }
 
-func (e *engine) ask(kind Kind, u *url.URL, again bool) Answer {
+func (e *engine) ask(r Request, u *url.URL) Answer {
 	if e.isFatal() {
 		return Answer{}
 	}
-	name := bare(u)
-	a := e.answers(name)
+	r.URL, r.Login, r.Hop = bare(u), u.User, e.hop
+	a := e.answers(r)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.asked = append(e.asked, Asked{Kind: kind, URL: name, Hop: e.hop, Again: again, Status: a.Status})
+	if a.File != nil {
+		e.zip, e.zipSize = a.File, a.Size
+	}
+	e.asked = append(e.asked, Asked{Kind: r.Kind, URL: r.URL, Hop: r.Hop, Again: r.Again, Status: a.Status})
 	return a
 }
 

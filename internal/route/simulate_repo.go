@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
 )
 
 // repo is one hop's view of the module, with what go remembers of it within one
@@ -115,7 +117,7 @@ func (e *engine) lookupDirect(r *repo) {
 	r.vcs, r.tool = where.url, where.vcs
 	if code == "" && foundBy(e.q.Module) == "suffix" {
 		// The tool is asked at once which scheme works; that none does counts as absence.
-		if u, err := url.Parse(r.vcs); err != nil || e.ask(VCS, u, false).Status == 0 {
+		if u, err := url.Parse(r.vcs); err != nil || e.ask(Request{Kind: VCS}, u).Status == 0 {
 			r.refused = e.absent("protocol found for repository")
 		}
 	}
@@ -251,18 +253,32 @@ func (r *repo) file(kind Kind, name string) ([]byte, *failure) {
 		if err != nil {
 			return nil, r.e.fail(r.vcs)
 		}
-		if a := r.e.ask(VCS, u, false); a.Status != 200 {
-			if a.Status == 404 { // the revision, not the repository
-				return nil, r.e.absent("unknown revision")
-			}
-			return nil, r.e.fail(r.tool)
+		a := r.e.ask(Request{Kind: VCS, Want: kind, Version: r.wanted(name)}, u)
+		switch a.Status {
+		case 200:
+			return a.Body, nil
+		case 404: // the revision, not the repository
+			return nil, r.e.absent("unknown revision")
 		}
-		return nil, nil
+		return nil, r.e.fail(r.tool)
 	}
 	u := *r.base
 	u.Path += "/" + name
 	u.RawPath += "/" + pathEscape(name)
 	return r.e.body(kind, &u)
+}
+
+// wanted is the version in the name of a file.
+func (r *repo) wanted(name string) string {
+	name, ok := strings.CutPrefix(name, "@v/")
+	if !ok || name == "list" {
+		return ""
+	}
+	version, err := module.UnescapeVersion(strings.TrimSuffix(name, path.Ext(name)))
+	if err != nil {
+		return ""
+	}
+	return version
 }
 
 func (r *repo) versions() ([]string, *failure) {
@@ -324,7 +340,7 @@ func (r *repo) infoOf(version string) (string, *failure) {
 		return "", r.e.fail("disallowed version string")
 	}
 	data, f := r.file(Info, "@v/"+escaped+".info")
-	if f != nil || r.base == nil {
+	if f != nil || r.base == nil && data == nil {
 		return version, f
 	}
 	return r.readInfo(data, version)
@@ -382,7 +398,7 @@ func (r *repo) latest() (string, *failure) {
 func (r *repo) askLatest() (string, *failure) {
 	data, f := r.file(Latest, "@latest")
 	switch {
-	case f != nil && !f.notFound, r.base == nil:
+	case f != nil && !f.notFound, r.base == nil && (f != nil || data == nil):
 		return "", f
 	case f != nil:
 		_, _ = r.versions()
@@ -567,7 +583,12 @@ func (e *engine) downloadZip(version string) *failure {
 		return f
 	}
 	e.hop = at
-	names, open, err := openZip(data)
+	var in io.ReaderAt = bytes.NewReader(data)
+	size := int64(len(data))
+	if e.zip != nil {
+		in, size = e.zip, e.zipSize
+	}
+	names, open, err := openZip(in, size)
 	if err != nil {
 		return e.fail("zip: not a valid zip file")
 	}
@@ -585,13 +606,21 @@ func (e *engine) downloadZip(version string) *failure {
 	return nil
 }
 
-func openZip(data []byte) (names []string, open func(string) (io.ReadCloser, error), err error) {
-	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+// errTooLarge is what go says of a module that is larger than it unpacks.
+var errTooLarge = errors.New("module source tree too large")
+
+func openZip(in io.ReaderAt, size int64) (names []string, open func(string) (io.ReadCloser, error), err error) {
+	z, err := zip.NewReader(in, size)
 	if err != nil {
 		return nil, nil, err
 	}
 	files := map[string]*zip.File{}
+	room := uint64(modzip.MaxZipFile)
 	for _, f := range z.File {
+		if f.UncompressedSize64 > room {
+			return nil, nil, errTooLarge
+		}
+		room -= f.UncompressedSize64
 		names = append(names, f.Name)
 		files[f.Name] = f
 	}
