@@ -161,7 +161,15 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVar(&a.asJSON, "json", false, "the same as --format json")
 	flags.StringVar(&a.langFlag, "lang", "", "language: en or zh (default: the locale's)")
 	flags.StringVar(&a.color, "color", "auto", "colour: auto, always or never")
-	root.AddCommand(newExplainCmd(a), newFaultsCmd(a), newEnvCmd(a), newRouteCmd(a), newProbeCmd(a), newDoctorCmd(a))
+	root.AddCommand(
+		newExplainCmd(a),
+		newFaultsCmd(a),
+		newEnvCmd(a),
+		newRouteCmd(a),
+		newTraceCmd(a),
+		newProbeCmd(a),
+		newDoctorCmd(a),
+	)
 	return root
 }
 

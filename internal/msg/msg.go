@@ -83,7 +83,13 @@ func lookup(key string) (message, bool) {
 
 // tables are the words of single commands.
 func tables() []func() map[string]message {
-	return []func() map[string]message{doctorTable, envTable, probeTable, routeTable}
+	return []func() map[string]message{
+		doctorTable,
+		envTable,
+		probeTable,
+		routeTable,
+		traceTable,
+	}
 }
 
 var table = map[string]message{

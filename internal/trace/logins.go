@@ -1,0 +1,323 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/proc"
+	"github.com/keepwell/keepwell/internal/route"
+)
+
+// shortestSecret is the length from which a secret's value is hidden wherever it
+// stands; shorter ones stand in too many words.
+const shortestSecret = 4
+
+// logins are what GOAUTH and URLs give, by whom they are for. Their values leave only
+// through add.
+type logins struct {
+	netrc  []netrcLine
+	goauth []string
+	home   string
+
+	mu      sync.Mutex
+	secrets []string
+	found   map[string]http.Header // by URL prefix, from git and programs
+}
+
+type netrcLine struct{ machine, login, password string }
+
+func newLogins(cfg route.Config) *logins {
+	l := &logins{found: map[string]http.Header{}}
+	goauth := cfg.Env.Value("GOAUTH")
+	if goauth == "" {
+		goauth = "netrc"
+	}
+	for command := range strings.SplitSeq(goauth, ";") {
+		if command = strings.TrimSpace(command); command != "" {
+			l.goauth = append(l.goauth, command)
+		}
+	}
+	l.netrc = readNetrc(cfg.Env.Value("NETRC"))
+	for _, line := range l.netrc {
+		l.secrets = append(l.secrets, line.password)
+	}
+	for entry := range strings.FieldsFuncSeq(cfg.Env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
+		if u, err := url.Parse(strings.TrimSpace(entry)); err == nil {
+			l.learn(u.User)
+		}
+	}
+	return l
+}
+
+// largestNetrc bounds what is read of the netrc file.
+const largestNetrc = 1 << 20
+
+func readNetrc(name string) []netrcLine {
+	if name == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil
+		}
+		name = filepath.Join(home, ".netrc")
+		if old := filepath.Join(home, "_netrc"); runtime.GOOS == "windows" {
+			if _, err := os.Stat(old); err == nil {
+				name = old
+			}
+		}
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || err != nil {
+		return nil
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, _ := io.ReadAll(io.LimitReader(f, largestNetrc))
+	return parseNetrc(string(data))
+}
+
+// parseNetrc reads as cmd/go does: a line counts once it has a login and a password.
+func parseNetrc(data string) []netrcLine {
+	var list []netrcLine
+	var l netrcLine
+	macro := false
+	for line := range strings.SplitSeq(data, "\n") {
+		if macro {
+			macro = line != ""
+			continue
+		}
+		words := strings.Fields(line)
+		for i := 0; i+1 < len(words); i += 2 {
+			switch words[i] {
+			case "machine":
+				l = netrcLine{machine: words[i+1]}
+			case "login":
+				l.login = words[i+1]
+			case "password":
+				l.password = words[i+1]
+			case "macdef":
+				macro = true
+			}
+			if l.machine != "" && l.login != "" && l.password != "" {
+				list = append(list, l)
+				l = netrcLine{}
+			}
+		}
+		if len(words)%2 == 1 && words[len(words)-1] == "default" {
+			break
+		}
+	}
+	return list
+}
+
+// learn remembers a login that must never be shown.
+func (l *logins) learn(u *url.Userinfo) {
+	if u == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.secrets = append(l.secrets, u.Username())
+	if p, ok := u.Password(); ok {
+		l.secrets = append(l.secrets, p, url.QueryEscape(p), url.PathEscape(p))
+	}
+}
+
+// hide takes the secrets that are in use out of s, however it says them.
+func (l *logins) hide(s string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, secret := range l.secrets {
+		if len(secret) >= shortestSecret && secret != mask.Secret {
+			s = strings.ReplaceAll(s, secret, mask.Secret)
+		}
+	}
+	return s
+}
+
+// add gives a request the login that go would send, and says where it is from. A
+// server that an answer led to is given nothing: go drops the login when the host
+// changes, and keepwell always does.
+func (l *logins) add(ctx context.Context, req *http.Request, q route.Request) string {
+	if req.URL.Scheme != "https" || q.Redirected {
+		return ""
+	}
+	if q.Login != nil {
+		password, _ := q.Login.Password()
+		req.SetBasicAuth(q.Login.Username(), password)
+		return "url"
+	}
+	if q.Again {
+		l.ask(ctx, req.URL)
+	}
+	for _, command := range l.goauth {
+		words := strings.Fields(command)
+		switch words[0] {
+		case "off":
+			return ""
+		case "netrc":
+			if line, ok := l.netrcFor(req.URL); ok {
+				req.SetBasicAuth(line.login, line.password)
+				return "netrc"
+			}
+		default:
+			if l.give(req) {
+				if words[0] == "git" {
+					return "git"
+				}
+				return "command"
+			}
+		}
+	}
+	return ""
+}
+
+// netrcFor finds the line whose machine is the longest prefix of the URL.
+func (l *logins) netrcFor(u *url.URL) (netrcLine, bool) {
+	for prefix := strings.TrimSuffix(u.Host+u.Path, "/"); ; {
+		// Of two lines for one machine the first counts.
+		if i := slices.IndexFunc(l.netrc, func(n netrcLine) bool { return n.machine == prefix }); i >= 0 {
+			return l.netrc[i], true
+		}
+		i := strings.LastIndexByte(prefix, '/')
+		if i < 0 {
+			return netrcLine{}, false
+		}
+		prefix = prefix[:i]
+	}
+}
+
+// give adds the headers that were found for a prefix of the URL.
+func (l *logins) give(req *http.Request) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for prefix := strings.TrimSuffix(req.URL.Host+req.URL.Path, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
+		if h, ok := l.found[prefix]; ok {
+			for name, values := range h {
+				req.Header[name] = values
+			}
+			return true
+		}
+		if !strings.Contains(prefix, "/") {
+			break
+		}
+	}
+	return false
+}
+
+// ask runs the programs of GOAUTH for a URL that was refused, each with a deadline.
+func (l *logins) ask(ctx context.Context, u *url.URL) {
+	at := shownURL(u)
+	for _, command := range l.goauth {
+		words := strings.Fields(command)
+		var out bytes.Buffer
+		switch {
+		case words[0] == "off" || words[0] == "netrc":
+			continue
+		case words[0] == "git" && len(words) == 2 && filepath.IsAbs(words[1]):
+			if runTool(ctx, words[1], "url="+at+"\n\n", &out, "git", "credential", "fill") {
+				l.gitSaid(out.String())
+			}
+		case words[0] != "git":
+			if runTool(ctx, "", "", &out, words[0], append(words[1:], at)...) {
+				l.programSaid(out.String())
+			}
+		}
+	}
+}
+
+func runTool(ctx context.Context, dir, in string, out io.Writer, name string, args ...string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	env := []string{"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GIT_ASKPASS="}
+	code, err := proc.Attach(ctx, proc.Options{Dir: dir, Env: env}, strings.NewReader(in), &limited{w: out, room: 64 << 10}, io.Discard, name, args...)
+	return err == nil && code == 0
+}
+
+// gitSaid reads what git credential fill prints.
+func (l *logins) gitSaid(out string) {
+	values := map[string]string{}
+	for line := range strings.Lines(out) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok {
+			values[name] = value
+		}
+	}
+	if values["protocol"] != "https" || values["host"] == "" || values["password"] == "" {
+		return
+	}
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(values["username"], values["password"])
+	l.store([]string{path.Join(values["host"], values["path"])}, r.Header, values["password"])
+}
+
+// programSaid reads blocks of URLs, an empty line, headers, an empty line.
+func (l *logins) programSaid(out string) {
+	lines := strings.Split(strings.ReplaceAll(out, "\r\n", "\n"), "\n")
+	for len(lines) > 0 {
+		var prefixes []string
+		for len(lines) > 0 && lines[0] != "" {
+			if u, err := url.Parse(lines[0]); err == nil && u.Scheme == "https" {
+				prefixes = append(prefixes, strings.TrimSuffix(u.Host+u.Path, "/"))
+			}
+			lines = lines[1:]
+		}
+		header := http.Header{}
+		var secrets []string
+		for lines = lines[min(1, len(lines)):]; len(lines) > 0 && lines[0] != ""; lines = lines[1:] {
+			if name, value, ok := strings.Cut(lines[0], ":"); ok {
+				value = strings.TrimSpace(value)
+				header.Add(textproto.TrimString(name), value)
+				secrets = append(secrets, value)
+				if words := strings.Fields(value); len(words) > 1 {
+					secrets = append(secrets, words[1:]...)
+				}
+			}
+		}
+		if len(prefixes) > 0 && len(header) > 0 {
+			l.store(prefixes, header, secrets...)
+		}
+		lines = lines[min(1, len(lines)):]
+	}
+}
+
+func (l *logins) store(prefixes []string, h http.Header, secrets ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range prefixes {
+		l.found[p] = h
+	}
+	l.secrets = append(l.secrets, secrets...)
+	for _, v := range h.Values("Authorization") {
+		l.secrets = append(l.secrets, v)
+	}
+}
+
+// limited takes at most room bytes and swallows the rest.
+type limited struct {
+	w    io.Writer
+	room int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.room)
+	l.room -= n
+	if n > 0 {
+		if _, err := l.w.Write(p[:n]); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
