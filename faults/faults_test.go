@@ -31,7 +31,7 @@ var catalogue = map[string]string{
 	"sum":     "go-sum-mismatch lock-mismatch sumdb-mismatch sumdb-unreachable sumdb-not-found not-yet-known missing-entry malformed misconfigured cache-corrupt mirror-stale",
 	"version": "no-match unknown-revision invalid major-suffix retracted go-too-old toolchain ambiguous-import incompatible conflict runtime-too-old",
 	"module":  "missing-or-private repo-gone moved no-package not-required bad-path vanity not-in-std case unzippable deprecated archived",
-	"auth":    "git-prompt ssh-key host-key forbidden expired-token goprivate-unset",
+	"auth":    "git-prompt ssh-key host-key forbidden expired-token goprivate-unset exposed-login",
 	"vcs":     "tool-missing transfer ownership disallowed server-error git-config stale-clone other",
 	"local":   "no-go-mod go-mod-parse readonly vendor workspace replace cache-permission cache-corrupt disk-full gopath goroot import-cycle oom externally-managed build-tool-missing runtime-broken",
 	"none":    "other",

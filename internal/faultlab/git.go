@@ -40,6 +40,7 @@ func gitScenarios() []Scenario {
 		{Name: "git-ownership", Code: "vcs/ownership", Tool: "git", Needs: []string{"root"}, Example: true, Run: gitOwnership},
 		{Name: "go-git-instead-of", Code: "vcs/git-config", Also: codes("module/repo-gone", "net/dns", "vcs/other"), Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git"}, Example: true, Run: goGitInsteadOf},
 		{Name: "go-git-stale-clone", Code: "vcs/stale-clone", Also: codes("local/cache-corrupt", "vcs/transfer", "vcs/other"), Tool: "go", Needs: []string{"git"}, Example: true, Run: goGitStaleClone},
+		{Name: "git-plaintext-login", Code: "auth/exposed-login", Tool: "git", Example: true, Run: gitPlaintextLogin},
 		{Name: "git-ssh-key", Code: "auth/ssh-key", Tool: "git", Needs: []string{"ssh"}, Run: gitSSH(knownHost)},
 		{Name: "go-ssh-key", Code: "auth/ssh-key", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(knownHost)},
 		{Name: "go-ssh-host-key-unknown", Code: "auth/host-key", Tool: "go", Since: "1.17", Before: codes("version/unknown-revision"), Needs: []string{"git", "ssh"}, Example: true, Run: goSSH(unknownHost)},
@@ -223,6 +224,11 @@ func gitOwnership(ctx context.Context, l *Lab) string {
 		l.check(os.Chown(name, 65534, 65534))
 	}
 	return l.Run(ctx, "git", "status")
+}
+
+// gitPlaintextLogin is a machine whose git refuses addresses that hold a password.
+func gitPlaintextLogin(ctx context.Context, l *Lab) string {
+	return l.Run(ctx, "git", "-c", "transfer.credentialsInUrl=die", "ls-remote", "https://bob:secret@github.com/acme/widget")
 }
 
 // goGitInsteadOf has a forgotten rewrite to a host that is gone.

@@ -184,6 +184,12 @@ var table = [...]Entry{
 		Over:       []keepwell.Code{"vcs/ownership"},
 	},
 	{
+		ID: "git-plaintext-login", Code: "auth/exposed-login",
+		Anchors:    []string{"uses plaintext credentials"},
+		Pattern:    "(?:fatal|warning): URL '(?P<url>[^']+)' uses plaintext credentials",
+		Confidence: 0.95,
+	},
+	{
 		ID: "no-go-mod", Code: "local/no-go-mod",
 		Anchors:    []string{"go.mod file not found", "cannot find main module", "cannot determine module path", "outside available modules", "not part of a module", "go.mod does not exist", "no modules specified", "working directory outside of module", "outside main module", "not using modules", "no go.mod file", "current directory is not in a module", "outside module root"},
 		Pattern:    "(?:go\\.mod file not found|cannot find main module|cannot determine module path for source directory|directory \\S+ (?:is )?outside available modules|working directory is not part of a module|outside main module or its selected dependencies|no modules specified|version(?: is required)? when current directory is not in a module|outside module root|directory \\S+ is outside main module$)",
