@@ -82,3 +82,9 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	}
 	return key
 }
+
+func parseCert(l *Lab, der []byte) *x509.Certificate {
+	cert, err := x509.ParseCertificate(der)
+	l.check(err)
+	return cert
+}

@@ -31,6 +31,14 @@ type Lab struct {
 	shown []alias
 	exit  int
 	ran   bool
+
+	// patience bounds a run of the tool under test; 0 waits as long as the test.
+	patience time.Duration
+	// called is the command line that Run ran last, took how long it ran.
+	called []string
+	took   time.Duration
+	// resolvConf is what stands at /etc/resolv.conf in a network of its own.
+	resolvConf string
 }
 
 // alias is a loopback address and what Normalise shows in its place.
@@ -127,8 +135,15 @@ func (l *Lab) Files(pairs ...string) {
 // Run runs the tool under test in Work and returns stdout and stderr joined.
 func (l *Lab) Run(ctx context.Context, name string, args ...string) string {
 	l.T.Helper()
+	if l.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.patience)
+		defer cancel()
+	}
+	start := time.Now()
 	out, code := l.exec(ctx, l.Work, name, args...)
 	l.exit, l.ran = code, true
+	l.called, l.took = append([]string{name}, args...), time.Since(start)
 	return out
 }
 

@@ -11,9 +11,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -78,7 +80,8 @@ func (p pkg) tarball(l *Lab) []byte {
 	var buf bytes.Buffer
 	gz := gzip.NewWriter(&buf)
 	tw := tar.NewWriter(gz)
-	for name, content := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) { // always the same bytes: lock files hold their hash
+		content := files[name]
 		l.check(tw.WriteHeader(&tar.Header{Name: "package/" + name, Mode: 0o644, Size: int64(len(content))}))
 		_, err := io.WriteString(tw, content)
 		l.check(err)
