@@ -144,3 +144,12 @@ func (l *Lab) words() []string {
 	}
 	return nil
 }
+
+// shorten keeps a cell of the table on one line.
+func shorten(s string, n int) string {
+	s = strings.NewReplacer("|", "\\|", "`", "'", "\n", " ", "\t", " ").Replace(s)
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return s
+}

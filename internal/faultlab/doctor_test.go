@@ -369,15 +369,6 @@ func (r *row) markdown() string {
 	return fmt.Sprintf("| %s | %s | %s | %s: `%s` |", r.situation.name, found, seconds(r.visit.took), after, said)
 }
 
-// shorten keeps a cell of the table on one line.
-func shorten(s string, n int) string {
-	s = strings.NewReplacer("|", "\\|", "`", "'", "\n", " ", "\t", " ").Replace(s)
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return s
-}
-
 // TestSituations holds the tables to their own rules.
 func TestSituations(t *testing.T) {
 	names, scenarios := map[string]bool{}, map[string]bool{}

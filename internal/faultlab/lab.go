@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,8 @@ type Lab struct {
 	took   time.Duration
 	// resolvConf is what stands at /etc/resolv.conf in a network of its own.
 	resolvConf string
+	// sent counts the bytes that hostile servers sent.
+	sent *atomic.Int64
 }
 
 // alias is a loopback address and what Normalise shows in its place.
@@ -56,7 +59,7 @@ func Open(t testing.TB, goCache string) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &Lab{T: t, Dir: dir, Home: filepath.Join(dir, "home"), Work: filepath.Join(dir, "work")}
+	l := &Lab{T: t, Dir: dir, Home: filepath.Join(dir, "home"), Work: filepath.Join(dir, "work"), sent: new(atomic.Int64)}
 	t.Cleanup(l.unlock)
 	for _, d := range []string{l.Home, l.Work, filepath.Join(dir, "tmp"), filepath.Join(dir, "none")} {
 		l.check(os.MkdirAll(d, 0o755))
