@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,7 +25,8 @@ import (
 const barWidth = 10
 
 func newProbeCmd(a *app) *cobra.Command {
-	return &cobra.Command{
+	var second []string
+	cmd := &cobra.Command{
 		Use:   "probe HOST[:PORT]|URL",
 		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols",
 		Long: "probe asks one server, layer by layer, and says at which one the way ends: DNS, TCP for each address, the HTTP\n" +
@@ -41,12 +43,21 @@ func newProbeCmd(a *app) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args[0], second) },
 	}
+	cmd.Flags().StringSliceVar(&second, "second-resolver", nil, "also ask these resolvers (addresses), which then learn the name; never for private names\n另外询问这些 DNS 服务器（对方会知道所查的域名），私有域名除外")
+	return cmd
 }
 
-func runProbe(ctx context.Context, a *app, arg string) error {
+func runProbe(ctx context.Context, a *app, arg string, second []string) error {
 	options := probeOptions(ctx)
+	for _, server := range second {
+		at, err := resolverAddress(server)
+		if err != nil {
+			return misused("err.probe.resolver", mask.Text(server))
+		}
+		options.Second = append(options.Second, at)
+	}
 	target, err := observe.Parse(arg, options)
 	named := mask.Text(arg)
 	switch {
@@ -135,7 +146,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // npm's registries and pip's indexes. Where there is no go, its protocols are not
 // looked at.
 func probeOptions(ctx context.Context) observe.Options {
-	o := observe.Options{Proxy: httpproxy.FromEnvironment().ProxyFunc()}
+	o := observe.Options{Proxy: httpproxy.FromEnvironment().ProxyFunc(), Resolvers: observe.SystemResolvers()}
 	s, _ := settings.Load(ctx, "") // what could not be read is not looked at
 	for entry := range strings.FieldsFuncSeq(s.Env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
 		entry = strings.TrimSpace(entry)
@@ -144,6 +155,9 @@ func probeOptions(ctx context.Context) observe.Options {
 		}
 	}
 	o.SumDB = s.Env.Value("GOSUMDB")
+	for _, name := range []string{"GOPRIVATE", "GONOPROXY", "GONOSUMDB"} {
+		o.Private = append(o.Private, strings.FieldsFunc(s.Env.Value(name), func(r rune) bool { return r == ',' })...)
+	}
 	for _, e := range s.Npm {
 		if e.Credential != "" && e.Host != "" {
 			o.PrivateHosts = append(o.PrivateHosts, e.Host)
@@ -160,6 +174,15 @@ func probeOptions(ctx context.Context) observe.Options {
 		}
 	}
 	return o
+}
+
+// resolverAddress reads ADDRESS[:PORT]: a name would have to be resolved first.
+func resolverAddress(text string) (string, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(a, 53).String(), nil
+	}
+	at, err := netip.ParseAddrPort(text)
+	return at.String(), err
 }
 
 // probeWords puts results into words.

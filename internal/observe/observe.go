@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type Layer string
 const (
 	Client  Layer = "client" // what this machine's git and ssh make of an address
 	DNS     Layer = "dns"
+	Asked   Layer = "resolvers" // each resolver by itself
 	Echo    Layer = "icmp"
 	TCP     Layer = "tcp"
 	Tunnel  Layer = "proxy"
@@ -79,8 +81,12 @@ type Result struct {
 // Options are what a look depends on beside its target. Zero values mean the machine's.
 type Options struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	Roots   *x509.CertPool
-	Now     func() time.Time
+	// Resolvers (HOST:PORT) are asked by themselves beside Resolve; see [SystemResolvers].
+	// Second are strangers', asked only for names that are [Public] by Private, the
+	// patterns of GOPRIVATE and its kin. None: not asked.
+	Resolvers, Second, Private []string
+	Roots                      *x509.CertPool
+	Now                        func() time.Time
 	// Each bounds one probe (5 s), All the whole (10 s).
 	Each, All time.Duration
 	// Proxy names the HTTP proxy in force for a URL.
@@ -122,7 +128,7 @@ func (o Options) withDefaults() Options {
 
 // layers in the order in which they are shown.
 func layers() []Layer {
-	return []Layer{Client, DNS, Echo, TCP, Tunnel, TLS, SSH, HTTP, Login, GoProxy, Module, SumDB, Npm, PyPI, VCS}
+	return []Layer{Client, DNS, Asked, Echo, TCP, Tunnel, TLS, SSH, HTTP, Login, GoProxy, Module, SumDB, Npm, PyPI, VCS}
 }
 
 // wanted are the layers that make sense for a target, lowest first.
@@ -133,6 +139,9 @@ func wanted(t Target) []Layer {
 			return t.Repo == ""
 		case DNS, Echo, TCP:
 			return t.Via != nil || t.Jump
+		case Asked:
+			_, err := netip.ParseAddr(t.Host)
+			return !t.Ask || err == nil || !strings.Contains(t.Host, ".") || t.Via != nil || t.Jump
 		case Tunnel:
 			return t.Via == nil
 		case TLS:
@@ -166,7 +175,7 @@ func Next(t Target, seen []Result) []Layer {
 	for _, l := range wanted(t) {
 		switch {
 		case has(l):
-			if l != Echo && !open(l, seen) {
+			if l != Echo && l != Asked && !open(l, seen) {
 				return nil
 			}
 			continue
@@ -179,7 +188,9 @@ func Next(t Target, seen []Result) []Layer {
 }
 
 // beside reports whether two layers may be looked at together.
-func beside(a, b Layer) bool { return a == Echo && b == TCP || spoken(a) && spoken(b) }
+func beside(a, b Layer) bool {
+	return a == DNS && b == Asked || a == Echo && b == TCP || spoken(a) && spoken(b)
+}
 
 // spoken reports whether a layer is a protocol above HTTP or ssh: they do not need
 // each other.
@@ -213,7 +224,7 @@ type session struct {
 
 func (s *session) probes() map[Layer]func(context.Context) []Result {
 	return map[Layer]func(context.Context) []Result{
-		Client: s.client, DNS: s.dns, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, SSH: s.ssh, HTTP: s.http,
+		Client: s.client, DNS: s.dns, Asked: s.resolvers, Echo: s.echo, TCP: s.tcp, Tunnel: s.tunnel, TLS: s.tls, SSH: s.ssh, HTTP: s.http,
 		GoProxy: s.goproxy, Module: s.module, SumDB: s.sumdb, Npm: s.npm, PyPI: s.pypi, VCS: s.vcs, Login: s.login,
 	}
 }

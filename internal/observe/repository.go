@@ -75,7 +75,7 @@ func Repository(raw string, o Options) (Target, error) {
 		t.Private = true
 	}
 	t.URL, t.Repo = clean, clean.String()
-	t.Token = o.loginFor(clean) != ""
+	t.Token, t.Ask = o.loginFor(clean) != "", len(o.Resolvers)+len(o.Second) > 0
 	return t, t.through(o)
 }
 

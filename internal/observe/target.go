@@ -36,6 +36,8 @@ type Target struct {
 	// Registry is the base of an npm registry, Index that of a Python index; Package
 	// is looked up there, empty: only the server is asked.
 	Registry, Index, Package string
+	// Ask says that Options names resolvers to ask by themselves.
+	Ask bool
 	// Token says that Options.Logins holds a login for it.
 	Token bool
 	// Private says that credentials for this server are known, which are not sent.
@@ -85,6 +87,7 @@ func Parse(arg string, o Options) (Target, error) {
 	if forbiddenHost(t.Host) {
 		return Target{}, fmt.Errorf("%s: %w", t.Host, ErrForbidden)
 	}
+	t.Ask = len(o.Resolvers)+len(o.Second) > 0
 	if err := t.through(o); err != nil {
 		return Target{}, err
 	}
