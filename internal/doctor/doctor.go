@@ -114,6 +114,9 @@ type Outcome struct {
 	// its findings are what the user sees, Works that it succeeded, Hung that it did
 	// not end.
 	Wants, Tried, Works, Hung bool
+	// Settles is the code of what a tool said that the findings here tell more exactly;
+	// empty where they are of their own.
+	Settles keepwell.Code
 	// Side says that the failure does not stop a build.
 	Side bool
 	Took time.Duration
@@ -140,6 +143,7 @@ func checks() []Check {
 		{ID: "modules", Stage: Offline, When: goProject, Look: lookModules},
 		{ID: "fetch", Stage: Online, When: wantsFetch, Look: lookFetch},
 		{ID: "network", Stage: Online, When: wantsNetwork, Look: lookNetwork},
+		{ID: "sums", Stage: Further, When: wantsSums, Look: lookSums},
 	}
 }
 

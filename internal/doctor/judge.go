@@ -26,6 +26,7 @@ func Judge(seen []Outcome) []keepwell.Finding {
 			works = works && (o.Works || o.Side)
 			hung = hung || o.Hung
 			said = append(said, o.Findings...)
+		case o.Settles != "":
 		case len(o.Layers) > 0:
 			way = append(way, o.Findings...)
 		default:
@@ -36,7 +37,7 @@ func Judge(seen []Outcome) []keepwell.Finding {
 		return ordered(hygiene(append(said, beside...))) // servers that were not needed are nobody's concern
 	}
 	beside = append(beside, way...)
-	said, beside = exact(said, beside)
+	said, beside = exact(settled(said, seen), beside)
 	if len(said) == 0 && (hung || !tried) {
 		// Nobody could say it: what was seen on the way is all there is.
 		return ordered(foldCauses(merged(beside)))
@@ -76,6 +77,18 @@ func exact(said, beside []keepwell.Finding) (_, left []keepwell.Finding) {
 		}
 	}
 	return said, left
+}
+
+// settled puts what a further look found in the place of what it settles.
+func settled(said []keepwell.Finding, seen []Outcome) []keepwell.Finding {
+	said = slices.Clone(said)
+	for _, o := range seen {
+		i := slices.IndexFunc(said, func(f keepwell.Finding) bool { return f.Code == o.Settles && o.Settles != "" })
+		if i >= 0 && len(o.Findings) > 0 {
+			said[i] = join(o.Findings[0], said[i])
+		}
+	}
+	return said
 }
 
 // explains reports whether b, which was looked at, is what s, which a tool said, is

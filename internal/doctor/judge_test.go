@@ -83,6 +83,10 @@ func TestJudge(t *testing.T) {
 			look(info(fault("auth/goprivate-unset"))), fetch(Outcome{}, rivals(fault("module/missing-or-private"), "auth/goprivate-unset")),
 		}, []want{{"module/missing-or-private", e}, {"auth/goprivate-unset", i}}},
 		{"what stops no build is a note", []Outcome{fetch(Outcome{Side: true}, fault("proxy/not-found"))}, []want{{"proxy/not-found", i}}},
+		{"a further look settles what the tool left open", []Outcome{
+			{Check: "modules", Tried: true, Findings: []keepwell.Finding{fault("sum/go-sum-mismatch", "module", "a.example/b")}},
+			{Check: "sums", Settles: "sum/go-sum-mismatch", Findings: []keepwell.Finding{fault("sum/mirror-stale", "module", "a.example/b")}},
+		}, []want{{"sum/mirror-stale", e}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []want

@@ -52,6 +52,14 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.fetch.unknown": {"go fails: %s", "go 失败：%s"},
 		"doctor.fetch.scratch": {"not checked: no temporary directory (%s)", "未检查：无法建立临时目录（%s）"},
 
+		"doctor.sums":         {"checksums", "校验和"},
+		"doctor.sums.does":    {"where go.sum and a download differ: which of them the checksum database vouches for", "go.sum 与下载内容不一致时，看校验数据库认可哪一个"},
+		"doctor.sums.unknown": {"not checked: the checksum database could not be asked", "未检查：问不到校验数据库"},
+		"doctor.sums.off":     {"not checked: the checksum database is not asked for %s", "未检查：%s 不经过校验数据库"},
+		"doctor.sums.gosum":   {"the checksum database agrees with the download of %s: the line in go.sum is the one that differs", "校验数据库认可下载到的 %s：不一致的是 go.sum 里的那一行"},
+		"doctor.sums.cache":   {"the checksum database agrees with go.sum: the copy of %s in the module cache is not what was published", "校验数据库认可 go.sum：模块缓存里的 %s 与发布的内容不符"},
+		"doctor.sums.mirror":  {"the checksum database agrees with go.sum: the server sends another %s than was published", "校验数据库认可 go.sum：服务器发来的 %s 与发布的内容不符"},
+
 		"doctor.network":      {"network", "网络"},
 		"doctor.network.fine": {"answer: %s", "有应答：%s"},
 		"doctor.network.bad":  {"trouble with %s", "有问题：%s"},
