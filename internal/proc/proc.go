@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -39,9 +40,19 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// quiet keeps tools from prompting, reporting home, and speaking other languages.
+// quiet keeps tools from prompting, reporting home, and speaking other languages; and
+// git, which go runs, from running what a repository's own configuration names.
 func quiet() []string {
-	return []string{"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GOTELEMETRY=off", "LC_ALL=C"}
+	env := []string{"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GOTELEMETRY=off", "LC_ALL=C"}
+	n, err := strconv.Atoi(os.Getenv("GIT_CONFIG_COUNT"))
+	if err != nil || n < 0 {
+		n = 0
+	}
+	for _, kv := range [][2]string{{"core.fsmonitor", "false"}, {"core.hooksPath", os.DevNull}} {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, kv[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, kv[1]))
+		n++
+	}
+	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", n))
 }
 
 // ErrTooLong says that a tool printed more than Options.MaxOut.

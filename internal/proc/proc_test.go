@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,5 +56,27 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := Run(ctx, Options{}, "sleep", "600"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRepositoriesRunNothing: a repository that names a program in its configuration
+// does not get it run.
+func TestRepositoriesRunNothing(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed")
+	}
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "ran")
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ntouch "+mark+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"config", "core.fsmonitor", program}, {"status"}} {
+		if r, err := Run(t.Context(), Options{Dir: dir}, "git", args...); err != nil || r.Exit != 0 {
+			t.Fatalf("git %v: %v %s", args, err, r.Output)
+		}
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("git ran the repository's program")
 	}
 }
