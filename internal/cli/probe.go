@@ -95,7 +95,37 @@ func runProbe(ctx context.Context, a *app, arg string, second []string) error {
 		}
 		return shown(a, present.Data(a.out, format, doc))
 	}
+	if format == present.JSONL {
+		handler = &layeredLines{handler, words.layers(results), a}
+	}
 	return emit(handler, "probe", seen, findings, a.lang)
+}
+
+// layeredLines puts a line for each layer after the first of the stream.
+type layeredLines struct {
+	keepwell.Handler
+	layers []probedLayer
+	a      *app
+}
+
+// Handle passes events on.
+func (l *layeredLines) Handle(e keepwell.Event) error {
+	if err := l.Handler.Handle(e); err != nil {
+		return err
+	}
+	if _, first := e.(keepwell.Started); !first {
+		return nil
+	}
+	for _, layer := range l.layers {
+		line := struct {
+			Event string `json:"event"`
+			probedLayer
+		}{"layer", layer}
+		if err := present.Data(l.a.out, present.JSONL, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // probed is the document of `keepwell probe --json`: that of all commands with findings,

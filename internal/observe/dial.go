@@ -2,7 +2,9 @@ package observe
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -164,13 +166,26 @@ func (s *session) connect(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// dialProxy connects to the HTTP proxy, over TLS where its address says https.
 func (s *session) dialProxy(ctx context.Context) (net.Conn, error) {
-	port := s.target.Via.Port()
-	if port == "" {
-		port = "80"
+	via := s.target.Via
+	port := cmp.Or(via.Port(), map[string]string{"http": "80", "https": "443"}[via.Scheme])
+	conn, err := dialer().DialContext(ctx, "tcp", net.JoinHostPort(via.Hostname(), port))
+	if err != nil || via.Scheme != "https" {
+		return conn, err
 	}
-	return dialer().DialContext(ctx, "tcp", net.JoinHostPort(s.target.Via.Hostname(), port))
+	secure := tls.Client(conn, &tls.Config{ServerName: via.Hostname(), RootCAs: s.Roots, Time: s.Now, MinVersion: tls.VersionTLS12})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &proxyTLSError{err}
+	}
+	return secure, nil
 }
+
+// proxyTLSError is a proxy that was reached, but not over TLS.
+type proxyTLSError struct{ error }
+
+func (u *proxyTLSError) Unwrap() error { return u.error }
 
 // refusal is a proxy's answer to CONNECT that is not 200.
 type refusal struct {
@@ -215,11 +230,15 @@ func (s *session) tunnel(ctx context.Context) []Result {
 	fault := func(key string, err error, args ...string) []Result {
 		return []Result{{State: No, Key: key, Args: args, Code: "net/http-proxy", Said: said(err), Facts: s.facts("phase", "proxyconnect")}}
 	}
-	if s.target.Via.Scheme != "http" || forbiddenHost(s.target.Via.Hostname()) {
+	if s.target.Via.Scheme != "http" && s.target.Via.Scheme != "https" || forbiddenHost(s.target.Via.Hostname()) {
 		return []Result{{State: NotChecked, Key: "probe.proxy.kind", Args: []string{s.target.Via.Scheme, shown}}}
 	}
 	conn, err := s.dialProxy(ctx)
-	if err != nil {
+	var unsafe *proxyTLSError
+	switch {
+	case errors.As(err, &unsafe):
+		return fault("probe.proxy.tls", err, shown)
+	case err != nil:
 		return fault("probe.proxy.dead", err, shown)
 	}
 	defer conn.Close() //nolint:errcheck // nothing more is asked of it

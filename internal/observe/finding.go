@@ -19,6 +19,9 @@ func Findings(results []Result, say func(Result) string) []keepwell.Finding {
 		}
 		seen[r.Code] = len(out)
 		f := keepwell.Finding{Code: r.Code, Confidence: 0.95, Owner: r.Owner, Tool: r.Tool, Facts: r.Facts, Evidence: []keepwell.Evidence{evidence(r, say)}}
+		if r.Machine != "" {
+			f.Evidence = append(f.Evidence, keepwell.Evidence{Source: "environment", Text: say(Result{Key: r.Machine, Args: r.MachineArgs})})
+		}
 		if r.Rival != "" {
 			f.Confidence, f.Rivals = 0.7, []keepwell.Rival{{Code: r.Rival}}
 		}

@@ -74,6 +74,10 @@ type Result struct {
 	Rival keepwell.Code
 	// Owner is who can mend it where that is not whom the catalogue names for Code.
 	Owner keepwell.Owner
+	// Machine and MachineArgs are what this machine adds, in words of internal/msg, such
+	// as how it takes a root certificate; empty: nothing.
+	Machine     string
+	MachineArgs []string
 	// Tool is whose fault it would be ("git", "npm", "pip"); empty where it cannot be told.
 	Tool string
 }
@@ -86,7 +90,9 @@ type Options struct {
 	// patterns of GOPRIVATE and its kin. None: not asked.
 	Resolvers, Second, Private []string
 	Roots                      *x509.CertPool
-	Now                        func() time.Time
+	// System is what [System] says; empty: it is asked.
+	System string
+	Now    func() time.Time
 	// Each bounds one probe (5 s), All the whole (10 s).
 	Each, All time.Duration
 	// Proxy names the HTTP proxy in force for a URL.

@@ -133,6 +133,14 @@ func TestCertificates(t *testing.T) {
 	want(t, "https://"+serve(t, with(gateway.leaf(t, "127.0.0.1", 30)), ok), trusted, "net/intercepted")
 	want(t, "https://"+serve(t, with(gateway.leaf(t, "127.0.0.1", 30)), ok), observe.Options{Roots: gateway.pool()}, "")
 
+	alien := trusted
+	alien.System, alien.Roots = "alpine", gateway.pool()
+	results, _ := look(t, "https://"+serve(t, with(ca.leaf(t, "127.0.0.1", 30)), ok), alien)
+	f := observe.Findings(results, func(r observe.Result) string { return r.Key })
+	if e := f[0].Evidence; len(e) != 2 || e[1].Source != "environment" || !strings.HasPrefix(e[1].Text, "probe.root.") {
+		t.Errorf("how a root is installed: %+v", e)
+	}
+
 	old := with(ca.leaf(t, "127.0.0.1", 30))
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS10
 	want(t, "https://"+serve(t, old, ok), trusted, "tls/protocol")
@@ -251,6 +259,38 @@ func TestHTTPProxy(t *testing.T) {
 	want(t, target, through("http://"+denies(503)), "net/http-proxy")
 	want(t, target, through("http://"+closed(t)), "net/http-proxy")
 	want(t, target, through("http://"+silent(t)), "net/http-proxy")
+
+	// A proxy that is spoken to over TLS, rightly and wrongly.
+	ca := newAuthority(t, "Test Authority")
+	site := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.leaf(t, "mirror.example.org", 30)}}, text("text/plain", "ok"))
+	opens := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		to, err := net.Dial("tcp", site)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		from, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go func() { defer to.Close(); _, _ = io.Copy(to, from) }()
+		_, _ = io.Copy(from, to)
+		_ = from.Close()
+	})
+	at := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.leaf(t, "127.0.0.1", 30)}, NextProtos: []string{"http/1.1"}}, opens)
+	o := through("https://" + at)
+	o.Each, o.Roots = 2*time.Second, ca.pool()
+	results, code := look(t, target, o)
+	if code != "" || results[0].Key != "probe.proxy.open" || results[1].State != observe.Yes || results[2].State != observe.Yes {
+		t.Errorf("over TLS: found %q: %+v", code, results)
+	}
+	o.Roots = newAuthority(t, "Another Authority").pool()
+	results, code = look(t, target, o)
+	if code != "net/http-proxy" || results[0].Key != "probe.proxy.tls" {
+		t.Errorf("over TLS that is not trusted: found %q: %+v", code, results)
+	}
 }
 
 func TestParse(t *testing.T) {

@@ -26,10 +26,17 @@ const day = "2006-01-02"
 // interceptors are words in the issuers of products that open TLS on the way.
 func interceptors() []string {
 	return []string{
-		"zscaler", "fortinet", "fortigate", "blue coat", "bluecoat", "palo alto", "netskope", "sophos", "barracuda", "mcafee", "skyhigh",
-		"forcepoint", "websense", "cisco umbrella", "checkpoint", "check point", "watchguard", "sonicwall", "untangle", "squid",
-		"mitmproxy", "charles proxy", "fiddler", "burp", "portswigger", "kaspersky", "avast", "avg web", "eset ssl", "bitdefender", "adguard",
-		"sangfor", "深信服", "hillstone", "qihoo", "360 ", "topsec", "iboss", "lightspeed", "securly", "contentkeeper", "smoothwall", "cloudflare for teams",
+		// Gateways and cloud filters.
+		"zscaler", "fortinet", "fortigate", "blue coat", "bluecoat", "palo alto", "paloalto", "netskope", "sophos", "cyberoam", "barracuda",
+		"mcafee", "skyhigh", "forcepoint", "websense", "cisco umbrella", "opendns", "ironport", "checkpoint", "check point", "watchguard",
+		"sonicwall", "untangle", "squid", "trend micro", "trendmicro", "menlo security", "cato networks", "stormshield", "iboss", "smoothwall",
+		"cloudflare for teams", "gateway ca - cloudflare", "symantec web security", "titanhq", "webtitan", "clearswift", "trustwave swg",
+		"netspark", "lightspeed", "securly", "contentkeeper", "goguardian", "dnsfilter", "opnsense", "pfsense", "endian firewall", "a10 networks",
+		"sangfor", "深信服", "hillstone", "山石", "topsec", "天融信", "qianxin", "奇安信", "venustech", "启明", "nsfocus", "绿盟", "网康", "netentsec",
+		// Programs on this machine: virus scanners, filters, and tools that read traffic.
+		"kaspersky", "avast", "avg web", "eset ssl", "bitdefender", "dr.web", "g data software", "adguard", "qihoo", "360 ", "火绒", "superfish", "komodia",
+		"privdog", "net nanny", "qustodio", "mitmproxy", "charles proxy", "fiddler", "burp", "portswigger", "zed attack proxy", "owasp zap",
+		"proxyman", "http toolkit", "reqable", "whistle root",
 	}
 }
 
@@ -112,9 +119,17 @@ func (s *session) judge(ctx context.Context, conn net.Conn, chain []*x509.Certif
 		r.Facts = s.facts("phase", "tls", "name", names)
 	default:
 		r.Code, r.Key, r.Args = "tls/unknown-authority", "probe.tls.unknown", []string{issuer, TrustStore()}
+		r.Machine, r.MachineArgs = s.rootHint()
+		switch {
+		case s.Roots == nil && noRoots():
+			r.Key = "probe.tls.empty"
+		case len(chain) == 1 && len(leaf.IssuingCertificateURL) > 0 && !intercepted(issuer):
+			r.Key = "probe.tls.incomplete"
+		}
 	}
 	if intercepted(leaf.Issuer.String()) && r.Code != "tls/clock-skew" {
 		r.Code, r.Key, r.Args = "net/intercepted", "probe.tls.intercepted", []string{issuer}
+		r.Machine, r.MachineArgs = s.rootHint()
 	}
 	return r
 }
