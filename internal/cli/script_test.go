@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 //	unescape FILE ...        replace Go's escapes (\x1b, \r) by what they stand for
 //	encode utf-16|gbk FILE   store a file as PowerShell 5, or Windows in China, would
 //	valid json|jsonl|xml     hold the last standard output to a format
+//	world FILE               servers on loopback, see world_test.go
+//	har FILE                 hold a file to HAR 1.2 and to mode 0600
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -56,7 +58,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid,
+			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR,
 		},
 	})
 }

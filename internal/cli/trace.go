@@ -236,6 +236,13 @@ func traceFindings(ctx context.Context, path string, rep *trace.Report) ([]keepw
 		return nil, &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
 	}
 	for i := range findings {
+		local := func(r keepwell.Rival) bool { return r.Code.Family() == "local" }
+		if len(findings[i].Rivals) > 0 {
+			// The trace reads no cache.
+			if findings[i].Rivals = slices.DeleteFunc(findings[i].Rivals, local); len(findings[i].Rivals) == 0 {
+				findings[i].Confidence = max(findings[i].Confidence, 0.95)
+			}
+		}
 		for j := range findings[i].Evidence {
 			findings[i].Evidence[j].Source, findings[i].Evidence[j].Line = "probe", 0
 		}
@@ -296,7 +303,7 @@ func traceProgress(a *app) (show func(done, total int64), wipe func()) {
 	}
 	return show, func() {
 		if drawn {
-			fmt.Fprint(a.errs, "\r\x1b[K")
+			fmt.Fprintf(a.errs, "\r\x1b[K")
 		}
 	}
 }

@@ -30,6 +30,10 @@ func (w traceWords) picture(t traced, v tracedVerdict) []present.Line {
 		present.Line{Text: w.t("trace.legend", millis(t.rep.Took)), Tone: present.Faint})
 	lines = append(lines, w.requests(t.rep)...)
 	lines = append(lines, w.commands(t.rep)...)
+	if p := t.rep.Proof; p.Hash != "" {
+		hashing := trace.Command{Text: w.t("trace.hashing"), At: max(t.rep.Took-p.Took, 0), Took: p.Took}
+		lines = append(lines, w.command(hashing, t.rep.Took, '▓'))
+	}
 	lines = append(lines, present.Line{})
 	lines = append(lines, w.proof(t.rep)...)
 	lines = append(lines, w.chosen(t)...)
@@ -90,7 +94,7 @@ func (w traceWords) request(n int, q trace.Request, name string, whole time.Dura
 		text = name + " ↻ " + q.Server
 	}
 	if q.Login != "" {
-		text += " " + w.t("trace.login."+q.Login)
+		text += " +" + q.Login // the word of GOAUTH for where the login is from
 	}
 	gutter := fmt.Sprintf("%2d %s %7s %s %8s  ", n, waterfallOf(q.Spans, whole), millis(q.Took), status, shortBytes(q.Bytes))
 	line := present.Line{Gutter: gutter, Rest: strings.Repeat(" ", traceGutter+23), Text: text}
@@ -109,9 +113,13 @@ func (w traceWords) beneath(rep *trace.Report, i int) []present.Line {
 		return present.Line{Gutter: "   " + mark + " ", Rest: rest, Text: text}
 	}
 	var lines []present.Line
-	if q.Err != "" {
+	switch {
+	case q.Err != "":
 		lines = append(lines, line("·", q.Err))
-	} else if q.Said != "" {
+	case q.Kind == route.VCS:
+		return append(lines, line("·", w.t("trace.knock")))
+	case q.Said == "", q.Again && i > 0 && rep.Requests[i-1].Said == q.Said: // nothing, or nothing new
+	default:
 		first, _, _ := strings.Cut(q.Said, "\n")
 		lines = append(lines, line("·", w.t("trace.said", first)))
 	}
@@ -167,27 +175,72 @@ func waterfallOf(spans []trace.Span, whole time.Duration) string {
 
 func (w traceWords) commands(rep *trace.Report) []present.Line {
 	var lines []present.Line
-	for _, c := range rep.Commands {
-		bar := []rune(strings.Repeat("·", waterfall))
-		if rep.Took > 0 {
-			from := min(int(c.At*waterfall/rep.Took), waterfall-1)
-			to := min(max(int((c.At+c.Took)*waterfall/rep.Took), from+1), waterfall)
-			for i := from; i < to; i++ {
-				bar[i] = '▒'
-			}
+	local := trace.Command{Depth: 1}
+	count := 0
+	flush := func() {
+		if count > 0 {
+			local.Text = w.t("trace.local", count)
+			lines = append(lines, w.command(local, rep.Took, '▒'))
 		}
-		mark := "  "
-		if c.Failed {
-			mark = "✗ "
-		}
-		gutter := fmt.Sprintf("%s %s %7s ", mark, string(bar), millis(c.Took))
-		line := present.Line{Gutter: gutter + strings.Repeat("  ", c.Depth), Rest: strings.Repeat(" ", len([]rune(gutter))+2*c.Depth+2), Text: c.Text}
-		if c.Failed {
-			line.Tone = present.Warning
-		}
-		lines = append(lines, line)
+		local, count = trace.Command{Depth: 1}, 0
 	}
+	for _, c := range rep.Commands {
+		if !c.Failed && c.Depth > 0 && !remote(c.Text) {
+			if count == 0 {
+				local.At = c.At
+			}
+			local.Took += c.Took
+			count++
+			continue
+		}
+		if c.Depth == 0 {
+			flush()
+		}
+		c.Text = shortCommand(c.Text)
+		lines = append(lines, w.command(c, rep.Took, '▒'))
+	}
+	flush()
 	return lines
+}
+
+// remote tells the commands that speak to a server.
+func remote(text string) bool {
+	return strings.HasPrefix(text, "get ") || strings.Contains(text, " ls-remote ") || strings.Contains(text, " fetch ") ||
+		!strings.HasPrefix(text, "git ")
+}
+
+// shortCommand leaves out what says nothing to a reader.
+func shortCommand(text string) string {
+	var words []string
+	for word := range strings.FieldsSeq(text) {
+		if word != "--end-of-options" {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// command is one line: time line, how long, what.
+func (w traceWords) command(c trace.Command, whole time.Duration, fill rune) present.Line {
+	bar := []rune(strings.Repeat("·", waterfall))
+	if whole > 0 {
+		from := min(int(c.At*waterfall/whole), waterfall-1)
+		to := min(max(int((c.At+c.Took)*waterfall/whole), from+1), waterfall)
+		for i := from; i < to; i++ {
+			bar[i] = fill
+		}
+	}
+	mark := "  "
+	if c.Failed {
+		mark = "✗ "
+	}
+	gutter := fmt.Sprintf("%s %s %7s ", mark, string(bar), millis(c.Took))
+	indent := strings.Repeat("  ", c.Depth)
+	line := present.Line{Gutter: gutter + indent, Rest: strings.Repeat(" ", len([]rune(gutter))) + indent + "  ", Text: c.Text}
+	if c.Failed {
+		line.Tone = present.Warning
+	}
+	return line
 }
 
 func (w traceWords) proof(rep *trace.Report) []present.Line {

@@ -72,6 +72,7 @@ func (d *direct) answer(ctx context.Context, q route.Request) route.Answer {
 	}
 	a := route.Answer{Status: res.status}
 	if res.status != 200 {
+		d.hop = q.Hop // direct behind noproxy fails of the same
 		return a
 	}
 	switch q.Want {
@@ -258,7 +259,8 @@ func (c *commandLog) line(line string, now time.Duration) {
 		}
 	}
 	text, ok := strings.CutPrefix(line, "# ")
-	if !ok || strings.HasPrefix(text, "lock ") {
+	if !ok || strings.HasPrefix(text, "lock ") || strings.HasPrefix(text, "/") || filepath.VolumeName(text) != "" {
+		// Locks, and which directory is whose clone, are no commands.
 		if !ok && !strings.HasPrefix(line, "mkdir ") {
 			c.said = append(c.said, line)
 		}

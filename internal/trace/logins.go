@@ -32,7 +32,6 @@ const shortestSecret = 4
 type logins struct {
 	netrc  []netrcLine
 	goauth []string
-	home   string
 
 	mu      sync.Mutex
 	secrets []string
@@ -84,7 +83,7 @@ func readNetrc(name string) []netrcLine {
 	if errors.Is(err, fs.ErrNotExist) || err != nil {
 		return nil
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	data, _ := io.ReadAll(io.LimitReader(f, largestNetrc))
 	return parseNetrc(string(data))
 }
@@ -300,9 +299,7 @@ func (l *logins) store(prefixes []string, h http.Header, secrets ...string) {
 		l.found[p] = h
 	}
 	l.secrets = append(l.secrets, secrets...)
-	for _, v := range h.Values("Authorization") {
-		l.secrets = append(l.secrets, v)
-	}
+	l.secrets = append(l.secrets, h.Values("Authorization")...)
 }
 
 // limited takes at most room bytes and swallows the rest.

@@ -22,6 +22,9 @@ func (r *runner) text(rep Report) (string, keepwell.Code) {
 	if r.direct.failed != "" && r.direct.hop == rep.Outcome.Hop {
 		return "go: " + r.direct.failed, r.direct.code
 	}
+	if rep.Proof.Damage != "" && rep.Outcome.Hop == rep.Served {
+		return "go: " + name + ": " + rep.Proof.Damage, ""
+	}
 	blamed := r.blamed(rep)
 	if blamed == nil {
 		return "go: " + name + ": " + says, ""

@@ -90,7 +90,6 @@ type Request struct {
 	Said string
 	// Headers are the harmless ones of the answer.
 	Headers [][2]string
-	began   time.Time
 }
 
 // Command is one step of the go command and what it ran.
@@ -119,6 +118,8 @@ type Proof struct {
 	// InSum says that go.sum holds the sums; Wrong is its line that says otherwise.
 	InSum bool
 	Wrong string
+	// Damage is why the zip cannot be unpacked; empty where it can.
+	Damage string
 }
 
 // Report is all that was seen.
@@ -178,13 +179,16 @@ func Run(ctx context.Context, o Options, sums map[string]string) (Report, error)
 	r.direct = &direct{r: r, results: map[string]directResult{}}
 	sim := route.Run(o.Config, route.Download, o.Query, func(q route.Request) route.Answer { return r.answer(ctx, q) })
 	if r.zip != nil {
-		defer r.zip.Close() //nolint:errcheck // only read
+		defer r.zip.Close()
 	}
 	rep := Report{Route: route.Plan(o.Config, r.found()), Version: r.version, Requests: r.seen, Commands: r.direct.commands, Outcome: sim.Outcome}
 	rep.Served = served(sim)
 	rep.Proof = r.proof(sums, sim.Outcome.OK)
 	if rep.Proof.Wrong != "" && rep.Outcome.OK {
 		rep.Outcome = route.Outcome{Hop: rep.Served, Says: "checksum mismatch"}
+	}
+	if rep.Proof.Damage != "" && rep.Outcome.OK { // go hashes each zip, whoever vouches for it
+		rep.Outcome = route.Outcome{Hop: rep.Served, Says: rep.Proof.Damage}
 	}
 	if !rep.Outcome.OK {
 		rep.Text, rep.GaveUp = r.text(rep)
