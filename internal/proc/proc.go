@@ -28,6 +28,9 @@ type Options struct {
 	// Stderr also gets the first 64 KiB of what the tool of Output writes to standard
 	// error; nil: nobody reads more than the last line.
 	Stderr io.Writer
+	// Group makes the end of ctx end all that the tool of Attach has started, at once: for
+	// tools that nobody talks to.
+	Group bool
 }
 
 func (o Options) withDefaults() Options {
@@ -119,6 +122,10 @@ func Attach(ctx context.Context, opts Options, in io.Reader, out, errs io.Writer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
+	if opts.Group {
+		cmd.WaitDelay = time.Second
+		asGroup(cmd)
+	}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -183,7 +183,7 @@ func (d *direct) run(ctx context.Context, args ...string) (out []byte, said stri
 	}
 	var stdout bytes.Buffer
 	log := &commandLog{began: r.began, clean: func(s string) string { return r.hide(d.short(s)) }}
-	code, err := proc.Attach(ctx, proc.Options{Dir: r.spool, Env: env}, strings.NewReader(""), &limited{w: &stdout, room: largestOutput}, log, "go", args...)
+	code, err := proc.Attach(ctx, proc.Options{Dir: r.spool, Env: env, Group: true}, strings.NewReader(""), &limited{w: &stdout, room: largestOutput}, log, "go", args...)
 	top.Took = time.Since(r.began) - top.At
 	top.Failed = err != nil || code != 0
 	said = log.finish(time.Since(r.began))

@@ -242,7 +242,7 @@ func runTool(ctx context.Context, dir, in string, out io.Writer, name string, ar
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	env := []string{"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GIT_ASKPASS="}
-	code, err := proc.Attach(ctx, proc.Options{Dir: dir, Env: env}, strings.NewReader(in), &limited{w: out, room: 64 << 10}, io.Discard, name, args...)
+	code, err := proc.Attach(ctx, proc.Options{Dir: dir, Env: env, Group: true}, strings.NewReader(in), &limited{w: out, room: 64 << 10}, io.Discard, name, args...)
 	return err == nil && code == 0
 }
 
