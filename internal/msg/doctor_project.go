@@ -1,0 +1,37 @@
+package msg
+
+import "sync"
+
+// doctorProjectTable holds the words of the doctor's looks at the project's files, the
+// caches, and the packages of npm and pip.
+var doctorProjectTable = sync.OnceValue(func() map[string]message {
+	return map[string]message{
+		"doctor.project.does": {"go.mod, go.sum, go.work, vendor, package.json: what is wrong in the files themselves", "go.mod、go.sum、go.work、vendor、package.json：文件本身有没有问题"},
+		"doctor.project":      {"project", "项目"},
+		"doctor.project.fine": {"its files can be read and fit each other", "项目文件可读，且相互一致"},
+		"doctor.project.bad":  {"%s faults in its files", "项目文件里有 %s 处问题"},
+
+		"doctor.project.large":           {"%s is larger than %s MiB and was not read", "%s 超过 %s MiB，没有读取"},
+		"doctor.project.utf16":           {"%s:1: written in UTF-16; go reads UTF-8 only", "%s:1：文件是 UTF-16 编码，go 只认 UTF-8"},
+		"doctor.project.bom":             {"%s:1: begins with a byte order mark, at which go stops", "%s:1：文件开头有字节序标记（BOM），go 读到这里就会停下"},
+		"doctor.project.binary":          {"%s holds zero bytes; this is no text", "%s 里有零字节，不是文本文件"},
+		"doctor.project.conflict":        {"%s:%s: a conflict marker of a merge", "%s:%s：合并冲突的标记还在"},
+		"doctor.project.no-module":       {"%s has no module line", "%s 里没有 module 行"},
+		"doctor.project.use-twice":       {"%s: %s is listed twice", "%s：%s 列了两次"},
+		"doctor.project.use-no-mod":      {"%s: %s holds no go.mod", "%s：%s 里没有 go.mod"},
+		"doctor.project.use-gone":        {"%s: there is no directory %s", "%s：目录 %s 不存在"},
+		"doctor.project.work-go":         {"%s asks for go %s, but %s lists go %s", "%s 要求 go %s，而 %s 写的是 go %s"},
+		"doctor.project.not-used":        {"%s is not one of the modules listed in %s", "%s 没有列在 %s 里"},
+		"doctor.project.replace-no-mod":  {"%s: %s is replaced by %s, which holds no go.mod", "%s：%s 被替换为 %s，而那里没有 go.mod"},
+		"doctor.project.replace-gone":    {"%s: %s is replaced by %s, which does not exist", "%s：%s 被替换为 %s，而这个目录不存在"},
+		"doctor.project.toolchain-path":  {"%s asks for %s, which is not in PATH, and GOTOOLCHAIN=%s forbids fetching it", "%s 要求 %s，它不在 PATH 里，而 GOTOOLCHAIN=%s 又不允许下载"},
+		"doctor.project.go-line":         {"%s requires go >= %s (running go %s; GOTOOLCHAIN=%s)", "%s 要求 go >= %s（当前运行的是 go %s，GOTOOLCHAIN=%s）"},
+		"doctor.project.dependency-go":   {"%s requires go >= %s (running go %s)", "%s 要求 go >= %s（当前运行的是 go %s）"},
+		"doctor.project.dependency-line": {"%s requires go >= %s, but %s says go %s; go mod tidy raises it", "%s 要求 go >= %s，而 %s 写的是 go %s；go mod tidy 会把它改高"},
+		"doctor.project.short-hash":      {"%s: the hash of %s is cut off or no base64", "%s：%s 的校验和不完整，或不是 base64"},
+		"doctor.project.two-hashes":      {"%s: a second, different hash of %s", "%s：%s 出现了第二个不同的校验和"},
+		"doctor.project.no-sum":          {"there is no %s, although %s modules are required", "需要 %[2]s 个模块，但没有 %[1]s"},
+		"doctor.project.two-locks":       {"lock files of different package managers lie side by side: %s", "同时存在不同包管理器的锁文件：%s"},
+		"doctor.project.no-lock":         {"package.json has dependencies, but there is no lock file", "package.json 里有依赖，但没有锁文件"},
+	}
+})
