@@ -52,10 +52,12 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 	if o.list {
 		return listChecks(a)
 	}
+	began := time.Now()
 	c, err := doctorCase(ctx, a, o)
 	if err != nil {
 		return err
 	}
+	c.Timeout = max(o.timeout-time.Since(began), time.Second)
 	format := present.Format(a.format)
 	handler, err := present.New(format, a.out, a.style())
 	if err != nil {

@@ -192,7 +192,7 @@ func (c *Case) chosen(id string) bool {
 }
 
 // reserve is kept of the time for judging and writing.
-const reserve = 300 * time.Millisecond
+const reserve = 500 * time.Millisecond
 
 // Examine makes the checks and judges what they saw. It ends within the Timeout.
 func Examine(ctx context.Context, c *Case) Report {

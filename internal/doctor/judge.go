@@ -106,6 +106,9 @@ func explains(b, s keepwell.Finding) bool {
 	if f, err := faults.Lookup(s.Code); err == nil && slices.Contains(f.DependsOn, b.Code) {
 		return sameHost(b, s)
 	}
+	if b.Code == "net/http-proxy" && s.Code == "net/slow" { // it stands before every server
+		return true
+	}
 	return isWay(b.Code) && isWay(s.Code) && sameHost(b, s) && hostOf(s) != ""
 }
 

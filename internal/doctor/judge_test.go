@@ -78,6 +78,12 @@ func TestJudge(t *testing.T) {
 		{"what hangs is told by the probes", []Outcome{
 			fetch(Outcome{Hung: true}), probe(fault("net/timeout", "host", "a.example.org")),
 		}, []want{{"net/timeout", e}}},
+		{"a silence at one server is told by what its probe saw", []Outcome{
+			fetch(Outcome{Hung: true}, fault("net/slow", "host", "a.example.org")), probe(fault("net/tls-timeout", "host", "a.example.org")),
+		}, []want{{"net/tls-timeout", e}}},
+		{"an HTTP proxy stands before the server that is silent", []Outcome{
+			fetch(Outcome{Hung: true}, fault("net/slow", "host", "a.example.org")), probe(fault("net/http-proxy", "host", "proxy.example.org")),
+		}, []want{{"net/http-proxy", e}}},
 		{"nobody tried: what was looked at counts", []Outcome{look(fault("proxy/misconfigured"))}, []want{{"proxy/misconfigured", e}}},
 		{"a hint from a file is no rival by being info", []Outcome{
 			look(info(fault("auth/goprivate-unset"))), fetch(Outcome{}, rivals(fault("module/missing-or-private"), "auth/goprivate-unset")),

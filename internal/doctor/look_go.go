@@ -38,6 +38,7 @@ func alone() []string {
 type goRun struct {
 	proc.Ran
 	findings []keepwell.Finding
+	steps    steps
 	err      error
 }
 
@@ -52,10 +53,13 @@ func (c *Case) runGo(ctx context.Context, dir string, env []string, args ...stri
 	}
 	ran, err := proc.Run(context.WithoutCancel(ctx), proc.Options{Dir: dir, Timeout: timeout, MaxOut: 8 << 20, Env: env}, "go", args...)
 	r.Ran, r.err = ran, err
+	if slices.Contains(args, "-x") {
+		r.steps, r.Output = readSteps(ran.Output)
+	}
 	if r.ok() || err != nil {
 		return r
 	}
-	r.findings = c.diagnose(ctx, ran.Output)
+	r.findings = c.diagnose(ctx, r.Output)
 	return r
 }
 
@@ -205,8 +209,11 @@ func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	o := Outcome{State: observe.Yes, Key: "doctor.fetch.fine", Tried: true, Works: r.ok(), Side: side, Findings: r.findings}
 	switch took := number(int(time.Since(began).Round(time.Second).Seconds())); {
 	case r.ok():
+	case r.Late && len(r.findings) == 0 && steady(dir, time.Since(began)):
+		o.Key, o.Args, o.Works = "doctor.fetch.running", []string{took}, true
 	case r.Late && len(r.findings) == 0:
 		o.State, o.Key, o.Args, o.Hung = observe.No, "doctor.fetch.hung", []string{took}, true
+		o.Findings = c.waited(r.steps, took)
 	case len(r.findings) == 0:
 		o.State, o.Key, o.Args = observe.No, "doctor.fetch.unknown", []string{lastLine(r.Output)}
 		o.Tried = false
@@ -230,9 +237,9 @@ func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) 
 		if s.Ecosystem != Go {
 			continue
 		}
-		args := []string{"get", s.String()}
+		args := []string{"get", "-x", s.String()}
 		if exactVersion(s.Version) {
-			args = []string{"mod", "download", s.String()}
+			args = []string{"mod", "download", "-x", s.String()}
 		}
 		if last = c.runGo(ctx, dir, env, args...); !last.ok() {
 			return last
@@ -243,9 +250,9 @@ func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) 
 	}
 	if len(missing) == 0 { // the build list itself could not be loaded
 		overlay := "GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY")
-		return c.runGo(ctx, c.projectDir(), append(slices.Clone(env[:1]), env[2], env[3], overlay, "GOFLAGS="+keptFlags(c.Settings.Env.Value("GOFLAGS"))), "list", "-m", "all")
+		return c.runGo(ctx, c.projectDir(), append(slices.Clone(env[:1]), env[2], env[3], overlay, "GOFLAGS="+keptFlags(c.Settings.Env.Value("GOFLAGS"))), "list", "-x", "-m", "all")
 	}
-	args := []string{"mod", "download"}
+	args := []string{"mod", "download", "-x"}
 	for _, m := range missing[:min(len(missing), most)] {
 		args = append(args, m.Path+"@"+m.Version)
 	}

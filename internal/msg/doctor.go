@@ -49,6 +49,9 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.fetch.fine":    {"the real go command fetched it just now", "刚才用真正的 go 命令下载成功"},
 		"doctor.fetch.bad":     {"the real go command fails", "真正的 go 命令下载失败"},
 		"doctor.fetch.hung":    {"go was still waiting after %s seconds", "go 等了 %s 秒还没有结果"},
+		"doctor.fetch.silent":  {"go got no answer within %s seconds to:", "go 等了 %s 秒，没有收到下面这个请求的回答："},
+		"doctor.fetch.stalled": {"the answer began, but had not ended after %s seconds:", "回答已经开始，但 %s 秒后还没有结束："},
+		"doctor.fetch.running": {"still downloading after %s seconds, at a speed that one can wait for", "%s 秒后仍在下载，速度正常，等待即可"},
 		"doctor.fetch.unknown": {"go fails: %s", "go 失败：%s"},
 		"doctor.fetch.scratch": {"not checked: no temporary directory (%s)", "未检查：无法建立临时目录（%s）"},
 
