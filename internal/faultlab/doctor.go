@@ -66,6 +66,7 @@ func notForDoctor() map[string]string {
 		"pip-git-missing":       "the repository is named in that one call",
 		"pip-conflict":          "the two versions are words of that one call",
 		"pip-no-ssl":            "a Python without ssl runs no index client that could be asked",
+		"go-no-go-mod-get":      "only go get needs a module; what doctor is asked about can be fetched",
 		"go-git-unknown-commit": "go-git-unknown-tag is the same fault",
 	}
 }
@@ -90,6 +91,7 @@ func doctorScenarios() []situation {
 			d.args = gitArgs()
 			d.run = func(ctx context.Context, l *Lab) string {
 				l.Set("GOPROXY", "direct")
+				l.HTTPS("github.com", status(404, "")) // unless the scenario says more
 				return s.Run(ctx, l)
 			}
 		}

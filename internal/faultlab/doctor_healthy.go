@@ -12,7 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -47,6 +50,7 @@ func healthySituations() []situation {
 		{name: "healthy-own-root", run: healthyOwnRoot},
 		{name: "healthy-noproxy-none", run: healthyApp(func(l *Lab) { l.Set("GOPRIVATE", "example.com", "GONOPROXY", "none") })},
 		{name: "healthy-subdirectory-module", run: healthySubdirectory},
+		{name: "slow-but-steady", run: slowButSteady},
 		{name: "healthy-npm-lock", tool: "npm", run: healthyNPM},
 		{name: "healthy-pip-requirements", tool: "pip", run: healthyPip},
 	}
@@ -237,6 +241,25 @@ func healthyRedirects(ctx context.Context, l *Lab) string {
 	l.proxyWith(fault{".zip", redirect("https://storage.example.org/widget.zip")})
 	l.HTTPS("storage.example.org", bytesOf("application/zip", widget().zip(l.T)))
 	return build(ctx, l)
+}
+
+// slowButSteady is a large module on a slow link: nothing to mend, only to wait.
+func slowButSteady(ctx context.Context, l *Lab) string {
+	m := newMod("example.com/widget", "v1.0.0", "widget.go", "package widget\n", "data.txt", noise(12<<20))
+	data := m.zip(l.T)
+	l.HTTPS("goproxy.example.org", breaking(goproxy(l.T, m), fault{".zip", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for part := range slices.Chunk(data, 20<<10) {
+			if _, err := w.Write(part); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			<-tick.C
+		}
+	}}))
+	return download(ctx, l)
 }
 
 func healthyReplace(ctx context.Context, l *Lab) string {

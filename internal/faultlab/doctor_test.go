@@ -235,7 +235,7 @@ func tryDoctor(t *testing.T, s situation, bin, cache string) *row {
 	r.said = lastLine(l.Normalise(out))
 	asked := len(l.Strays())
 	r.visit = l.askDoctor(t.Context(), bin, r.words...)
-	checkStrays(t, l.Strays()[asked:], r.words)
+	l.checkStrays(l.Strays()[asked:], r.words)
 	got := r.visit.first(s.warns)
 	r.right = got == s.code || slices.Contains(s.also, got)
 	t.Logf("doctor %s: %s in %v, %d MiB; %s took %v: %s", strings.Join(r.words, " "), r.visit.codes(),
@@ -263,13 +263,14 @@ func arrange(t *testing.T, s situation, cache string) (*Lab, string) {
 	return l, s.run(ctx, l)
 }
 
-// checkStrays lets doctor ask for the host of a module it was told of, and for no
-// other name outside the lab.
-func checkStrays(t *testing.T, strays, words []string) {
-	t.Helper()
+// checkStrays lets doctor ask for the hosts of the modules that it was told of and of
+// the settings, and for no other name outside the lab.
+func (l *Lab) checkStrays(strays, words []string) {
+	l.T.Helper()
+	named := strings.Join(append(words, l.environ(l.Work)...), " ")
 	for _, host := range strays {
-		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, host) }) && !slices.Contains([]string{"example.com", "github.com"}, host) {
-			t.Errorf("doctor asked for %q, which nothing here names", host)
+		if !strings.Contains(named, host) && !slices.Contains([]string{"example.com", "github.com"}, host) {
+			l.T.Errorf("doctor asked for %q, which nothing here names", host)
 		}
 	}
 }
