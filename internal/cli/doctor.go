@@ -218,7 +218,10 @@ func doctorPicture(a *app, c *doctor.Case, r doctor.Report) []present.Line {
 	partial := false
 	for _, o := range r.Outcomes {
 		mark := map[observe.State]string{observe.Yes: "✓", observe.No: "✗", observe.NotChecked: "·"}[o.State]
-		partial = partial || o.State == observe.NotChecked
+		if o.Wants { // what has to be fetched is no fault yet
+			mark = "·"
+		}
+		partial = partial || o.State == observe.NotChecked && o.Key != "doctor.network.unneeded"
 		line := present.Line{
 			Gutter: fmt.Sprintf("  %s %8s  ", mark, msg.Text(a.lang, "doctor.ms", o.Took.Milliseconds())), Rest: strings.Repeat(" ", 14),
 			Label: msg.Text(a.lang, "doctor."+o.Check), Text: probeWords{a.lang}.say(observe.Result{Key: o.Key, Args: o.Args}),

@@ -219,7 +219,17 @@ func Examine(ctx context.Context, c *Case) Report {
 		wg.Wait()
 		seen = append(seen, got...)
 	}
-	return Report{Outcomes: inOrder(seen), Findings: Judge(seen)}
+	findings := Judge(seen)
+	return Report{Outcomes: unneeded(inOrder(seen)), Findings: findings}
+}
+
+// unneeded takes the blame from servers that stay silent where go got all from others.
+func unneeded(seen []Outcome) []Outcome {
+	fetch, network := find(seen, "fetch"), find(seen, "network")
+	if fetch != nil && fetch.Works && network != nil && network.State == observe.No {
+		network.State, network.Key, network.Findings = observe.NotChecked, "doctor.network.unneeded", nil
+	}
+	return seen
 }
 
 // inOrder puts outcomes in the order of the checks.

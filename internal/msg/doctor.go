@@ -63,9 +63,10 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.sums.cache":   {"the checksum database agrees with go.sum: the copy of %s in the module cache is not what was published", "校验数据库认可 go.sum：模块缓存里的 %s 与发布的内容不符"},
 		"doctor.sums.mirror":  {"the checksum database agrees with go.sum: the server sends another %s than was published", "校验数据库认可 go.sum：服务器发来的 %s 与发布的内容不符"},
 
-		"doctor.network":      {"network", "网络"},
-		"doctor.network.fine": {"answer: %s", "有应答：%s"},
-		"doctor.network.bad":  {"trouble with %s", "有问题：%s"},
-		"doctor.network.none": {"no server is asked", "没有需要访问的服务器"},
+		"doctor.network":          {"network", "网络"},
+		"doctor.network.fine":     {"answer: %s", "有应答：%s"},
+		"doctor.network.bad":      {"trouble with %s", "有问题：%s"},
+		"doctor.network.unneeded": {"%s did not answer well, but was not needed", "%s 没有正常应答，不过这次用不到"},
+		"doctor.network.none":     {"no server is asked", "没有需要访问的服务器"},
 	}
 })
