@@ -3,7 +3,9 @@ package observe
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -17,6 +19,11 @@ func (s *session) login(ctx context.Context) []Result {
 	}
 	if !a.sent {
 		return []Result{{State: NotChecked, Key: "probe.login.elsewhere", Args: []string{clip(a.final.Host)}}}
+	}
+	if a.header.Get("X-Gitlab-Meta") != "" && a.status == http.StatusOK {
+		if r, ok := s.gitlab(ctx); ok {
+			return []Result{r}
+		}
 	}
 	facts := s.facts("phase", "status", "status", strconv.Itoa(a.status))
 	scopes := clip(a.header.Get("X-Oauth-Scopes"))
@@ -38,4 +45,25 @@ func (s *session) login(ctx context.Context) []Result {
 		return []Result{{State: Yes, Key: "probe.login.partial", Args: []string{cmp.Or(scopes, "-")}}}
 	}
 	return []Result{{State: Yes, Key: "probe.login.good", Args: []string{cmp.Or(scopes, "-")}}}
+}
+
+// gitlab asks GitLab about the token itself; GitLab has no header for that.
+func (s *session) gitlab(ctx context.Context) (Result, bool) {
+	u := url.URL{Scheme: s.target.URL.Scheme, Host: s.target.URL.Host, Path: "/api/v4/personal_access_tokens/self"}
+	a, err := s.fetch(ctx, ask{url: u.String(), accept: "application/json"})
+	if err != nil || a.status != http.StatusOK || !a.sent {
+		return Result{}, false
+	}
+	var token struct {
+		Scopes  []string `json:"scopes"`
+		Expires string   `json:"expires_at"`
+	}
+	if json.Unmarshal(a.body, &token) != nil {
+		return Result{}, false
+	}
+	scopes := clip(cmp.Or(strings.Join(token.Scopes, ", "), "-"))
+	if token.Expires == "" {
+		return Result{State: Yes, Key: "probe.login.good", Args: []string{scopes}}, true
+	}
+	return Result{State: Yes, Key: "probe.login.until", Args: []string{scopes, clip(token.Expires)}}, true
 }

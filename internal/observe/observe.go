@@ -226,6 +226,8 @@ type session struct {
 	git   gitSettings
 	keys  sshSettings
 	moved *url.URL // where HTTP led from a repository's address
+
+	ownRoots bool // Roots are those of git's settings
 }
 
 func (s *session) probes() map[Layer]func(context.Context) []Result {

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,15 +270,17 @@ func TestHTTPProxy(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		w.WriteHeader(http.StatusOK)
-		from, _, err := http.NewResponseController(w).Hijack()
+		from, sent, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		go func() { defer to.Close(); _, _ = io.Copy(to, from) }()
+		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = io.Copy(to, sent); _ = to.Close() })
 		_, _ = io.Copy(from, to)
 		_ = from.Close()
+		wg.Wait()
 	})
 	at := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.leaf(t, "127.0.0.1", 30)}, NextProtos: []string{"http/1.1"}}, opens)
 	o := through("https://" + at)
@@ -346,6 +349,48 @@ func TestNext(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, observe.Next(target, c.seen)); diff != "" {
 			t.Errorf("after %v (-want +got):\n%s", c.seen, diff)
+		}
+	}
+}
+
+// TestPlans: which layers a target has, where every one of them passes.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	o := observe.Options{
+		Resolvers: []string{"192.0.2.53:53"}, SumDB: "sum.example.org", GoProxies: []string{"https://goproxy.example.org"},
+		Npm: []string{"https://npm.example.org"}, PyPI: []string{"https://pypi.example.org/simple"}, Logins: map[string]string{"api.example.org": "x"},
+	}
+	way := func(above string) string {
+		return strings.TrimSpace("dns resolvers | icmp tcp | " + above)
+	}
+	for arg, want := range map[string]string{
+		"example.org:9": "dns resolvers | icmp tcp", "https://example.org": way("tls | http"), "http://192.0.2.1": "dns | icmp tcp | http",
+		"https://forge.example.org/team/widget.git":             "client | " + way("tls | http | vcs"),
+		"git@forge.example.org:team/widget.git":                 "client | " + way("ssh | vcs"),
+		"git://forge.example.org/team/widget.git":               "client | " + way("vcs"),
+		"https://goproxy.example.org":                           way("tls | http | goproxy"),
+		"https://goproxy.example.org/a.example/b/@v/v1.0.0.mod": way("tls | http | module"),
+		"https://sum.example.org":                               way("tls | http | sumdb"),
+		"https://npm.example.org":                               way("tls | http | npm"),
+		"https://pypi.example.org/simple/widget/":               way("tls | http | pypi"),
+		"https://api.example.org/user":                          way("tls | http | login"),
+	} {
+		target, err := observe.Parse(arg, o)
+		if err != nil {
+			t.Errorf("%s: %v", arg, err)
+			continue
+		}
+		var rounds []string
+		var seen []observe.Result
+		for now := observe.Next(target, seen); len(now) > 0 && len(rounds) < 20; now = observe.Next(target, seen) {
+			var names []string
+			for _, l := range now {
+				names, seen = append(names, string(l)), append(seen, observe.Result{Layer: l, State: observe.Yes})
+			}
+			rounds = append(rounds, strings.Join(names, " "))
+		}
+		if got := strings.Join(rounds, " | "); got != want {
+			t.Errorf("%s: %s, want %s", arg, got, want)
 		}
 	}
 }

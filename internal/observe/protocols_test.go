@@ -286,9 +286,15 @@ func TestTokens(t *testing.T) {
 		code keepwell.Code
 		key  string
 	}{
-		"known":         {answers(200, "X-OAuth-Scopes", "repo, read:org"), "", "probe.login.good"},
-		"until":         {answers(200, "GitHub-Authentication-Token-Expiration", "2030-01-01 00:00:00 UTC"), "", "probe.login.until"},
-		"partly":        {answers(200, "X-GitHub-SSO", "partial-results; organizations=1"), "", "probe.login.partial"},
+		"known":  {answers(200, "X-OAuth-Scopes", "repo, read:org"), "", "probe.login.good"},
+		"until":  {answers(200, "GitHub-Authentication-Token-Expiration", "2030-01-01 00:00:00 UTC"), "", "probe.login.until"},
+		"partly": {answers(200, "X-GitHub-SSO", "partial-results; organizations=1"), "", "probe.login.partial"},
+		"gitlab": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Gitlab-Meta", "{}")
+			if r.URL.Path == "/api/v4/personal_access_tokens/self" && r.Header.Get("Authorization") == token {
+				_, _ = io.WriteString(w, `{"scopes":["read_api"],"expires_at":"2030-01-01"}`)
+			}
+		}, "", "probe.login.until"},
 		"expired":       {answers(401, "WWW-Authenticate", `Basic realm="x"`), "auth/expired-token", ""},
 		"sso":           {answers(403, "X-GitHub-SSO", "required; url=https://example.org"), "auth/forbidden", ""},
 		"too little":    {answers(403, "X-Accepted-OAuth-Scopes", "repo"), "auth/forbidden", ""},

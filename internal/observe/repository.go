@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -84,6 +85,7 @@ type gitSettings struct {
 	helper string // the credential helper's name; "" none
 	netrc  bool   // there is a netrc file
 	header bool   // http.extraHeader is set for it
+	absent bool   // the helper's program is not there
 }
 
 // own says in a word which credentials git would have of its own.
@@ -125,7 +127,11 @@ func (s *session) client(ctx context.Context) []Result {
 		return append([]Result{r}, s.askSSH(ctx)...)
 	}
 	s.askGit(ctx)
-	if own := s.git.own(); own != "" {
+	switch own := s.git.own(); {
+	case own != "" && s.git.absent && !s.git.header:
+		r.Args = append(r.Args, own)
+		r.Key += ".nohelper"
+	case own != "":
 		r.Args = append(r.Args, own)
 		r.Key += ".login"
 	}
@@ -145,17 +151,53 @@ func (s *session) askGit(ctx context.Context) {
 				s.git.helper = helperName(value)
 			case strings.HasSuffix(name, ".extraheader") && value != "":
 				s.git.header = true
+			case strings.HasSuffix(name, ".sslcainfo"):
+				s.trust(value)
 			}
 		}
 	}
+	s.trust(s.getenv("GIT_SSL_CAINFO"))
+	s.git.absent = s.git.helper != "" && !s.helperThere(ctx)
 	_, ok := s.netrc()
 	s.git.netrc = ok
+}
+
+// trust takes the roots that git is told to trust in place of the machine's.
+func (s *session) trust(file string) {
+	b, err := os.ReadFile(s.tilde(file))
+	if err != nil || s.Roots != nil && !s.ownRoots {
+		return
+	}
+	if pool := x509.NewCertPool(); pool.AppendCertsFromPEM(b) {
+		s.Roots, s.ownRoots = pool, true
+	}
+}
+
+// helperThere reports whether git would find its credential helper.
+func (s *session) helperThere(ctx context.Context) bool {
+	program := "git-credential-" + s.git.helper
+	if s.git.helper == "(…)" {
+		return true // a command of one's own
+	}
+	if _, err := exec.LookPath(program); err == nil {
+		return true
+	}
+	out, err := proc.Output(ctx, proc.Options{Timeout: s.Each}, "git", "--exec-path")
+	if err != nil {
+		return true
+	}
+	for _, end := range []string{"", ".exe"} {
+		if _, err := os.Stat(filepath.Join(strings.TrimSpace(string(out)), program+end)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // helperName is a helper's name; one that is a command may hold a secret.
 func helperName(value string) string {
 	name := strings.TrimSuffix(path.Base(strings.ReplaceAll(strings.Fields(value + " -")[0], `\`, "/")), ".exe")
-	if strings.HasPrefix(value, "!") || name == "-" || !keepwell.ValidFact("tool", name) {
+	if strings.HasPrefix(value, "!") || strings.ContainsAny(strings.Fields(value + " -")[0], `/\`) || name == "-" || !keepwell.ValidFact("tool", name) {
 		return "(…)"
 	}
 	return strings.TrimPrefix(name, "git-credential-")
@@ -242,7 +284,9 @@ func (s *session) vcs(ctx context.Context) []Result {
 		r.Code, r.Key, r.Said = "net/slow", "probe.vcs.timeout", ""
 		return []Result{r}
 	}
-	r.Code = gitFault(text, s.mayLogIn())
+	if r.Code = gitFault(text, s.mayLogIn()); r.Code == "auth/git-prompt" {
+		r.Rival = "module/missing-or-private" // forges ask for a login in both cases
+	}
 	if own := s.git.own(); r.Code == "auth/git-prompt" && !s.mayLogIn() && (own != "" || s.target.Private) {
 		return []Result{{State: NotChecked, Key: "probe.vcs.private", Args: []string{cmp.Or(own, "URL")}}}
 	}

@@ -106,6 +106,37 @@ func TestRepositoryOverHTTP(t *testing.T) {
 	}
 }
 
+// TestGitDaemon: git's own protocol, from a real server.
+func TestGitDaemon(t *testing.T) {
+	t.Parallel()
+	o, repos := gitWorld(t)
+	ln := listen(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			f, err := c.(*net.TCPConn).File()
+			_ = c.Close()
+			if err != nil {
+				continue
+			}
+			cmd := exec.Command("git", "daemon", "--inetd", "--export-all", "--base-path="+repos, repos)
+			cmd.Stdin, cmd.Stdout, cmd.Env = f, f, append(os.Environ(), o.Env...)
+			_ = cmd.Run()
+			_ = f.Close()
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	results, code := look(t, "git://"+ln.Addr().String()+"/team/widget.git", o)
+	if v := result(results, observe.VCS); code != "" || v.Key != "probe.vcs.head" {
+		t.Errorf("found %q: %+v", code, results)
+	}
+	want(t, "git://"+ln.Addr().String()+"/team/gone.git", o, "module/repo-gone")
+}
+
 // TestGitSettings: what git's settings do to an address is seen before anything is asked.
 func TestGitSettings(t *testing.T) {
 	t.Parallel()
@@ -119,6 +150,11 @@ func TestGitSettings(t *testing.T) {
 	}
 	put(t, filepath.Join(home, ".gitconfig"), "[url \"ext::sh -c id \"]\n\tinsteadOf = https://forge.example.org/\n")
 	want(t, "https://forge.example.org/team/widget.git", o, "vcs/git-config")
+	put(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = nobody-has-this\n")
+	results, _ = look(t, "http://"+at+"/team/widget.git", o)
+	if c := result(results, observe.Client); c.Key != "probe.client.same.nohelper" {
+		t.Errorf("a helper that is not there: %+v", c)
+	}
 	put(t, filepath.Join(home, ".gitconfig"), "[broken\n")
 	want(t, "https://forge.example.org/team/widget.git", o, "vcs/git-config")
 }
@@ -147,7 +183,7 @@ func TestGitCanary(t *testing.T) {
 	put(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = \"!f() { echo username=bob; echo password=canary-helper; }; f\"\n"+
 		"[http]\n\tsslCAInfo = "+home+"/ca.pem\n\tcookieFile = "+home+"/cookies\n\textraHeader = X-Canary: canary-header\n"+
 		"[http \"https://"+secure+"\"]\n\textraHeader = X-Canary: canary-header-here\n")
-	o.Roots, o.Env = ca.pool(), append(o.Env, "GIT_SSL_CAINFO="+home+"/ca.pem")
+	o.Env = append(o.Env, "GIT_SSL_CAINFO="+home+"/ca.pem") // the probe trusts what git is told to
 	for _, login := range []bool{false, true} {
 		o.GitLogin = login
 		addresses := []string{"http://bob:canary-url@" + plain + "/team/widget.git"}

@@ -24,7 +24,8 @@ import (
 // How a resolver is asked over UDP: anew after a while, since a datagram may be lost.
 const (
 	mostResolvers = 4
-	askAgain      = 1500 * time.Millisecond
+	askAgain      = time.Second
+	resolverLimit = 2500 * time.Millisecond // programs give up on one at five seconds; nobody wants that
 	largestPacket = 4096
 )
 
@@ -99,6 +100,8 @@ func (s *session) resolvers(ctx context.Context) []Result {
 			list = append(list, reply{server: server, second: true})
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, resolverLimit)
+	defer cancel()
 	var wg sync.WaitGroup
 	for i := range list {
 		wg.Go(func() { list[i].ask(ctx, s.target.Host) })

@@ -46,7 +46,7 @@ func family(release string) string {
 
 // rootHint says in a word of internal/msg how a missing root is installed here.
 func (s *session) rootHint() (key string, args []string) {
-	if store := TrustStore(); store != "system" {
+	if store := s.trusted(); store != "system" {
 		return "probe.root.named", []string{store}
 	}
 	system := s.System

@@ -56,6 +56,14 @@ func TrustStore() string {
 	return "system"
 }
 
+// trusted is TrustStore, or git's own setting.
+func (s *session) trusted() string {
+	if s.ownRoots {
+		return "git http.sslCAInfo"
+	}
+	return TrustStore()
+}
+
 func (s *session) tls(ctx context.Context) []Result {
 	conn, err := s.connect(ctx)
 	if err != nil {
@@ -73,7 +81,7 @@ func (s *session) tls(ctx context.Context) []Result {
 	issuer := cmp.Or(strings.Join(leaf.Issuer.Organization, " "), leaf.Issuer.CommonName, leaf.Issuer.String())
 	seen := Result{
 		State: Yes, Key: "probe.tls.good",
-		Args: []string{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), clip(issuer), leaf.NotAfter.Format(day), TrustStore()},
+		Args: []string{tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), clip(issuer), leaf.NotAfter.Format(day), s.trusted()},
 	}
 	return []Result{s.judge(ctx, client, state.PeerCertificates, seen, clip(issuer))}
 }
@@ -118,7 +126,7 @@ func (s *session) judge(ctx context.Context, conn net.Conn, chain []*x509.Certif
 		r.Code, r.Key, r.Args = "tls/name-mismatch", "probe.tls.name", []string{names, issuer}
 		r.Facts = s.facts("phase", "tls", "name", names)
 	default:
-		r.Code, r.Key, r.Args = "tls/unknown-authority", "probe.tls.unknown", []string{issuer, TrustStore()}
+		r.Code, r.Key, r.Args = "tls/unknown-authority", "probe.tls.unknown", []string{issuer, s.trusted()}
 		r.Machine, r.MachineArgs = s.rootHint()
 		switch {
 		case s.Roots == nil && noRoots():
