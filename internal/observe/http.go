@@ -320,5 +320,11 @@ func (s *session) goproxy(ctx context.Context) []Result {
 			return []Result{r}
 		}
 	}
-	return []Result{{State: Yes, Key: "probe.goproxy.list", Args: []string{strconv.Itoa(len(lines))}}}
+	list := []Result{{State: Yes, Key: "probe.goproxy.list", Args: []string{strconv.Itoa(len(lines))}}}
+	if s.target.Supported != "" {
+		through := s.supported(ctx)
+		through.Code = "" // go may still go on to the next entry
+		list = append(list, through)
+	}
+	return list
 }

@@ -252,6 +252,7 @@ func Look(ctx context.Context, t Target, o Options) []Result {
 		}
 		wg.Wait()
 		seen = append(seen, slices.Concat(got...)...)
+		settle(seen, s.addrs)
 		t = s.target // git's and ssh's settings may lead elsewhere
 	}
 	for _, l := range wanted(t) {
@@ -260,6 +261,22 @@ func Look(ctx context.Context, t Target, o Options) []Result {
 		}
 	}
 	return seen
+}
+
+// settle takes back what resolvers seem to be at fault for where the system found the
+// name all the same: in its hosts file, or by another way.
+func settle(seen []Result, found []netip.Addr) {
+	for i, r := range seen {
+		if r.Layer != Asked || r.Code == "" || len(found) == 0 {
+			continue
+		}
+		same := slices.ContainsFunc(found, func(a netip.Addr) bool {
+			return len(r.Args) > 1 && slices.Contains(strings.Split(r.Args[1], ", "), a.String())
+		})
+		if !same {
+			seen[i].Code = ""
+		}
+	}
 }
 
 // run gives one probe its deadline and its place on the time line.

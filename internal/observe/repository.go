@@ -124,7 +124,11 @@ func (s *session) client(ctx context.Context) []Result {
 		s.target = t
 	}
 	if s.target.URL.Scheme == "ssh" {
-		return append([]Result{r}, s.askSSH(ctx)...)
+		told := s.askSSH(ctx)
+		if told[0].State == No {
+			return told
+		}
+		return append([]Result{r}, told...)
 	}
 	s.askGit(ctx)
 	switch own := s.git.own(); {
@@ -243,9 +247,11 @@ func (s *session) gitEnv() []string {
 	if program := s.getenv("GIT_SSH"); command == "" && program != "" {
 		command = "'" + strings.ReplaceAll(program, "'", `'\''`) + "'"
 	}
-	command = cmp.Or(command, "ssh")
-	if s.plainSSH() != nil {
-		command += " -o BatchMode=yes -o ControlMaster=no -o ConnectTimeout=4"
+	if words := s.plainSSH(); words != nil {
+		if command == "" || s.getenv("GIT_SSH_COMMAND") != "" {
+			command = words[0]
+		}
+		command += " " + strings.Join(append(s.quietSSH(), words[1:]...), " ")
 	}
 	return append(slices.Clip(s.Env), "GIT_ASKPASS=", "SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=never", "GIT_SSH_COMMAND="+command)
 }
@@ -255,6 +261,10 @@ func (s *session) gitEnv() []string {
 func (s *session) mayLogIn() bool {
 	return s.GitLogin && s.target.URL.Scheme == "https" && s.moved == nil
 }
+
+// getOnly is a credential helper that asks the user's own ones and never has them forget
+// a login: git tells its helpers to erase one that was refused.
+const getOnly = `!f() { test "$1" = get && unset GIT_CONFIG_PARAMETERS && git credential fill; }; f`
 
 // vcs reads the repository's HEAD as go would let git do it.
 func (s *session) vcs(ctx context.Context) []Result {
@@ -269,6 +279,8 @@ func (s *session) vcs(ctx context.Context) []Result {
 		var done func()
 		env, done = s.withoutNetrc()
 		defer done()
+	} else if s.git.helper != "" {
+		args = []string{"-c", "credential.helper=", "-c", "credential.helper=" + getOnly}
 	}
 	out, text, err := s.runGit(ctx, env, append(args, "ls-remote", "-q", address, "HEAD")...)
 	r := Result{State: Yes, Key: "probe.vcs.head", Took: time.Since(began), Tool: "git"}

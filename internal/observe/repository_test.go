@@ -180,7 +180,7 @@ func TestGitCanary(t *testing.T) {
 	put(t, filepath.Join(home, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})))
 	put(t, filepath.Join(home, ".netrc"), "machine 127.0.0.1 login bob password canary-netrc\n")
 	put(t, filepath.Join(home, "cookies"), "127.0.0.1\tFALSE\t/\tFALSE\t0\tid\tcanary-cookie\n")
-	put(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = \"!f() { echo username=bob; echo password=canary-helper; }; f\"\n"+
+	put(t, filepath.Join(home, ".gitconfig"), "[credential]\n\thelper = \"!f() { echo $1 >>"+home+"/asked; echo username=bob; echo password=canary-helper; }; f\"\n"+
 		"[http]\n\tsslCAInfo = "+home+"/ca.pem\n\tcookieFile = "+home+"/cookies\n\textraHeader = X-Canary: canary-header\n"+
 		"[http \"https://"+secure+"\"]\n\textraHeader = X-Canary: canary-header-here\n")
 	o.Env = append(o.Env, "GIT_SSL_CAINFO="+home+"/ca.pem") // the probe trusts what git is told to
@@ -206,6 +206,9 @@ func TestGitCanary(t *testing.T) {
 	results, code := look(t, "https://"+secure+"/team/widget.git", o)
 	if code != "auth/expired-token" || !strings.Contains(strings.Join(got, ""), "canary") {
 		t.Errorf("found %q, sent %q: %+v", code, got, results)
+	}
+	if asked, err := os.ReadFile(filepath.Join(home, "asked")); err != nil || strings.Trim(string(asked), "get\n") != "" {
+		t.Errorf("the helper was told %q, %v", asked, err)
 	}
 	for _, r := range results {
 		if s := strings.Join(append(r.Args, r.Said), " "); strings.Contains(s, "canary") {
@@ -281,6 +284,9 @@ func TestRepositoryOverSSH(t *testing.T) {
 		if r := result(results, observe.SSH); code != c.code || r.Key != c.key {
 			t.Errorf("%s: found %q: %+v", c.name, code, results)
 		}
+		if b, err := os.ReadFile(known); err != nil || string(b) != c.file {
+			t.Errorf("%s: known_hosts was changed: %q, %v", c.name, b, err)
+		}
 		if c.name == "another key" {
 			if r := result(results, observe.SSH); r.Args[2] != known+":2" || r.Rival != "net/intercepted" {
 				t.Errorf("which line differs: %+v", r)
@@ -300,6 +306,10 @@ func TestRepositoryOverSSH(t *testing.T) {
 	results, code = look(t, "git@nowhere.invalid:team/widget.git", with(" -o ProxyCommand=false"))
 	if r := result(results, observe.SSH); r.Key != "" || code == "" || result(results, observe.VCS).State != observe.No {
 		t.Errorf("ProxyCommand: found %q: %+v", code, results)
+	}
+	results, code = look(t, "git@forge.example.org:team/widget.git", with(" -o HostName=169.254.169.254"))
+	if r := results[0]; code != "" || r.Key != "probe.forbidden" || result(results, observe.VCS).State != observe.NotChecked {
+		t.Errorf("metadata by way of ssh's settings: found %q: %+v", code, results)
 	}
 	want(t, "ssh://git@"+closed(t)+"/team/widget.git", with(""), "net/refused")
 	want(t, "ssh://git@"+serve(t, nil, text("text/plain", "ok"))+"/team/widget.git", with(""), "net/reset")

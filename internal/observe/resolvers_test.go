@@ -115,20 +115,23 @@ func TestResolvers(t *testing.T) {
 		answer func(dnsmessage.Question) *dnsmessage.Message
 		key    string
 		code   keepwell.Code
+		system string // what the system finds; empty: nothing
 	}{
-		"both kinds": {answers("203.0.113.7", "2001:db8::7"), "probe.resolver.good", ""},
-		"over TCP":   {long, "probe.resolver.good", ""},
-		"private":    {answers("10.0.0.7"), "probe.resolver.private", ""},
-		"zero":       {answers("0.0.0.0", "::"), "probe.resolver.bogus", "net/intercepted"},
-		"loopback":   {answers("127.0.0.1"), "probe.resolver.bogus", "net/intercepted"},
-		"no address": {answers(), "probe.resolver.empty", "net/dns"},
-		"NXDOMAIN":   {refusing(dnsmessage.RCodeNameError), "probe.resolver.unknown", "net/dns"},
-		"SERVFAIL":   {refusing(dnsmessage.RCodeServerFailure), "probe.resolver.failed", "net/dns"},
-		"REFUSED":    {refusing(dnsmessage.RCodeRefused), "probe.resolver.refuses", "net/dns"},
-		"silent":     {func(dnsmessage.Question) *dnsmessage.Message { return nil }, "probe.resolver.silent", "net/dns"},
+		"both kinds": {answers("203.0.113.7", "2001:db8::7"), "probe.resolver.good", "", ""},
+		"over TCP":   {long, "probe.resolver.good", "", ""},
+		"private":    {answers("10.0.0.7"), "probe.resolver.private", "", ""},
+		"zero":       {answers("0.0.0.0", "::"), "probe.resolver.bogus", "net/intercepted", ""},
+		"loopback":   {answers("127.0.0.1"), "probe.resolver.bogus", "net/intercepted", "127.0.0.1"},
+		"no address": {answers(), "probe.resolver.empty", "net/dns", ""},
+		"NXDOMAIN":   {refusing(dnsmessage.RCodeNameError), "probe.resolver.unknown", "net/dns", ""},
+		"SERVFAIL":   {refusing(dnsmessage.RCodeServerFailure), "probe.resolver.failed", "net/dns", ""},
+		"REFUSED":    {refusing(dnsmessage.RCodeRefused), "probe.resolver.refuses", "net/dns", ""},
+		"silent":     {func(dnsmessage.Question) *dnsmessage.Message { return nil }, "probe.resolver.silent", "net/dns", ""},
+		"hosts file": {refusing(dnsmessage.RCodeNameError), "probe.resolver.unknown", "", "127.0.0.1"},
+		"by hand":    {answers("127.0.0.1"), "probe.resolver.bogus", "", "127.0.0.2"},
 	} {
 		at, _ := nameserver(t, c.answer)
-		o := resolving("127.0.0.1")
+		o := resolving(c.system)
 		o.Resolvers = []string{at}
 		results, _ := look(t, "mirror.example.org:1", o)
 		if r := result(results, observe.Asked); r.Key != c.key || r.Code != c.code {
@@ -158,6 +161,9 @@ func resolving(addr string) observe.Options {
 	o := short()
 	o.Each = time.Second
 	o.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+		if addr == "" {
+			return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+		}
 		return []netip.Addr{netip.MustParseAddr(addr)}, nil
 	}
 	return o
@@ -168,7 +174,7 @@ func TestSecondResolver(t *testing.T) {
 	t.Parallel()
 	first, _ := nameserver(t, refusing(dnsmessage.RCodeNameError))
 	second, asked := nameserver(t, answers("203.0.113.7"))
-	o := resolving("127.0.0.1")
+	o := resolving("")
 	o.Resolvers, o.Second, o.Private = []string{first}, []string{second}, []string{"git.corp.example.org/team", "*.secret.example.org"}
 	for _, host := range []string{"git.corp.example.org", "x.secret.example.org", "nas.local", "db.internal"} {
 		_, _ = look(t, host+":1", o)

@@ -32,6 +32,7 @@ type sshSettings struct {
 	known  []string // known_hosts files
 	alias  string   // HostKeyAlias
 	strict string   // StrictHostKeyChecking
+	unseen bool     // the key is on no file, and ssh takes it nevertheless
 }
 
 // plainSSH is the command that git runs for ssh, in words; nil where it is not OpenSSH's
@@ -48,6 +49,23 @@ func (s *session) plainSSH() []string {
 		return nil
 	}
 	return words
+}
+
+// quietSSH are options that come before the user's, so that they win: ask nobody, lend
+// no agent, run nothing here, write no file.
+func (s *session) quietSSH() []string {
+	options := []string{
+		"BatchMode=yes", "ControlMaster=no", "ConnectTimeout=4", "ForwardAgent=no", "ForwardX11=no", "ClearAllForwardings=yes",
+		"PermitLocalCommand=no", "UpdateHostKeys=no",
+	}
+	if s.keys.unseen { // ssh would add the key
+		options = append(options, "UserKnownHostsFile="+os.DevNull)
+	}
+	var out []string
+	for _, o := range options {
+		out = append(out, "-o", o)
+	}
+	return out
 }
 
 func sshName(program string) bool {
@@ -239,6 +257,7 @@ func (s *session) judgeKey(key ssh.PublicKey, verdict error, files string) Resul
 			r.Key = "probe.ssh.kind"
 		}
 	case lenient:
+		s.keys.unseen = true
 		return Result{State: Yes, Key: "probe.ssh.accepted", Args: []string{key.Type(), shown, s.keys.strict}}
 	default:
 		r.Key, r.Args = "probe.ssh.missing", append(r.Args, files)

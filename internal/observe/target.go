@@ -190,6 +190,9 @@ func (t *Target) goProtocol(o Options) {
 	case base != "":
 		t.List = base + "/" + wellKnown + "/@v/list"
 	}
+	if name, _ := sumBase(o.SumDB); name != "" && base != "" {
+		t.Supported = base + "/sumdb/" + name + "/supported"
+	}
 }
 
 // version sets the URLs of a module version at a proxy.
