@@ -148,7 +148,7 @@ func (s *session) pypi(ctx context.Context) []Result {
 func simple(a *answer) bool {
 	body := bytes.ToLower(a.body)
 	if strings.Contains(a.header.Get("Content-Type"), "json") {
-		return bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"files"`))
+		return bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && (bytes.Contains(body, []byte(`"files"`)) || bytes.Contains(body, []byte(`"api-version"`)))
 	}
 	if bytes.Contains(body, []byte("pypi:repository-version")) {
 		return true

@@ -52,7 +52,7 @@ func Repository(raw string, o Options) (Target, error) {
 		address = "ssh://" + m[1] + "@" + m[2] + "/" + strings.TrimPrefix(m[3], "/")
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Opaque != "" || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.ContainsAny(u.Hostname(), " \t%") {
+	if err != nil || u.Opaque != "" || strings.Contains(address, "=") || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-") || strings.ContainsAny(u.Hostname(), " \t%") {
 		return Target{}, ErrRepository
 	}
 	port := map[string]string{"https": "443", "http": "80", "ssh": "22", "git": "9418"}[u.Scheme]
@@ -273,14 +273,16 @@ func (s *session) vcs(ctx context.Context) []Result {
 	if s.moved != nil {
 		address = s.moved.String()
 	}
-	var args, env []string
+	// The longest match wins: no other insteadOf, which may hold a token, is applied again.
+	args := []string{"-c", "url." + address + ".insteadOf=" + address}
+	var env []string
 	if !s.mayLogIn() && s.target.URL.Scheme != "ssh" {
-		args = []string{"-c", "credential.helper=", "-c", "http." + address + ".extraHeader=", "-c", "http.cookieFile="}
+		args = append(args, "-c", "credential.helper=", "-c", "http."+address+".extraHeader=", "-c", "http.cookieFile=")
 		var done func()
 		env, done = s.withoutNetrc()
 		defer done()
 	} else if s.git.helper != "" {
-		args = []string{"-c", "credential.helper=", "-c", "credential.helper=" + getOnly}
+		args = append(args, "-c", "credential.helper=", "-c", "credential.helper="+getOnly)
 	}
 	out, text, err := s.runGit(ctx, env, append(args, "ls-remote", "-q", address, "HEAD")...)
 	r := Result{State: Yes, Key: "probe.vcs.head", Took: time.Since(began), Tool: "git"}
@@ -331,7 +333,10 @@ func (s *session) repoFacts(pairs ...string) keepwell.Facts {
 	if shown.Scheme != "ssh" {
 		shown.User = nil
 	}
-	return s.facts(append(pairs, "module", s.target.Host+"/"+address, "url", shown.String(), "tool", "git")...)
+	if s.target.URL.Port() == "" { // commands made of a module's path ask the usual port
+		pairs = append(pairs, "module", s.target.Host+"/"+address)
+	}
+	return s.facts(append(pairs, "url", shown.String(), "tool", "git")...)
 }
 
 // gitSaid is the decisive line of what git said, else the error.

@@ -170,7 +170,8 @@ func TestGitCanary(t *testing.T) {
 	wants := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, r.Header.Get("Authorization")+r.Header.Get("Cookie")+r.Header.Get("X-Canary"))
+		_, password, _ := r.BasicAuth()
+		got = append(got, password+r.Header.Get("Authorization")+r.Header.Get("Cookie")+r.Header.Get("X-Canary"))
 		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	})
@@ -199,6 +200,22 @@ func TestGitCanary(t *testing.T) {
 			if len(got) < 2 || strings.Contains(strings.Join(got, ""), "canary") {
 				t.Errorf("%s was sent %q", address, got)
 			}
+		}
+	}
+	// A token in the address that git's settings put in the place of another.
+	config, err := os.ReadFile(filepath.Join(home, ".gitconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(home, ".gitconfig"), string(config)+"[url \"http://bob:canary-instead@"+plain+"/\"]\n\tinsteadOf = http://"+plain+"/\n\tinsteadOf = https://forge.example.org/\n")
+	for _, address := range []string{"http://" + plain + "/team/widget.git", "https://forge.example.org/team/widget.git"} {
+		got = nil
+		results, code := look(t, address, o)
+		if v := result(results, observe.VCS); code != "" || v.Key != "probe.vcs.private" || len(got) < 2 || strings.Contains(strings.Join(got, ""), "canary") {
+			t.Errorf("%s: found %q, sent %q: %+v", address, code, got, results)
+		}
+		if strings.Contains(strings.Join(results[0].Args, " "), "canary") {
+			t.Errorf("shown: %+v", results[0])
 		}
 	}
 	// With leave, over TLS, git uses its own; what is refused then is the login.
