@@ -209,7 +209,7 @@ func helperName(value string) string {
 
 // netrc is the home directory whose netrc file curl would read for git.
 func (s *session) netrc() (home string, ok bool) {
-	home = s.getenv("HOME")
+	home = cmp.Or(s.getenv("HOME"), s.getenv("USERPROFILE"))
 	for _, name := range []string{".netrc", "_netrc"} {
 		if _, err := os.Stat(filepath.Join(home, name)); err == nil && home != "" {
 			return home, true

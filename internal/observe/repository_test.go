@@ -2,6 +2,8 @@ package observe_test
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
@@ -261,6 +263,20 @@ func sshd(t *testing.T, seed string) (at string, key ssh.PublicKey) {
 	return ln.Addr().String(), signer.PublicKey()
 }
 
+// rsaKey is a line for known_hosts.
+func rsaKey(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := ssh.NewPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(ssh.MarshalAuthorizedKey(public))
+}
+
 func TestRepositoryOverSSH(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("ssh"); err != nil {
@@ -293,6 +309,7 @@ func TestRepositoryOverSSH(t *testing.T) {
 		{"on file", line(key), "", "auth/ssh-key", "probe.ssh.known"},
 		{"on file among rubbish", "x y z\n\x00\n" + line(key), "", "auth/ssh-key", "probe.ssh.known"},
 		{"on file without port", strings.Replace(line(key), "["+host+"]:"+port, host, 1), "", "auth/ssh-key", "probe.ssh.known"},
+		{"another kind", "[" + host + "]:" + port + " " + rsaKey(t), "", "auth/host-key", "probe.ssh.kind"},
 		{"taken unseen", "", " -o StrictHostKeyChecking=no", "auth/ssh-key", "probe.ssh.accepted"},
 		{"under an alias", strings.Replace(line(key), "["+host+"]:"+port, "forge", 1), " -o HostKeyAlias=forge", "auth/ssh-key", "probe.ssh.known"},
 	} {
@@ -303,6 +320,9 @@ func TestRepositoryOverSSH(t *testing.T) {
 		}
 		if b, err := os.ReadFile(known); err != nil || string(b) != c.file {
 			t.Errorf("%s: known_hosts was changed: %q, %v", c.name, b, err)
+		}
+		if r := result(results, observe.SSH); c.name == "on file among rubbish" && r.Args[2] != known+":3" {
+			t.Errorf("which line matches: %+v", r)
 		}
 		if c.name == "another key" {
 			if r := result(results, observe.SSH); r.Args[2] != known+":2" || r.Rival != "net/intercepted" {

@@ -192,29 +192,45 @@ func (s *session) ssh(ctx context.Context) []Result {
 	var missing *knownhosts.KeyError
 	if errors.As(verdict, &missing) && len(missing.Want) == 0 && s.target.Port != "22" && s.keys.alias == "" {
 		// An entry without port is good for every port, but cannot differ.
-		if known(net.JoinHostPort(s.target.Host, "22"), conn.RemoteAddr(), seen) == nil {
-			verdict = nil
+		if plain := net.JoinHostPort(s.target.Host, "22"); known(plain, conn.RemoteAddr(), seen) == nil {
+			verdict, name = nil, plain
+		}
+	}
+	if verdict == nil {
+		for _, k := range onFile(known, name, conn.RemoteAddr()) {
+			if bytes.Equal(k.Key.Marshal(), seen.Marshal()) {
+				files = place(k)
+				break
+			}
 		}
 	}
 	return []Result{s.judgeKey(seen, verdict, files)}
+}
+
+// onFile are the keys that are known for a host.
+func onFile(known ssh.HostKeyCallback, name string, at net.Addr) []knownhosts.KnownKey {
+	var e *knownhosts.KeyError
+	if errors.As(known(name, at, noKey{}), &e) {
+		return e.Want
+	}
+	return nil
 }
 
 // preferred orders the kinds of host keys as ssh does: those on file first, so that
 // the server shows the key that can be compared.
 func preferred(known ssh.HostKeyCallback, name string, at net.Addr) []string {
 	all := ssh.SupportedAlgorithms().HostKeys
-	var wanted *knownhosts.KeyError
-	if !errors.As(known(name, at, noKey{}), &wanted) || len(wanted.Want) == 0 {
-		return all
-	}
 	var out []string
-	for _, w := range wanted.Want {
-		kind := w.Key.Type()
-		if kind == ssh.KeyAlgoRSA {
-			out = append(out, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-			continue
+	for _, w := range onFile(known, name, at) {
+		kinds := []string{w.Key.Type()}
+		if kinds[0] == ssh.KeyAlgoRSA {
+			kinds = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 		}
-		out = append(out, kind)
+		for _, kind := range kinds {
+			if slices.Contains(all, kind) && !slices.Contains(out, kind) {
+				out = append(out, kind)
+			}
+		}
 	}
 	return append(out, slices.DeleteFunc(all, func(a string) bool { return slices.Contains(out, a) })...)
 }
