@@ -18,7 +18,7 @@ const modulePath = "github.com/keepwell/keepwell"
 // gets its ring here and its line in ARCHITECTURE.md.
 var rings = [][]string{
 	{""}, // the vocabulary
-	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/proc"},
+	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc"},
 	{"internal/fingerprint", "internal/goenv", "internal/present"},
 	{"internal/act", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/trace"},

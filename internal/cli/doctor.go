@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/module"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/doctor"
@@ -53,6 +55,9 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 		return listChecks(a)
 	}
 	began := time.Now()
+	if f, bad := doctor.Unreadable(".", a.sayDoctor); bad {
+		return unreadable(a, f)
+	}
 	c, err := doctorCase(ctx, a, o)
 	if err != nil {
 		return err
@@ -96,6 +101,22 @@ func listChecks(a *app) error {
 	return shown(a, present.Outline(a.out, a.style(), lines))
 }
 
+// unreadable reports the one thing that can be said of a project before any tool is run.
+func unreadable(a *app, f keepwell.Finding) error {
+	handler, err := present.New(present.Format(a.format), a.out, a.style())
+	if err != nil {
+		return err
+	}
+	findings := doctor.Judge([]doctor.Outcome{{Tried: true, Findings: []keepwell.Finding{f}}})
+	a.exit = exitFor(findings, present.Format(a.format))
+	return emit(handler, "doctor", keepwell.Target{Kind: "project", Name: "."}, findings, a.lang)
+}
+
+// sayDoctor puts a key with its arguments into the reader's words.
+func (a *app) sayDoctor(key string, args ...string) string {
+	return probeWords{a.lang}.say(observe.Result{Key: key, Args: args})
+}
+
 // doctorCase gathers what the doctor starts from.
 func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, error) {
 	for _, id := range slices.Concat(o.only, o.skip) {
@@ -108,9 +129,7 @@ func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, err
 	}
 	c := &doctor.Case{
 		Timeout: o.timeout, Only: o.only, Skip: o.skip, Observe: probeOptions(ctx),
-		Say: func(key string, args ...string) string {
-			return probeWords{a.lang}.say(observe.Result{Key: key, Args: args})
-		},
+		Say: a.sayDoctor,
 	}
 	for _, arg := range o.asked {
 		s, err := subject(arg)
@@ -152,11 +171,22 @@ func subject(arg string) (doctor.Subject, error) {
 		s.Path, s.Version = rest[:cut], rest[cut+size:]
 	}
 	kind := map[doctor.Ecosystem]string{doctor.Go: "module", doctor.Npm: "package", doctor.PyPI: "package"}[s.Ecosystem]
+	if s.Ecosystem == doctor.Go && showable(rest) && noPath(rest) && noPath(s.Path) {
+		return s, nil // no go command ever sees it; the doctor says what is wrong with it
+	}
 	if !keepwell.ValidFact(kind, s.Path) || s.Version != "" && !keepwell.ValidFact("version", s.Version) && !keepwell.ValidFact("revision", s.Version) {
 		return s, &failure{exit: exitUsage, key: "err.doctor.module", args: []any{mask.Text(arg)}, hint: "hint.doctor.module"}
 	}
 	return s, nil
 }
+
+// showable reports whether a word can be shown as it is and is no flag.
+func showable(s string) bool {
+	return s != "" && len(s) < 300 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) })
+}
+
+// noPath reports whether go would refuse a path whatever the network does.
+func noPath(path string) bool { return module.CheckImportPath(path) != nil }
 
 func doctorTarget(c *doctor.Case) keepwell.Target {
 	if len(c.Asked) == 0 {

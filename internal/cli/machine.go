@@ -13,6 +13,7 @@ import (
 	"github.com/keepwell/keepwell/internal/diagnose"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
 )
 
@@ -39,7 +40,7 @@ func readGoMod(name string) *modfile.File {
 	if name == "" || name == os.DevNull {
 		return nil
 	}
-	data, err := os.ReadFile(name)
+	data, err := plainfile.Read(name)
 	if err != nil {
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -22,6 +21,7 @@ import (
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/proc"
 	"github.com/keepwell/keepwell/internal/route"
@@ -184,18 +184,6 @@ func publicHosts(l goenv.Layers) []string {
 	return hosts
 }
 
-// largestHandWritten bounds what is read of netrc, go.mod, go.work and go.sum.
-const largestHandWritten = 16 << 20
-
-func readBounded(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, largestHandWritten))
-}
-
 // netrcMachines reads the names, and only those, of the file that go would read.
 func netrcMachines(name string) ([]string, error) {
 	if name == "" {
@@ -210,7 +198,7 @@ func netrcMachines(name string) ([]string, error) {
 			}
 		}
 	}
-	data, err := readBounded(name)
+	data, err := plainfile.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -220,7 +208,7 @@ func netrcMachines(name string) ([]string, error) {
 // mainModules are the paths of the module here or, in a workspace, of all of them.
 func mainModules(gomod, gowork string) []string {
 	var files []string
-	if data, err := readBounded(gowork); gowork != "" && gowork != "off" && err == nil {
+	if data, err := plainfile.Read(gowork); gowork != "" && gowork != "off" && err == nil {
 		if work, err := modfile.ParseWork(gowork, data, nil); err == nil {
 			for _, use := range work.Use {
 				dir := filepath.FromSlash(use.Path)
@@ -236,7 +224,7 @@ func mainModules(gomod, gowork string) []string {
 	}
 	var paths []string
 	for _, name := range files {
-		if data, err := readBounded(name); err == nil {
+		if data, err := plainfile.Read(name); err == nil {
 			if path := modfile.ModulePath(data); path != "" {
 				paths = append(paths, path)
 			}
@@ -316,7 +304,7 @@ func buildList(ctx context.Context, env goenv.Env) ([]module.Version, error) {
 		}
 	}
 	out, err := proc.Output(ctx, proc.Options{
-		MaxOut: largestHandWritten,
+		MaxOut: plainfile.Most,
 		Env:    []string{"GOPROXY=off", "GOSUMDB=off", "GONOPROXY=none", "GOTOOLCHAIN=local", "GOFLAGS=" + flags},
 	}, "go", "list", "-m", "-f", "{{with .Replace}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{else}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "all")
 	if err != nil {
@@ -376,7 +364,7 @@ func readSums(gomod, gowork string) map[string]bool {
 		names = append(names, gowork+".sum")
 	}
 	for _, name := range names {
-		data, err := readBounded(name)
+		data, err := plainfile.Read(name)
 		if err != nil {
 			continue // absent is empty
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/route"
 	"github.com/keepwell/keepwell/internal/trace"
@@ -193,7 +194,7 @@ func sumLines(env goenv.Env) map[string]string {
 		names = append(names, gowork+".sum")
 	}
 	for _, name := range names {
-		data, err := readBounded(name)
+		data, err := plainfile.Read(name)
 		if err != nil {
 			continue // absent is empty
 		}

@@ -126,7 +126,7 @@ func TestNext(t *testing.T) {
 		return out
 	}
 	c := &Case{Settings: &settings.Settings{Gos: []settings.GoCommand{{Path: "go"}}}, Machine: &diagnose.Machine{}, Asked: []Subject{{Go, "a.example/b", "v1.0.0"}}}
-	has := func(list []string, id string) bool { return slices.Contains(list, id) }
+	has := slices.Contains[[]string]
 
 	first := ids(Next(c, nil))
 	if !has(first, "settings") || has(first, "modules") || has(first, "network") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/keepwell/keepwell/internal/fingerprint"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
 )
 
@@ -108,7 +111,7 @@ func lookModules(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	if found := c.unlessOff(all.findings); len(found) > 0 && !all.ok() {
 		return Outcome{State: observe.No, Key: "doctor.modules.bad", Tried: true, Findings: found, Missing: missing, Side: packages.ok()}
 	}
-	if packages.ok() && len(missing) == 0 || !packages.ok() && !wantsNet(packages.Output) && !wantsNet(all.Output) {
+	if packages.ok() && len(missing) == 0 && !wantsNet(all.Output) || !packages.ok() && !wantsNet(packages.Output) && !wantsNet(all.Output) {
 		// It fails for a reason that is none of keepwell's: a syntax error, no Go files.
 		return Outcome{State: observe.NotChecked, Key: "doctor.modules.other", Args: []string{lastLine(packages.Output)}, Missing: missing, Wants: len(missing) > 0}
 	}
@@ -123,6 +126,16 @@ func (c *Case) lookAsked(ctx context.Context) Outcome {
 	for _, s := range c.Asked {
 		if s.Ecosystem != Go {
 			continue
+		}
+		err := module.CheckImportPath(s.Path)
+		if err == nil {
+			host, _, _ := strings.Cut(s.Path, "/")
+			if _, e := observe.Parse(host, c.Observe); errors.Is(e, observe.ErrForbidden) {
+				err = e
+			}
+		}
+		if err != nil {
+			return c.badPath(s, err)
 		}
 		if !exactVersion(s.Version) || module.CheckPath(s.Path) != nil {
 			o.Wants = true
@@ -144,6 +157,15 @@ func (c *Case) lookAsked(ctx context.Context) Outcome {
 	}
 	o.Tried, o.Works = true, true
 	return o
+}
+
+// badPath is a question that no go command could ask a server.
+func (c *Case) badPath(s Subject, err error) Outcome {
+	text := clip(mask.Text(err.Error()))
+	return Outcome{State: observe.No, Key: "doctor.modules.path", Args: []string{text}, Tried: true, Findings: []keepwell.Finding{{
+		Code: "module/bad-path", Confidence: 0.95, Owner: keepwell.OwnerYou,
+		Evidence: []keepwell.Evidence{{Source: "environment", Text: clip(mask.Text(s.String())) + "\n" + text}},
+	}}}
 }
 
 func exactVersion(v string) bool { return semver.IsValid(v) && module.CanonicalVersion(v) == v }
@@ -178,7 +200,7 @@ func missingModules(out []byte) []module.Version {
 
 func lastLine(out []byte) string {
 	text := strings.TrimSpace(string(out))
-	return mask.Text(text[strings.LastIndexByte(text, '\n')+1:])
+	return clip(mask.Text(text[strings.LastIndexByte(text, '\n')+1:]))
 }
 
 // wantsFetch reports whether something has to come over the network, and go can be
@@ -250,13 +272,38 @@ func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) 
 	}
 	if len(missing) == 0 { // the build list itself could not be loaded
 		overlay := "GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY")
-		return c.runGo(ctx, c.projectDir(), append(slices.Clone(env[:1]), env[2], env[3], overlay, "GOFLAGS="+keptFlags(c.Settings.Env.Value("GOFLAGS"))), "list", "-x", "-m", "all")
+		r := c.runGo(ctx, c.projectDir(), append(slices.Clone(env[:1]), env[2], env[3], overlay, "GOFLAGS="+keptFlags(c.Settings.Env.Value("GOFLAGS"))), "list", "-x", "-m", "all")
+		if missing = c.needed(r.Stdout, dir); !r.ok() || len(missing) == 0 {
+			return r
+		}
 	}
 	args := []string{"mod", "download", "-x"}
 	for _, m := range missing[:min(len(missing), most)] {
 		args = append(args, m.Path+"@"+m.Version)
 	}
 	return c.runGo(ctx, dir, env, args...)
+}
+
+// needed are the modules of a build list whose zips the project uses: those of which
+// its go.sum knows the zip, or those that go.mod itself names.
+func (c *Case) needed(list []byte, dir string) []module.Version {
+	sums, err := plainfile.Read(filepath.Join(dir, "go.sum"))
+	wanted := func(path, version string) bool {
+		return strings.Contains("\n"+string(sums), "\n"+path+" "+version+" h1:")
+	}
+	if err != nil && c.Machine.GoMod != nil {
+		wanted = func(path, _ string) bool {
+			return slices.ContainsFunc(c.Machine.GoMod.Require, func(r *modfile.Require) bool { return r.Mod.Path == path && !r.Indirect })
+		}
+	}
+	var out []module.Version
+	for line := range strings.Lines(string(list)) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && module.Check(fields[0], fields[1]) == nil && wanted(fields[0], fields[1]) {
+			out = append(out, module.Version{Path: fields[0], Version: fields[1]})
+		}
+	}
+	return out
 }
 
 func (c *Case) projectDir() string {
@@ -303,11 +350,11 @@ func (c *Case) scratch(dir string) error {
 	if mod == "" {
 		return nil
 	}
-	data, err := os.ReadFile(strings.TrimSuffix(mod, ".mod") + ".sum")
+	data, err := plainfile.Read(strings.TrimSuffix(mod, ".mod") + ".sum")
 	if err != nil {
 		return nil //nolint:nilerr // no go.sum is an empty one
 	}
-	return os.WriteFile(filepath.Join(dir, "go.sum"), data, 0o600) //nolint:gosec // dir is ours
+	return os.WriteFile(filepath.Join(dir, "go.sum"), data, 0o600)
 }
 
 // removeAll removes a directory with a module cache.

@@ -105,9 +105,6 @@ func steady(dir string, took time.Duration) bool {
 // waited turns a go that did not end into what it waited for. go itself has no
 // deadline for an answer.
 func (c *Case) waited(s steps, took string) []keepwell.Finding {
-	if s.waiting == "" {
-		return nil
-	}
 	f := keepwell.Finding{Code: "net/slow", Confidence: 0.9, Tool: "go", Facts: keepwell.Facts{}}
 	where := s.waiting
 	if !strings.Contains(where, "://") || strings.Contains(where, "; ") {
@@ -117,7 +114,11 @@ func (c *Case) waited(s steps, took string) []keepwell.Finding {
 	if s.body {
 		key = "doctor.fetch.stalled"
 	}
-	f.Evidence = []keepwell.Evidence{{Source: "tool", Text: c.Say(key, took) + "\n" + mask.Text(s.waiting)}}
+	text := c.Say(key, took) + "\n" + mask.Text(s.waiting)
+	if s.waiting == "" { // it gave no account, as for files
+		text, f.Confidence = c.Say("doctor.fetch.hung", took), 0.6
+	}
+	f.Evidence = []keepwell.Evidence{{Source: "tool", Text: text}}
 	if u, err := url.Parse(where); err == nil && u.Host != "" {
 		if keepwell.ValidFact("host", u.Hostname()) {
 			f.Facts["host"] = u.Hostname()

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
 )
 
@@ -135,7 +136,7 @@ func ReadFile(name string) (map[string]string, error) {
 	if name == "" || name == "off" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(name)
+	data, err := plainfile.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -26,6 +26,8 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.fetch.does":     {"fetches what is missing with the real go command, into a directory of its own", "用真正的 go 命令把缺少的下载到临时目录"},
 		"doctor.network.does":   {"probes the servers on the way", "探测途中的服务器"},
 
+		"doctor.unreadable": {"%s is no file that a tool could read", "%s 不是工具能读取的普通文件"},
+
 		"doctor.toolchain":         {"go", "go"},
 		"doctor.toolchain.none":    {"there is no go command in PATH", "PATH 里没有 go 命令"},
 		"doctor.toolchain.mute":    {"%s does not answer `go env`", "%s 执行 go env 没有结果"},
@@ -41,6 +43,7 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.modules.cached":  {"already in the module cache", "已在模块缓存中"},
 		"doctor.modules.asked":   {"not in the module cache: it has to be fetched", "不在模块缓存中，需要下载"},
 		"doctor.modules.late":    {"go list did not end within 4 seconds", "go list 在 4 秒内没有结束"},
+		"doctor.modules.path":    {"that is no module path: %s", "这不是模块路径：%s"},
 		"doctor.modules.bad":     {"go refuses, whatever the network does", "与网络无关，go 本身就拒绝"},
 		"doctor.modules.other":   {"go stops for another reason: %s", "go 因其他原因停止：%s"},
 		"doctor.modules.missing": {"%s modules are not in the cache", "缓存中缺 %s 个模块"},
