@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,10 @@ func checkHostile(t *testing.T, h hostile, l *Lab, bin string) {
 	}
 	checkText(t, v.out+v.stderr)
 	checkText(t, l.text(t.Context(), bin, h.args))
-	if list := changed(before, l.fingerprints()); len(list) > 0 {
+	list := slices.DeleteFunc(changed(before, l.fingerprints()), func(c string) bool {
+		return strings.HasPrefix(c, "new: home/go") // go's own locks in the module cache
+	})
+	if len(list) > 0 {
 		t.Errorf("doctor changed the machine: %.2000s", list)
 	}
 	if _, err := os.Lstat(filepath.Join(l.Work, "owned")); err == nil {

@@ -28,22 +28,22 @@ func (l *Lab) fingerprints() map[string]string {
 		if err != nil {
 			return err
 		}
-		print := info.Mode().String()
+		look := info.Mode().String()
 		switch {
 		case info.Mode().IsRegular():
 			data, err := os.ReadFile(name)
 			if err != nil {
 				return err
 			}
-			print += fmt.Sprintf(" %x", sha256.Sum256(data))
+			look += fmt.Sprintf(" %x", sha256.Sum256(data))
 		case info.Mode()&fs.ModeSymlink != 0:
 			to, err := os.Readlink(name)
 			if err != nil {
 				return err
 			}
-			print += " -> " + to
+			look += " -> " + to
 		}
-		out[strings.TrimPrefix(name, l.Dir+"/")] = print
+		out[strings.TrimPrefix(name, l.Dir+"/")] = look
 		return nil
 	})
 	l.check(err)
