@@ -96,7 +96,7 @@ func lookModules(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	defer cancel()
 	modules := make(chan goRun, 1)
 	go func() { modules <- c.runGo(limited, "", alone(), "mod", "download", "-json") }()
-	packages := c.runGo(limited, "", alone(), "list", "-deps", "-test", "-f", "{{with .Error}}{{end}}", "./...")
+	packages := c.runGo(limited, "", alone(), append([]string{"list", "-deps", "-test", "-f", "{{with .Error}}{{end}}"}, c.patterns()...)...)
 	all := <-modules
 	missing := missingModules(all.Stdout)
 	switch {
@@ -116,6 +116,32 @@ func lookModules(ctx context.Context, c *Case, _ []Outcome) Outcome {
 		return Outcome{State: observe.NotChecked, Key: "doctor.modules.other", Args: []string{lastLine(packages.Output)}, Missing: missing, Wants: len(missing) > 0}
 	}
 	return Outcome{State: observe.No, Key: "doctor.modules.missing", Args: []string{number(max(len(missing), 1))}, Wants: true, Missing: missing, Side: packages.ok()}
+}
+
+// patterns are the packages in question: those of the module here or, at the root of a
+// workspace, of all its modules.
+func (c *Case) patterns() []string {
+	work := c.gowork()
+	if work == "" || c.gomod() != "" {
+		return []string{"./..."}
+	}
+	data, err := plainfile.Read(work)
+	if err != nil {
+		return []string{"./..."}
+	}
+	f, err := modfile.ParseWork(work, data, nil)
+	if err != nil || len(f.Use) == 0 {
+		return []string{"./..."} // go says what is wrong with it
+	}
+	var list []string
+	for _, use := range f.Use {
+		dir := filepath.FromSlash(use.Path)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(filepath.Dir(work), dir)
+		}
+		list = append(list, filepath.Join(dir, "..."))
+	}
+	return list
 }
 
 // lookAsked asks whether the module cache has the modules in question.
