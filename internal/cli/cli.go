@@ -166,7 +166,7 @@ func newRoot(a *app) *cobra.Command {
 		newFaultsCmd(a),
 		newEnvCmd(a),
 		newRouteCmd(a),
-		newTraceCmd(a),
+		newTraceCmd(a), newVersionsCmd(a),
 		newProbeCmd(a),
 		newDoctorCmd(a),
 	)

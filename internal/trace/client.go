@@ -76,6 +76,15 @@ func (c *client) close() {
 	c.unchecked.CloseIdleConnections()
 }
 
+// forbidden tells hosts that are never asked, also not through an HTTP proxy.
+func forbidden(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return observe.Forbidden(a)
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	return name == "metadata.google.internal" || name == "metadata.goog"
+}
+
 // trusted are the roots of SSL_CERT_FILE where that is only tried; else the system's.
 func trusted(o Options) (*x509.CertPool, error) {
 	name := o.Config.Env.Value("SSL_CERT_FILE")
@@ -249,6 +258,9 @@ func plain(err error, u *url.URL) string {
 // exchange sends the request and reads its answer. alive is called for each sign of
 // life in the body.
 func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *clock, alive func()) (route.Answer, error) {
+	if forbidden(u.Hostname()) {
+		return route.Answer{}, errForbidden
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return route.Answer{}, err

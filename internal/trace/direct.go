@@ -26,9 +26,11 @@ const largestOutput = 4 << 20
 // goes away with the trace. What is wrong with a repository, its credentials or its
 // tool, only go and the tool know.
 type direct struct {
-	r        *runner
-	results  map[string]directResult
-	looked   bool
+	r       *runner
+	results map[string]directResult
+	looked  bool
+	// listing asks go list in place of go mod download: no zip is needed.
+	listing  bool
 	commands []Command
 	// failed is what go said, at hop; code is set where the host kept silent.
 	failed string
@@ -128,6 +130,9 @@ func (d *direct) download(ctx context.Context, q route.Request, version string) 
 	if res, ok := d.results[version]; ok {
 		return res
 	}
+	if d.listing {
+		return d.stat(ctx, q, version)
+	}
 	out, errs := d.run(ctx, "mod", "download", "-x", "-json", d.r.Query.Module+"@"+version)
 	var doc downloaded
 	res := directResult{status: 500}
@@ -148,6 +153,49 @@ func (d *direct) download(ctx context.Context, q route.Request, version string) 
 	}
 	d.results[version] = res
 	return res
+}
+
+// stat resolves one version without its zip.
+func (d *direct) stat(ctx context.Context, q route.Request, version string) directResult {
+	out, errs := d.run(ctx, "list", "-x", "-m", "-json", d.r.Query.Module+"@"+version)
+	var doc struct {
+		Version, GoMod string
+		Time           time.Time
+	}
+	res := directResult{status: 500}
+	if json.Unmarshal(out, &doc) == nil && doc.Version != "" {
+		res.status = 200
+		res.info = fmt.Appendf(nil, `{"Version":%q,"Time":%q}`, doc.Version, doc.Time.Format(time.RFC3339))
+		res.mod, _ = os.ReadFile(doc.GoMod)
+		d.results[doc.Version] = res
+	} else {
+		d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(errs)), "go: "), q.Hop
+	}
+	d.results[version] = res
+	return res
+}
+
+// dates asks for the dates of versions in one call.
+func (d *direct) dates(ctx context.Context, lines []*VersionLine) {
+	args := []string{"list", "-x", "-m", "-json"}
+	for _, line := range lines {
+		args = append(args, d.r.Query.Module+"@"+line.Version)
+	}
+	out, _ := d.run(ctx, args...)
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var doc struct {
+			Version string
+			Time    time.Time
+		}
+		if dec.Decode(&doc) != nil {
+			return
+		}
+		for _, line := range lines {
+			if line.Version == doc.Version {
+				line.Time = doc.Time
+			}
+		}
+	}
 }
 
 func (d *direct) list(ctx context.Context, q route.Request) directResult {

@@ -80,6 +80,17 @@ func infoVersion(data []byte) string {
 	return info.Version
 }
 
+func infoTime(data []byte) (string, time.Time) {
+	var info struct {
+		Version string
+		Time    time.Time
+	}
+	if json.Unmarshal(data, &info) != nil {
+		return "", time.Time{}
+	}
+	return info.Version, info.Time
+}
+
 // proof hashes what came and holds it to go.sum; the database's word was checked on
 // the way.
 func (r *runner) proof(sums map[string]string, ok bool) Proof {

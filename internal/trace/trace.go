@@ -139,6 +139,11 @@ type Report struct {
 	Took   time.Duration
 }
 
+func (o Options) withDefaults() Options {
+	o.Silent, o.Dial, o.All = cmp.Or(o.Silent, 8*time.Second), cmp.Or(o.Dial, 4*time.Second), cmp.Or(o.All, 10*time.Minute)
+	return o
+}
+
 // ErrTimeout says that Options.All was over.
 var ErrTimeout = errors.New("the whole time allowed is over")
 
@@ -162,25 +167,15 @@ type runner struct {
 
 // Run makes the download of o.Query. sums are the lines of go.sum, by "path version".
 func Run(ctx context.Context, o Options, sums map[string]string) (Report, error) {
-	o.Silent, o.Dial, o.All = cmp.Or(o.Silent, 8*time.Second), cmp.Or(o.Dial, 4*time.Second), cmp.Or(o.All, 10*time.Minute)
+	o = o.withDefaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.All, ErrTimeout)
 	defer cancel()
-	spool, err := os.MkdirTemp(o.Dir, "keepwell-trace-")
+	r, done, err := newRunner(o)
 	if err != nil {
 		return Report{}, err
 	}
-	defer removeAll(spool)
-	r := &runner{Options: o, began: time.Now(), spool: spool, quiet: map[string]keepwell.Code{}}
-	r.logins = newLogins(o.Config)
-	if r.client, err = newClient(o, r.logins); err != nil {
-		return Report{}, err
-	}
-	defer r.client.close()
-	r.direct = &direct{r: r, results: map[string]directResult{}}
+	defer done()
 	sim := route.Run(o.Config, route.Download, o.Query, func(q route.Request) route.Answer { return r.answer(ctx, q) })
-	if r.zip != nil {
-		defer r.zip.Close()
-	}
 	rep := Report{Route: route.Plan(o.Config, r.found()), Version: r.version, Requests: r.seen, Commands: r.direct.commands, Outcome: sim.Outcome}
 	rep.Served = served(sim)
 	rep.Proof = r.proof(sums, sim.Outcome.OK)
