@@ -93,7 +93,8 @@ type tracedVerdict struct {
 	Value string `json:"value"`
 	// TookEffect says whether GOPROXY decided where the module was asked for.
 	TookEffect bool `json:"took_effect"`
-	// Code is "served", "direct", "private", "off", "failed", or "problem"; Server is who
+	// Code is "served", "direct", "private", "off", "failed", "refused" (what came is not taken) or
+	// "problem"; Server is who
 	// delivered.
 	Code   string   `json:"code"`
 	Server string   `json:"server,omitempty"`

@@ -74,7 +74,9 @@ func (w traceWords) requests(rep *trace.Report) []present.Line {
 				q.Spans, q.Bytes = append(q.Spans[:len(q.Spans):len(q.Spans)], more.Spans...), q.Bytes+more.Bytes
 				q.Took = max(q.Took, more.At+more.Took-q.At)
 			}
-			name = w.t("trace.tiles", last-i+1)
+			if last > i {
+				name = w.t("trace.tiles", last-i+1)
+			}
 		}
 		lines = append(lines, w.request(i+1, q, name, rep.Took))
 		lines = append(lines, w.beneath(rep, last)...)
@@ -321,6 +323,10 @@ func judge(t traced, w traceWords) tracedVerdict {
 	case !rep.Outcome.OK:
 		v.Code = "failed"
 		v.Text = w.t("trace.goproxy.failed", v.Value)
+		if (rep.Proof.Size > 0 || rep.Outcome.Says == "checksum mismatch") && rep.Served >= 0 && rep.Route.Hops[rep.Served].Kind == route.Proxy {
+			v.Code, v.Server = "refused", rep.Route.Hops[rep.Served].Server
+			v.Text = w.t("trace.goproxy.refused", v.Server)
+		}
 		if rep.Route.Reports == "off" {
 			v.Code, v.Text = "off", w.t("trace.goproxy.off")
 		}

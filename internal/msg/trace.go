@@ -69,6 +69,7 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"trace.goproxy.private":  {"GOPROXY had no say: it goes past all proxies, by %s.", "GOPROXY 没有起作用：绕过所有代理，%s。"},
 		"trace.goproxy.off":      {"GOPROXY took effect: it forbids every download.", "GOPROXY 生效：它禁止一切下载。"},
 		"trace.goproxy.failed":   {"GOPROXY took effect (%s), but nobody on the way delivered the module.", "GOPROXY 生效（%s），但一路上没有谁提供这个模块。"},
+		"trace.goproxy.refused": {"GOPROXY took effect: %s delivered it, but go refuses what came.", "GOPROXY 生效：由 %s 提供，但 go 拒绝收下的内容。"},
 		"trace.goproxy.problem":  {"GOPROXY cannot be read, so go asks nobody.", "GOPROXY 写法有误，go 不会向任何服务器请求。"},
 		"versions.one":           {"versions takes one module or package, got %d", "versions 只接受一个模块或包，给了 %d 个"},
 		"versions.failed":        {"listing versions: %v", "列出版本：%v"},
