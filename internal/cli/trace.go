@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/diagnose"
@@ -151,6 +152,12 @@ func traceQuery(ctx context.Context, cfg route.Config, arg string) (route.Query,
 	path, version, _ := strings.Cut(arg, "@")
 	if err := module.CheckImportPath(path); err != nil {
 		return route.Query{}, nil, nil, &failure{exit: exitUsage, key: "route.module", args: []any{path, plainCause(err)}, hint: "hint.module", unwrapped: err}
+	}
+	if version == "upgrade" { // without a project the same
+		version = "latest"
+	}
+	if version == "patch" || strings.ContainsAny(version, "<>") || semver.IsValid(version) && module.CanonicalVersion(version) != version {
+		return route.Query{}, nil, nil, &failure{exit: exitUsage, key: "trace.query", args: []any{version}, hint: "hint.trace.query", hintArgs: []any{path}}
 	}
 	chosen := chosenHere(ctx, cfg.Env, path)
 	if version == "" && chosen != nil {

@@ -284,9 +284,12 @@ func (w traceWords) chosen(t traced) []present.Line {
 	case c.Replaced != "":
 		return []present.Line{{Label: label, Text: w.t("trace.chosen.replaced", c.Replaced), Tone: present.Warning}}
 	}
+	if version == "" {
+		version = t.query.Version
+	}
 	text := w.t("trace.chosen.mvs", c.Version)
-	if t.query.Version != c.Version {
-		text = w.t("trace.chosen.other", t.query.Version, c.Version)
+	if version != c.Version {
+		text = w.t("trace.chosen.other", version, c.Version)
 	}
 	lines := []present.Line{{Label: label, Text: text}}
 	for i, want := range c.Wants {

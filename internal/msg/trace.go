@@ -9,6 +9,8 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"trace.one":         {"trace takes one module, got %d", "trace 只接受一个模块，给了 %d 个"},
 		"trace.failed":      {"tracing the download: %v", "跟踪下载过程：%v"},
 		"hint.trace.failed": {"the system's directory for temporary files must be writable", "系统的临时目录要可写"},
+		"trace.query":       {"tracing one download: %s stands for several versions", "跟踪一次下载：%s 对应多个版本"},
+		"hint.trace.query":  {"name one version, a branch, a tag, a commit or latest; keepwell versions %s lists them", "请指定一个版本、分支、标签、提交或 latest；keepwell versions %s 可列出版本"},
 		"trace.har":         {"writing the HAR file %s: %v", "写 HAR 文件 %s：%v"},
 		"trace.har.special": {"writing the HAR file %s: it is no regular file", "写 HAR 文件 %s：它不是普通文件"},
 		"hint.trace.har":    {"name a file in a directory that you may write to", "请指定可写目录下的一个文件"},

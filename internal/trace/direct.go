@@ -104,12 +104,14 @@ func (d *direct) answer(ctx context.Context, q route.Request) route.Answer {
 // look asks the repository's host as git does first, without a login, so that a host
 // that keeps silent is found out: git itself would wait for minutes.
 func (d *direct) look(ctx context.Context, q route.Request) keepwell.Code {
-	at := q.URL
-	for from, to := range d.r.Config.InsteadOf {
-		if strings.HasPrefix(at, from) {
-			at = to + strings.TrimPrefix(at, from)
-			break
+	at, longest := q.URL, ""
+	for from := range d.r.Config.InsteadOf {
+		if strings.HasPrefix(at, from) && len(from) > len(longest) {
+			longest = from
 		}
+	}
+	if longest != "" {
+		at = d.r.Config.InsteadOf[longest] + strings.TrimPrefix(at, longest)
 	}
 	u, err := url.Parse(strings.TrimSuffix(at, "/") + "/info/refs?service=git-upload-pack")
 	if err != nil || u.Scheme != "https" {
@@ -323,7 +325,7 @@ func (c *commandLog) line(line string, now time.Duration) {
 	c.order = append(c.order, text)
 }
 
-func getDone() *regexp.Regexp { return regexp.MustCompile(`^(get \S+): (.*) \((\d+\.\d+)s\)$`) }
+var getDone = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(get \S+): (.*) \((\d+\.\d+)s\)$`) })
 
 func (c *commandLog) done(text string, took, now time.Duration, result string) {
 	delete(c.open, text)

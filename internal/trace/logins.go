@@ -60,6 +60,11 @@ func newLogins(cfg route.Config) *logins {
 			l.learn(u.User)
 		}
 	}
+	for _, to := range cfg.InsteadOf {
+		if u, err := url.Parse(to); err == nil {
+			l.learn(u.User)
+		}
+	}
 	return l
 }
 
@@ -139,6 +144,8 @@ func (l *logins) learn(u *url.Userinfo) {
 func (l *logins) hide(s string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// The longest first: one secret may be the beginning of another.
+	slices.SortFunc(l.secrets, func(a, b string) int { return len(b) - len(a) })
 	for _, secret := range l.secrets {
 		if len(secret) >= shortestSecret && secret != mask.Secret {
 			s = strings.ReplaceAll(s, secret, mask.Secret)
