@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/route"
 	"github.com/keepwell/keepwell/internal/trace"
@@ -9,7 +8,7 @@ import (
 
 // tracedDocument is that of all commands with findings, and what was seen on the way.
 type tracedDocument struct {
-	probedHead
+	gathered
 	Version  string          `json:"version"`
 	Tried    []string        `json:"tried"`
 	TookMS   float64         `json:"took_ms"`
@@ -18,24 +17,6 @@ type tracedDocument struct {
 	Proof    tracedProof     `json:"proof"`
 	Chosen   *trace.Chosen   `json:"chosen"`
 	GOPROXY  tracedVerdict   `json:"goproxy"`
-}
-
-// probedHead gathers the stream of events.
-type probedHead struct {
-	keepwell.Document
-}
-
-// Handle takes the next event.
-func (d *probedHead) Handle(e keepwell.Event) error {
-	switch e := e.(type) {
-	case keepwell.Started:
-		d.Command, d.Findings = e.Command, []keepwell.Finding{}
-	case keepwell.Found:
-		d.Findings = append(d.Findings, e.Finding)
-	case keepwell.Finished:
-		d.Target = e.Target
-	}
-	return nil
 }
 
 type tracedRequest struct {

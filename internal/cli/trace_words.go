@@ -3,10 +3,12 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/route"
@@ -342,6 +344,12 @@ func judge(t traced, w traceWords) tracedVerdict {
 			break
 		}
 		v.Text = w.t("trace.goproxy.served", h.Server, w.rule(h.Rule))
+	}
+	tried := slices.ContainsFunc(t.options.env, func(kv string) bool { return strings.HasPrefix(kv, "GOPROXY=") })
+	if user, err := goenv.ReadFile(t.cfg.Env.Value("GOENV")); err == nil && set.Origin == goenv.FromOS && !tried {
+		if value := user["GOPROXY"]; value != "" && value != set.Value {
+			v.Notes = append(v.Notes, w.t("trace.note.shadowed", shownProxies(value)))
+		}
 	}
 	if flags := t.cfg.Env.Value("GOFLAGS"); strings.Contains(" "+flags+" ", " -mod=vendor ") {
 		v.Notes = append(v.Notes, w.t("trace.note.vendor"))

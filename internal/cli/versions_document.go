@@ -8,7 +8,7 @@ import (
 
 // versionsDocument is that of all commands with findings, and the versions.
 type versionsDocument struct {
-	probedHead
+	gathered
 	Module     string           `json:"module"`
 	Deprecated string           `json:"deprecated,omitempty"`
 	Sources    []versionsSource `json:"sources"`

@@ -71,7 +71,7 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"trace.goproxy.private":  {"GOPROXY had no say: it goes past all proxies, by %s.", "GOPROXY 没有起作用：绕过所有代理，%s。"},
 		"trace.goproxy.off":      {"GOPROXY took effect: it forbids every download.", "GOPROXY 生效：它禁止一切下载。"},
 		"trace.goproxy.failed":   {"GOPROXY took effect (%s), but nobody on the way delivered the module.", "GOPROXY 生效（%s），但一路上没有谁提供这个模块。"},
-		"trace.goproxy.refused": {"GOPROXY took effect: %s delivered it, but go refuses what came.", "GOPROXY 生效：由 %s 提供，但 go 拒绝收下的内容。"},
+		"trace.goproxy.refused":  {"GOPROXY took effect: %s delivered it, but go refuses what came.", "GOPROXY 生效：由 %s 提供，但 go 拒绝收下的内容。"},
 		"trace.goproxy.problem":  {"GOPROXY cannot be read, so go asks nobody.", "GOPROXY 写法有误，go 不会向任何服务器请求。"},
 		"versions.one":           {"versions takes one module or package, got %d", "versions 只接受一个模块或包，给了 %d 个"},
 		"versions.failed":        {"listing versions: %v", "列出版本：%v"},
@@ -95,7 +95,8 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"hint.versions.registry": {"name it: --registry URL, or set it in .npmrc or pip.conf", "请用 --registry URL 指定，或写在 .npmrc、pip.conf 里"},
 		"versions.name":          {"%q is no name of a package", "%q 不是包名"},
 
-		"trace.note.vendor": {"GOFLAGS has -mod=vendor: a build here takes the vendor directory and asks nobody.", "GOFLAGS 里有 -mod=vendor：在这里构建只用 vendor 目录，不会联网。"},
-		"trace.note.cached": {"The module cache has this version already: go itself would ask nobody.", "模块缓存里已有这个版本：go 自己不会再联网。"},
+		"trace.note.vendor":   {"GOFLAGS has -mod=vendor: a build here takes the vendor directory and asks nobody.", "GOFLAGS 里有 -mod=vendor：在这里构建只用 vendor 目录，不会联网。"},
+		"trace.note.shadowed": {"The user file says %s, but the environment's variable is in force.", "用户文件里写的是 %s，但环境变量优先。"},
+		"trace.note.cached":   {"The module cache has this version already: go itself would ask nobody.", "模块缓存里已有这个版本：go 自己不会再联网。"},
 	}
 })

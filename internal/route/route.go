@@ -3,7 +3,8 @@
 // next, how the checksum is verified, with which credentials, and which private
 // looking names would be told to public servers ([Plan]). Given the servers'
 // answers, it tells every request that go would make and what it would report in
-// the end ([Simulate]); a property test holds that to the real go command.
+// the end ([Simulate], or [Run] where real servers answer); a property test holds that
+// to the real go command.
 //
 // The rules are those of cmd/go (modfetch/proxy.go, repo.go, sumdb.go; web/http.go;
 // auth; vcs). The package does no I/O, reads no environment and holds no words:
