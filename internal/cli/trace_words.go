@@ -65,26 +65,45 @@ func shortBytes(n int64) string {
 
 func (w traceWords) requests(rep *trace.Report) []present.Line {
 	var lines []present.Line
+	twice := false
 	for i := 0; i < len(rep.Requests); i++ {
 		q := rep.Requests[i]
 		name := w.t("trace.kind." + string(q.Kind))
-		last := i
-		if q.Kind == route.Tile {
-			for last+1 < len(rep.Requests) && rep.Requests[last+1].Kind == route.Tile {
-				last++
-				more := rep.Requests[last]
-				q.Spans, q.Bytes = append(q.Spans[:len(q.Spans):len(q.Spans)], more.Spans...), q.Bytes+more.Bytes
-				q.Took = max(q.Took, more.At+more.Took-q.At)
-			}
-			if last > i {
-				name = w.t("trace.tiles", last-i+1)
-			}
+		last := lastAlike(rep.Requests, i)
+		for _, more := range rep.Requests[i+1 : last+1] {
+			q.Spans, q.Bytes = slices.Concat(q.Spans, more.Spans), q.Bytes+more.Bytes
+			q.Took = max(q.Took, more.At+more.Took-q.At)
+		}
+		switch {
+		case last > i && q.Kind == route.Tile:
+			name = w.t("trace.tiles", last-i+1)
+		case last > i:
+			name += " ×2"
+			twice = true
 		}
 		lines = append(lines, w.request(i+1, q, name, rep.Took))
 		lines = append(lines, w.beneath(rep, last)...)
 		i = last
 	}
+	if twice {
+		lines = append(lines, present.Line{Gutter: "  ", Rest: "  ", Text: w.t("trace.twice"), Tone: present.Faint})
+	}
 	return lines
+}
+
+// lastAlike is the last of the requests from i on that are shown as one: tiles, and a
+// refusal with its repetition.
+func lastAlike(list []trace.Request, i int) int {
+	if list[i].Kind != route.Tile {
+		if i+1 < len(list) && list[i+1].Again && !list[i].Again && list[i+1].URL == list[i].URL && list[i+1].Status == list[i].Status && list[i+1].Err == list[i].Err {
+			return i + 1
+		}
+		return i
+	}
+	for i+1 < len(list) && list[i+1].Kind == route.Tile {
+		i++
+	}
+	return i
 }
 
 // request is one line: number, time line, how long, status, size, what from where.
@@ -122,8 +141,7 @@ func (w traceWords) beneath(rep *trace.Report, i int) []present.Line {
 		lines = append(lines, line("·", q.Err))
 	case q.Kind == route.VCS:
 		return append(lines, line("·", w.t("trace.knock")))
-	case q.Said == "", q.Again && i > 0 && rep.Requests[i-1].Said == q.Said: // nothing, or nothing new
-	default:
+	case q.Said != "":
 		first, _, _ := strings.Cut(q.Said, "\n")
 		lines = append(lines, line("·", w.t("trace.said", first)))
 	}

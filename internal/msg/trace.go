@@ -37,6 +37,7 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"trace.knock":          {"asked without a login, only to see that it answers; git comes next", "不带账号问一次，只看它是否应答；下面由 git 来取"},
 		"trace.redirect":       {"sent on to %s", "转到 %s"},
 		"trace.again":          {"%s: over https go asks once more, with what GOAUTH gives", "%s：https 上 go 会带着 GOAUTH 的凭据再问一次"},
+		"trace.twice":          {"×2: over https go repeats every 4xx once, with what GOAUTH gives", "×2：https 上遇到 4xx，go 都会带着 GOAUTH 的凭据再问一次"},
 		"trace.stops":          {"%s is neither 404 nor 410: behind a comma go asks no other server", "%s 不是 404 或 410：逗号之后 go 不再问别的服务器"},
 		"trace.supported":      {"%s: this one does not speak for the checksum database; go asks elsewhere", "%s：它不代答校验和数据库，go 改问别处"},
 

@@ -51,8 +51,9 @@ type Request struct {
 	// Hop and Again are as in [Asked].
 	Hop   int
 	Again bool
-	// Redirected says that the answer before led here.
-	Redirected bool
+	// Redirected is the URL that was asked for first, where answers led here; nil where
+	// none did.
+	Redirected *url.URL
 	// Insecure says that GOINSECURE takes the certificate as it is.
 	Insecure bool
 	// Want and Version say what is wanted of a repository ([VCS]): Info, Mod, Zip, List or
@@ -265,7 +266,7 @@ func (e *engine) follow(r Request, u *url.URL) (Answer, *failure) {
 		if secure && next.Scheme != "https" {
 			return a, e.fail("redirected from secure URL")
 		}
-		at, r.Redirected = next, true
+		at, r.Redirected = next, u
 	}
 	return Answer{}, e.fail("stopped after 10 redirects")
 }

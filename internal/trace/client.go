@@ -195,7 +195,7 @@ func (c *clock) hooks() *httptrace.ClientTrace {
 // get makes one request. What a host that kept silent is asked again fails at once.
 func (r *runner) get(ctx context.Context, q route.Request, u *url.URL) (Request, route.Answer) {
 	rec := Request{
-		Kind: q.Kind, URL: shownURL(u), Server: r.hide(u.Host), Hop: q.Hop, Again: q.Again, Redirected: q.Redirected,
+		Kind: q.Kind, URL: shownURL(u), Server: r.hide(u.Host), Hop: q.Hop, Again: q.Again, Redirected: q.Redirected != nil,
 		At: time.Since(r.began),
 	}
 	r.mu.Lock()
@@ -268,7 +268,7 @@ func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *c
 	transport := r.client.checked
 	if q.Insecure && u.Scheme == "https" {
 		transport = r.client.unchecked
-	} else {
+	} else if q.Kind != route.VCS { // git sends its own
 		c.rec.Login = r.logins.add(ctx, req, q)
 	}
 	resp, err := transport.RoundTrip(req)

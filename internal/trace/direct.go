@@ -118,9 +118,8 @@ func (d *direct) look(ctx context.Context, q route.Request) keepwell.Code {
 		return ""
 	}
 	u.User = nil
-	q.Redirected = true // no login
+	q.Login = nil
 	rec, _ := d.r.get(ctx, q, u)
-	rec.Redirected = false
 	d.r.mu.Lock()
 	defer d.r.mu.Unlock()
 	d.r.seen = append(d.r.seen, rec)

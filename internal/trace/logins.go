@@ -154,12 +154,20 @@ func (l *logins) hide(s string) string {
 	return s
 }
 
-// add gives a request the login that go would send, and says where it is from. A
-// server that an answer led to is given nothing: go drops the login when the host
-// changes, and keepwell always does.
+// add gives a request the login that go would send, and says where it is from. Where
+// an answer led elsewhere, it stays behind: another port is enough, and where go lets
+// subdomains have it, keepwell does not. The login of a URL is never sent on, by go
+// neither.
 func (l *logins) add(ctx context.Context, req *http.Request, q route.Request) string {
-	if req.URL.Scheme != "https" || q.Redirected {
+	if req.URL.Scheme != "https" {
 		return ""
+	}
+	at := req.URL
+	if from := q.Redirected; from != nil {
+		if from.Scheme != "https" || from.Host != at.Host || q.Login != nil || from.User != nil {
+			return ""
+		}
+		at = from // what was found for the first URL goes with the request
 	}
 	if q.Login != nil {
 		password, _ := q.Login.Password()
@@ -167,7 +175,7 @@ func (l *logins) add(ctx context.Context, req *http.Request, q route.Request) st
 		return "url"
 	}
 	if q.Again {
-		l.ask(ctx, req.URL)
+		l.ask(ctx, at)
 	}
 	for _, command := range l.goauth {
 		words := strings.Fields(command)
@@ -175,12 +183,12 @@ func (l *logins) add(ctx context.Context, req *http.Request, q route.Request) st
 		case "off":
 			return ""
 		case "netrc":
-			if line, ok := l.netrcFor(req.URL); ok {
+			if line, ok := l.netrcFor(at); ok {
 				req.SetBasicAuth(line.login, line.password)
 				return "netrc"
 			}
 		default:
-			if l.give(req) {
+			if l.give(at, req.Header) {
 				if words[0] == "git" {
 					return "git"
 				}
@@ -207,13 +215,13 @@ func (l *logins) netrcFor(u *url.URL) (netrcLine, bool) {
 }
 
 // give adds the headers that were found for a prefix of the URL.
-func (l *logins) give(req *http.Request) bool {
+func (l *logins) give(u *url.URL, to http.Header) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for prefix := strings.TrimSuffix(req.URL.Host+req.URL.Path, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
+	for prefix := strings.TrimSuffix(u.Host+u.Path, "/"); prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
 		if h, ok := l.found[prefix]; ok {
 			for name, values := range h {
-				req.Header[name] = values
+				to[name] = values
 			}
 			return true
 		}

@@ -131,8 +131,16 @@ func TestLoginsGoNowhereElse(t *testing.T) {
 			t.Errorf("%s: %q, %v", raw, got, req.Header)
 		}
 		req = &http.Request{URL: u, Header: http.Header{}}
-		if got := l.add(t.Context(), req, route.Request{Redirected: true, Login: url.UserPassword("x", "y")}); got != "" || len(req.Header) > 0 {
-			t.Errorf("%s after a redirect: %q, %v", raw, got, req.Header)
+		elsewhere := &url.URL{Scheme: "https", Host: "a.example.org.evil.example.org"}
+		for _, q := range []route.Request{
+			{Redirected: u, Login: url.UserPassword("x", "y")}, {Redirected: elsewhere}, {Redirected: &url.URL{Scheme: "http", Host: u.Host}},
+		} {
+			if got := l.add(t.Context(), req, q); got != "" || len(req.Header) > 0 {
+				t.Errorf("%s redirected from %v: %q, %v", raw, q.Redirected, got, req.Header)
+			}
+		}
+		if got := l.add(t.Context(), req, route.Request{Redirected: u}); got != want { // the same host knows us already
+			t.Errorf("%s redirected to itself: %q", raw, got)
 		}
 	}
 	if got := l.hide("canary canary2 carol"); strings.Contains(got, "canary") || strings.Contains(got, "carol") {
