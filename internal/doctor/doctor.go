@@ -141,6 +141,7 @@ func checks() []Check {
 		{ID: "toolchain", Stage: Files, Look: lookToolchain},
 		{ID: "settings", Stage: Files, Look: lookSettings},
 		{ID: "project", Stage: Files, When: hasProject, Look: lookProject},
+		{ID: "cache", Stage: Files, When: wantsCache, Look: lookCache},
 		{ID: "modules", Stage: Offline, When: goProject, Look: lookModules},
 		{ID: "fetch", Stage: Online, When: wantsFetch, Look: lookFetch},
 		{ID: "network", Stage: Online, When: wantsNetwork, Look: lookNetwork},

@@ -100,6 +100,9 @@ func explains(b, s keepwell.Finding) bool {
 	if b.Code == s.Code {
 		return sameHost(b, s)
 	}
+	if family, _, _ := strings.Cut(string(b.Code), "/"); family == "version" && b.Facts["module"] != "" && b.Facts["module"] == s.Facts["module"] {
+		return true // a version that is none explains whatever anybody says of it
+	}
 	if slices.ContainsFunc(s.Rivals, func(r keepwell.Rival) bool { return r.Code == b.Code }) {
 		return sameHost(b, s)
 	}

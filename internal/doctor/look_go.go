@@ -88,9 +88,9 @@ func (c *Case) diagnose(ctx context.Context, output []byte) []keepwell.Finding {
 
 // lookModules asks go itself, without a network, whether it has all that it needs: it
 // loads the packages and the modules of the project from the module cache.
-func lookModules(ctx context.Context, c *Case, _ []Outcome) Outcome {
+func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if len(c.Asked) > 0 {
-		return c.lookAsked(ctx)
+		return c.lookAsked(ctx, seen)
 	}
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
@@ -145,7 +145,7 @@ func (c *Case) patterns() []string {
 }
 
 // lookAsked asks whether the module cache has the modules in question.
-func (c *Case) lookAsked(ctx context.Context) Outcome {
+func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	o := Outcome{State: observe.Yes, Key: "doctor.modules.cached"}
@@ -180,6 +180,9 @@ func (c *Case) lookAsked(ctx context.Context) Outcome {
 	if o.Wants {
 		o.State, o.Key = observe.No, "doctor.modules.asked"
 		return o
+	}
+	if found := spoilt(seen); len(found) > 0 { // go does not look again at what it has
+		return Outcome{State: observe.No, Key: "doctor.modules.damaged", Tried: true, Findings: found}
 	}
 	o.Tried, o.Works = true, true
 	return o
@@ -257,6 +260,9 @@ func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	o := Outcome{State: observe.Yes, Key: "doctor.fetch.fine", Tried: true, Works: r.ok(), Side: side, Findings: r.findings}
 	switch took := number(int(time.Since(began).Round(time.Second).Seconds())); {
 	case r.ok():
+		if found := spoilt(seen); len(found) > 0 {
+			o.State, o.Key, o.Works, o.Findings = observe.No, "doctor.fetch.spoilt", false, found
+		}
 	case r.Late && len(r.findings) == 0 && steady(dir, time.Since(began)):
 		o.Key, o.Args, o.Works = "doctor.fetch.running", []string{took}, true
 	case r.Late && len(r.findings) == 0:
