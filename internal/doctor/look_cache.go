@@ -163,7 +163,7 @@ func (c *Case) noRoom(d directory, r room) []keepwell.Finding {
 	key, amount := "doctor.cache.space", size(r.bytes)
 	if !few && r.hasInodes && r.inodes < scarceInodes {
 		few, scarce = r.inodes < fewInodes, true
-		key, amount = "doctor.cache.inodes", number(int(r.inodes)) //nolint:gosec // below scarceInodes
+		key, amount = "doctor.cache.inodes", number(int(r.inodes))
 	}
 	if !scarce {
 		return nil
@@ -184,9 +184,9 @@ type room struct {
 
 func size(n uint64) string {
 	if n < 1<<20 {
-		return number(int(n>>10)) + " KiB" //nolint:gosec // below a MiB
+		return number(int(n>>10)) + " KiB"
 	}
-	return number(int(n>>20)) + " MiB" //nolint:gosec // fits 44 bits
+	return number(int(n>>20)) + " MiB"
 }
 
 // wantedFile is a module in question.
@@ -327,7 +327,7 @@ func (c *Case) lookCachedZip(p *project, w wantedFile) []keepwell.Finding {
 		severity = keepwell.SeverityInfo
 	}
 	if !endsAsZip(name, info.Size()) {
-		return []keepwell.Finding{damaged(w, severity, 0.95, name, c.Say("doctor.cache.zip", name, size(uint64(info.Size()))))} //nolint:gosec // a file's size
+		return []keepwell.Finding{damaged(w, severity, 0.95, name, c.Say("doctor.cache.zip", name, size(uint64(info.Size()))))}
 	}
 	want := p.sums[w.Path+" "+w.Version.Version]
 	noted, err := readRegular(name+"hash", 1<<10)
@@ -335,17 +335,17 @@ func (c *Case) lookCachedZip(p *project, w wantedFile) []keepwell.Finding {
 	if want == "" || err != nil || got == want {
 		return nil
 	}
-	real := ""
+	actual := ""
 	if info.Size() <= largestZip {
-		real = hashZip(name)
+		actual = hashZip(name)
 	}
-	switch real {
+	switch actual {
 	case want:
 		return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name+"hash", c.Say("doctor.cache.ziphash", name+"hash", firstBytes(noted), want))}
 	case got, "":
 		return []keepwell.Finding{seen("sum/go-sum-mismatch", keepwell.SeverityError, 0.9, c.Say("doctor.cache.other-zip", name, got, want), "module", w.Path, "version", w.Version.Version, "path", name)}
 	}
-	return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name, c.Say("doctor.cache.zip-content", name, real, want))}
+	return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name, c.Say("doctor.cache.zip-content", name, actual, want))}
 }
 
 // extracted reports whether a version's directory is complete in the module cache.

@@ -121,7 +121,7 @@ func TestForbidden(t *testing.T) {
 		t.Skip("root may write everywhere")
 	}
 	dir := tree(t, map[string]string{"go.mod": mod, "cache/cache/download/": ""})
-	if err := os.Chmod(filepath.Join(dir, "cache", "cache", "download"), 0o500); err != nil { //nolint:gosec // the fault itself
+	if err := os.Chmod(filepath.Join(dir, "cache", "cache", "download"), 0o500); err != nil {
 		t.Fatal(err)
 	}
 	c := caseIn(dir, "GOCACHE="+filepath.Join(dir, "build"))

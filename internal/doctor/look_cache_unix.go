@@ -41,8 +41,8 @@ func roomAt(dir string) (room, bool) {
 	if err := unix.Statfs(dir, &s); err != nil || s.Blocks == 0 || s.Bsize <= 0 {
 		return room{}, false
 	}
-	r := room{id: fmt.Sprint(s.Fsid), bytes: s.Bavail * uint64(s.Bsize)} //nolint:gosec // checked to be positive
-	r.inodes, r.hasInodes = s.Ffree, s.Files > 0                         // some file systems make inodes as they need them
+	r := room{id: fmt.Sprint(s.Fsid), bytes: s.Bavail * uint64(s.Bsize)}
+	r.inodes, r.hasInodes = s.Ffree, s.Files > 0 // some file systems make inodes as they need them
 	return r, true
 }
 
