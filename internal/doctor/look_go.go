@@ -37,24 +37,29 @@ func alone() []string {
 	return []string{"GOPROXY=off", "GONOPROXY=none", "GOPRIVATE=none", "GONOSUMDB=none", "GOSUMDB=off", "GOTOOLCHAIN=local"}
 }
 
-// goRun is one run of the go command.
-type goRun struct {
+// toolRun is one run of a tool.
+type toolRun struct {
 	proc.Ran
 	findings []keepwell.Finding
 	steps    steps
 	err      error
 }
 
-func (r goRun) ok() bool { return r.err == nil && r.Exit == 0 && !r.Late }
+func (r toolRun) ok() bool { return r.err == nil && r.Exit == 0 && !r.Late }
 
 // runGo runs go and diagnoses what it says where it fails.
-func (c *Case) runGo(ctx context.Context, dir string, env []string, args ...string) goRun {
-	var r goRun
+func (c *Case) runGo(ctx context.Context, dir string, env []string, args ...string) toolRun {
+	return c.runTool(ctx, dir, env, "go", args...)
+}
+
+// runTool runs a tool until the end of ctx and diagnoses what it says where it fails.
+func (c *Case) runTool(ctx context.Context, dir string, env []string, name string, args ...string) toolRun {
+	var r toolRun
 	timeout := 30 * time.Second
 	if d, ok := ctx.Deadline(); ok {
-		timeout = max(time.Until(d), 0)
+		timeout = max(time.Until(d), time.Millisecond)
 	}
-	ran, err := proc.Run(context.WithoutCancel(ctx), proc.Options{Dir: dir, Timeout: timeout, MaxOut: 8 << 20, Env: env}, "go", args...)
+	ran, err := proc.Run(context.WithoutCancel(ctx), proc.Options{Dir: dir, Timeout: timeout, MaxOut: 8 << 20, Env: env}, name, args...)
 	r.Ran, r.err = ran, err
 	if slices.Contains(args, "-x") {
 		r.steps, r.Output = readSteps(ran.Output)
@@ -94,7 +99,7 @@ func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	}
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	modules := make(chan goRun, 1)
+	modules := make(chan toolRun, 1)
 	go func() { modules <- c.runGo(limited, "", alone(), "mod", "download", "-json") }()
 	packages := c.runGo(limited, "", alone(), append([]string{"list", "-deps", "-test", "-f", "{{with .Error}}{{end}}"}, c.patterns()...)...)
 	all := <-modules
@@ -278,15 +283,15 @@ func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
 }
 
 // fetch runs the commands that would fetch what is missing, until one fails.
-func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) goRun {
+func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) toolRun {
 	if err := c.scratch(dir); err != nil {
-		return goRun{err: err}
+		return toolRun{err: err}
 	}
 	env := []string{
 		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
 		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
 	}
-	var last goRun
+	var last toolRun
 	for _, s := range c.Asked {
 		if s.Ecosystem != Go {
 			continue

@@ -15,6 +15,9 @@ import (
 // wantsNetwork reports whether servers are worth a look: something has to be fetched,
 // or nothing of a project is here and the machine itself is in question.
 func wantsNetwork(c *Case, seen []Outcome) bool {
+	if c.wantsNpm() || c.wantsPip() {
+		return true
+	}
 	return wantsFetch(c, seen) || len(c.Asked) == 0 && !c.wantsGo() && len(c.Settings.Gos) > 0
 }
 
@@ -27,6 +30,9 @@ func lookNetwork(ctx context.Context, c *Case, seen []Outcome) Outcome {
 		if err != nil || slices.Contains(names, t.String()) {
 			continue
 		}
+		targets, names = append(targets, t), append(names, t.String())
+	}
+	for _, t := range c.registries(ctx) {
 		targets, names = append(targets, t), append(names, t.String())
 	}
 	if len(targets) == 0 {
@@ -48,7 +54,7 @@ func lookNetwork(ctx context.Context, c *Case, seen []Outcome) Outcome {
 			if f.Facts == nil {
 				f.Facts = keepwell.Facts{}
 			}
-			f.Tool = string(Go)
+			f.Tool = toolOf(l.Target)
 			if f.Facts["host"] == "" && keepwell.ValidFact("host", l.Target.Host) {
 				f.Facts["host"] = l.Target.Host
 			}
@@ -62,6 +68,17 @@ func lookNetwork(ctx context.Context, c *Case, seen []Outcome) Outcome {
 		o.State, o.Key, o.Args = observe.No, "doctor.network.bad", []string{strings.Join(bad, ", ")}
 	}
 	return o
+}
+
+// toolOf is the tool that asks a server.
+func toolOf(t observe.Target) string {
+	switch {
+	case t.Registry != "":
+		return "npm"
+	case t.Index != "":
+		return "pip"
+	}
+	return "go"
 }
 
 // mostServers bounds how many servers are probed.
@@ -97,7 +114,7 @@ func (c *Case) servers(seen []Outcome) []string {
 			add(r.Checksum.Direct)
 		}
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && !c.wantsNpm() && !c.wantsPip() {
 		for _, p := range c.Observe.GoProxies {
 			add(p)
 		}

@@ -1,0 +1,227 @@
+package doctor
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/observe"
+)
+
+// wantsPip reports whether pip is in question: a package of its, or a project that is
+// neither go's nor npm's.
+func (c *Case) wantsPip() bool {
+	return len(c.asked(PyPI)) > 0 ||
+		len(c.Asked) == 0 && !c.wantsGo() && !c.exists("package.json") && (c.exists("requirements.txt") || c.exists("pyproject.toml"))
+}
+
+// python is the interpreter whose pip is asked; "" where there is none.
+func python() string {
+	for _, name := range []string{"python3", "python"} {
+		if at, err := exec.LookPath(name); err == nil {
+			return at
+		}
+	}
+	return ""
+}
+
+// lookPip lets the real pip fetch what is in question into a directory of its own: only
+// wheels, since building a source distribution runs what its author wrote.
+func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
+	py := python()
+	if py == "" {
+		return Outcome{State: observe.NotChecked, Key: "doctor.pip.none"}
+	}
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
+	}
+	defer removeAll(dir)
+	t := tryTool{id: "pip", dir: dir, began: time.Now()}
+	if subjects := c.asked(PyPI); len(subjects) > 0 {
+		for _, s := range subjects {
+			t.run = c.pipDownload(ctx, py, dir, s.String())
+			if !t.run.ok() && c.sourceOnly(ctx, py, t.run, s) {
+				t.run, t.key, t.args = toolRun{}, "doctor.pip.source", []string{s.Path}
+			}
+			if !t.run.ok() {
+				break
+			}
+		}
+		return c.outcome(t)
+	}
+	lines, f := c.requirements(ctx, py)
+	if f != nil {
+		return Outcome{State: observe.No, Key: "doctor.pip.bad", Findings: []keepwell.Finding{*f}}
+	}
+	if len(lines) == 0 {
+		return Outcome{State: observe.NotChecked, Key: "doctor.pip.nothing"}
+	}
+	file := filepath.Join(dir, "requirements.txt")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
+	}
+	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	if c.runTool(limited, dir, nil, py, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:", "-r", file).ok() {
+		return Outcome{State: observe.Yes, Key: "doctor.pip.installed", Tried: true, Works: true}
+	}
+	t.run = c.pipDownload(ctx, py, dir, "-r", file)
+	if !t.run.ok() && noDistribution(t.run.Output) {
+		if name := lacking(t.run.Output); name != "" && c.sourceOnly(ctx, py, t.run, Subject{Ecosystem: PyPI, Path: name}) {
+			t.run, t.key, t.args = toolRun{}, "doctor.pip.source", []string{name}
+		}
+	}
+	return c.outcome(t)
+}
+
+// pipDownload fetches wheels. Only with -vv does pip say which status a server gave.
+func (c *Case) pipDownload(ctx context.Context, py, dir string, what ...string) toolRun {
+	args := []string{
+		"-m", "pip", "download", "-vv", "--no-deps", "--only-binary", ":all:", "--dest", filepath.Join(dir, "wheels"), "--no-input",
+		"--disable-pip-version-check", "--no-cache-dir", "--retries", "0", "--progress-bar", "off",
+	}
+	if c.Settings.OS["PIP_TIMEOUT"] == "" && c.Settings.OS["PIP_DEFAULT_TIMEOUT"] == "" {
+		args = append(args, "--timeout", "6")
+	}
+	r := c.runTool(ctx, dir, []string{"TMPDIR=" + dir}, py, append(args, what...)...)
+	return r
+}
+
+func noDistribution(out []byte) bool {
+	return bytes.Contains(out, []byte("No matching distribution found"))
+}
+
+var lackingName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`No matching distribution found for ([A-Za-z0-9][A-Za-z0-9._-]*)`)
+})
+
+// lacking is the project of which pip found no file.
+func lacking(out []byte) string {
+	if m := lackingName().FindSubmatch(out); m != nil {
+		return string(m[1])
+	}
+	return ""
+}
+
+// sourceOnly reports whether pip found no wheel only because there are none: the index
+// lists the version as a source distribution.
+func (c *Case) sourceOnly(ctx context.Context, py string, r toolRun, s Subject) bool {
+	if !noDistribution(r.Output) || hasStatus(r.findings) {
+		return false
+	}
+	list := c.runTool(ctx, "", nil, py, "-m", "pip", "index", "versions", "--pre", "--no-input", "--disable-pip-version-check", "--retries", "0", s.Path)
+	if !list.ok() {
+		return false
+	}
+	_, versions, ok := strings.Cut(string(list.Stdout), "Available versions:")
+	if !ok {
+		return false
+	}
+	versions, _, _ = strings.Cut(versions, "\n")
+	have := strings.FieldsFunc(versions, func(r rune) bool { return r == ',' || r == ' ' })
+	return len(have) > 0 && (s.Version == "" || slices.Contains(have, s.Version))
+}
+
+// hasStatus reports whether something else than an absence was met.
+func hasStatus(list []keepwell.Finding) bool {
+	return slices.ContainsFunc(list, func(f keepwell.Finding) bool {
+		return !strings.HasPrefix(string(f.Code), "version/") && !strings.HasPrefix(string(f.Code), "module/") && severity(f) == keepwell.SeverityError
+	})
+}
+
+// mostLines bounds the requirements that are tried.
+const mostLines = 300
+
+// requirements are the lines of requirements.txt, or the dependencies of pyproject.toml,
+// that name a project of an index. Directories, archives and repositories are left out:
+// pip would run what they hold.
+func (c *Case) requirements(ctx context.Context, py string) ([]string, *keepwell.Finding) {
+	if c.exists("requirements.txt") {
+		data, err := readRegular(filepath.Join(c.Dir, "requirements.txt"), 1<<20)
+		if err != nil || bytes.IndexByte(data, 0) >= 0 {
+			return nil, nil
+		}
+		return requirementLines(string(data)), nil
+	}
+	const script = "import sys, tomllib\n" +
+		"d = tomllib.load(open(sys.argv[1], 'rb'))\n" +
+		"print('\\n'.join(x for x in d.get('project', {}).get('dependencies', []) if isinstance(x, str)))\n"
+	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r := c.runTool(limited, c.Dir, nil, py, "-I", "-c", script, "pyproject.toml")
+	if _, said, ok := bytes.Cut(r.Output, []byte("tomllib.TOMLDecodeError: ")); ok {
+		first, _, _ := bytes.Cut(said, []byte("\n"))
+		f := seen("local/go-mod-parse", keepwell.SeverityError, 0.9, "pyproject.toml: "+string(first), "path", "pyproject.toml")
+		f.Tool = "pip"
+		return nil, &f
+	}
+	if !r.ok() {
+		return nil, nil
+	}
+	return requirementLines(string(r.Stdout)), nil
+}
+
+// requirementLines keeps what names a project or an index.
+func requirementLines(text string) []string {
+	text = strings.TrimPrefix(strings.ReplaceAll(text, "\r\n", "\n"), "\uFEFF")
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	var out []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if i := strings.Index(line, " #"); i >= 0 {
+			line = strings.TrimSpace(line[:i])
+		}
+		if line == "" || line[0] == '#' || len(out) >= mostLines {
+			continue
+		}
+		option, _, _ := strings.Cut(strings.ReplaceAll(line, "=", " "), " ")
+		switch {
+		case slices.Contains([]string{"-i", "--index-url", "--extra-index-url", "--trusted-host", "--no-index", "--require-hashes", "--pre"}, option):
+			out = append(out, line)
+		case line[0] == '-', line[0] == '.', strings.ContainsAny(line, "@/\\$"):
+			continue
+		default:
+			out = append(out, line)
+		}
+	}
+	if !slices.ContainsFunc(out, func(l string) bool { return l[0] != '-' }) {
+		return nil
+	}
+	return out
+}
+
+// pipIndex is where pip looks for projects.
+func (c *Case) pipIndex(ctx context.Context) string {
+	for _, e := range c.Settings.Pip {
+		if e.Name == "no-index" && e.InForce && e.Value != "false" && e.Value != "0" {
+			return ""
+		}
+	}
+	for _, e := range c.Settings.Pip {
+		if e.Name == "index-url" && e.InForce {
+			return strings.TrimSpace(e.Value)
+		}
+	}
+	py := python()
+	if py == "" {
+		return ""
+	}
+	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r := c.runTool(limited, "", nil, py, "-I", "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
+	if !r.ok() {
+		return ""
+	}
+	return cmp.Or(strings.TrimSpace(string(r.Stdout)), "")
+}
