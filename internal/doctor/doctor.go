@@ -75,6 +75,9 @@ type Case struct {
 	Only, Skip []string
 	// Progress, if set, is told which checks are under way.
 	Progress func(ids []string)
+
+	chooseGo sync.Once
+	chosenGo choice
 }
 
 // Stage is the price of a check; cheaper ones come first.

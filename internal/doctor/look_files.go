@@ -22,6 +22,9 @@ func lookToolchain(_ context.Context, c *Case, _ []Outcome) Outcome {
 	if c.Machine.GoVersion == "" {
 		return Outcome{State: observe.No, Key: "doctor.toolchain.mute", Args: []string{s.Gos[0].Path}}
 	}
+	if chosen := c.choice(); chosen.name != "" {
+		return Outcome{State: observe.Yes, Key: "doctor.toolchain.switches", Args: []string{c.Machine.GoVersion, s.Gos[0].Path, chosen.name}}
+	}
 	return Outcome{State: observe.Yes, Key: "doctor.toolchain.version", Args: []string{c.Machine.GoVersion, s.Gos[0].Path}}
 }
 

@@ -49,7 +49,8 @@ func (r toolRun) ok() bool { return r.err == nil && r.Exit == 0 && !r.Late }
 
 // runGo runs go and diagnoses what it says where it fails.
 func (c *Case) runGo(ctx context.Context, dir string, env []string, args ...string) toolRun {
-	return c.runTool(ctx, dir, env, "go", args...)
+	name, more := c.goCommand()
+	return c.runTool(ctx, dir, append(more, env...), name, args...)
 }
 
 // runTool runs a tool until the end of ctx and diagnoses what it says where it fails.
@@ -96,6 +97,9 @@ func (c *Case) diagnose(ctx context.Context, output []byte) []keepwell.Finding {
 func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if len(c.Asked) > 0 {
 		return c.lookAsked(ctx, seen)
+	}
+	if o := c.lookSwitch(seen); o != nil {
+		return *o
 	}
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
@@ -314,6 +318,9 @@ func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) 
 			return r
 		}
 	}
+	if missing[0].Path == "golang.org/toolchain" {
+		return c.fetchToolchain(ctx, dir, env, missing[0])
+	}
 	args := []string{"mod", "download", "-x"}
 	for _, m := range missing[:min(len(missing), most)] {
 		args = append(args, m.Path+"@"+m.Version)
@@ -376,11 +383,7 @@ func keptFlags(flags string) string {
 // scratch makes a module beside the project: with the project's go.sum, so that what
 // comes is held to it.
 func (c *Case) scratch(dir string) error {
-	version := "1.21"
-	if c.Machine.GoVersion != "" {
-		version = c.Machine.GoVersion
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module keepwell.invalid/try\n\ngo "+version+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module keepwell.invalid/try\n\ngo "+c.scratchGo()+"\n"), 0o600); err != nil {
 		return err
 	}
 	mod := c.gomod()

@@ -270,7 +270,7 @@ func (c *Case) registries(ctx context.Context) []observe.Target {
 			out = append(out, t)
 		}
 	}
-	if c.wantsNpm() {
+	if c.wantsNpm() && c.npmSetting("offline") != "true" {
 		names := []string{""}
 		if subjects := c.asked(Npm); len(subjects) > 0 {
 			names = nil

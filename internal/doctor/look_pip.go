@@ -55,10 +55,10 @@ func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
 				t.run, t.key, t.args = toolRun{}, "doctor.pip.source", []string{s.Path}
 			}
 			if !t.run.ok() {
-				break
+				return c.outcome(t)
 			}
 		}
-		return c.outcome(t)
+		return c.externallyManaged(ctx, py, c.outcome(t))
 	}
 	lines, f := c.requirements(ctx, py)
 	if f != nil {
@@ -95,7 +95,38 @@ func (c *Case) pipDownload(ctx context.Context, py, dir string, what ...string) 
 		args = append(args, "--timeout", "6")
 	}
 	r := c.runTool(ctx, dir, []string{"TMPDIR=" + dir}, py, append(args, what...)...)
+	if noDistribution(r.Output) { // without dependencies nothing conflicts: those are words of pip's traceback
+		r.findings = slices.DeleteFunc(r.findings, func(f keepwell.Finding) bool { return f.Code == "version/conflict" })
+	}
 	return r
+}
+
+// externallyManaged adds that pip install will be refused where the system manages this
+// Python (PEP 668), and there is no virtual environment to install into.
+func (c *Case) externallyManaged(ctx context.Context, py string, o Outcome) Outcome {
+	env := c.Settings.OS
+	if !o.Works || env["VIRTUAL_ENV"] != "" || env["CONDA_PREFIX"] != "" || env["PIP_BREAK_SYSTEM_PACKAGES"] != "" || env["PIP_TARGET"] != "" || env["PIP_PREFIX"] != "" {
+		return o
+	}
+	for _, name := range []string{".venv", "venv", "uv.lock", "poetry.lock", "Pipfile"} {
+		if _, err := os.Stat(filepath.Join(c.Dir, name)); err == nil {
+			return o
+		}
+	}
+	const script = "import os, sys, sysconfig\n" +
+		"p = os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED')\n" +
+		"print(p if sys.prefix == sys.base_prefix and os.path.exists(p) else '')\n"
+	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	r := c.runTool(limited, "", nil, py, "-c", script)
+	marker := strings.TrimSpace(string(r.Stdout))
+	if !r.ok() || marker == "" {
+		return o
+	}
+	f := seen("local/externally-managed", keepwell.SeverityError, 0.8, c.Say("doctor.pip.marked", marker), "path", marker)
+	f.Tool = "pip"
+	o.State, o.Key, o.Args, o.Works, o.Findings = observe.No, "doctor.pip.managed", nil, false, []keepwell.Finding{f}
+	return o
 }
 
 func noDistribution(out []byte) bool {

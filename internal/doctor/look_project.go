@@ -42,6 +42,8 @@ type project struct {
 	// vendored says that go builds from the vendor directory.
 	vendored bool
 	findings []keepwell.Finding
+	// notes are oddities that are no fault, in words.
+	notes []string
 }
 
 // mainModule is a go.mod of the project. File is nil where it cannot be read at all.
@@ -83,6 +85,9 @@ func lookProject(_ context.Context, c *Case, _ []Outcome) Outcome {
 	}
 	if bad > 0 {
 		return Outcome{State: observe.No, Key: "doctor.project.bad", Args: []string{number(bad)}, Findings: found}
+	}
+	if len(p.notes) > 0 && len(c.Asked) == 0 {
+		return Outcome{State: observe.Yes, Key: "doctor.project.note", Args: []string{strings.Join(p.notes, "; ")}, Findings: found}
 	}
 	return Outcome{State: observe.Yes, Key: "doctor.project.fine", Findings: found}
 }

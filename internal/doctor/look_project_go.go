@@ -140,7 +140,11 @@ func (c *Case) lookGoLines(p *project) {
 		running = strings.TrimPrefix(release(want), "go")
 	}
 	if olderGo(running, line) {
-		p.add("version/go-too-old", keepwell.SeverityError, 0.95, c.Say("doctor.project.go-line", by, line, running, setting), "goversion", line, "running", running)
+		severity := keepwell.SeverityError
+		if olderGo(running, "1.21") { // which only says so where it cannot compile
+			severity = keepwell.SeverityInfo
+		}
+		p.add("version/go-too-old", severity, 0.95, c.Say("doctor.project.go-line", by, line, running, setting), "goversion", line, "running", running)
 		return
 	}
 	c.lookDependencies(p, running, line, by)

@@ -69,9 +69,9 @@ func (c *Case) lookPackageJSON(p *project) {
 	}
 	switch {
 	case len(managers) > 1:
-		add("local/readonly", keepwell.SeverityInfo, c.Say("doctor.project.two-locks", strings.Join(names, ", ")), "path", names[0])
+		p.notes = append(p.notes, c.Say("doctor.project.two-locks", strings.Join(names, ", ")))
 	case len(names) == 0 && len(parsed.Dependencies)+len(parsed.DevDependencies)+len(parsed.OptionalDependencies) > 0:
-		add("sum/missing-entry", keepwell.SeverityInfo, c.Say("doctor.project.no-lock"), "path", "package.json")
+		p.notes = append(p.notes, c.Say("doctor.project.no-lock"))
 	}
 }
 

@@ -80,5 +80,5 @@ func (c *Case) lookMissingSums(p *project) {
 		return
 	}
 	shown := c.shownPath(strings.TrimSuffix(p.mods[0].name, ".mod") + ".sum")
-	p.add("sum/missing-entry", keepwell.SeverityInfo, 0.9, c.Say("doctor.project.no-sum", shown, number(len(required))), "path", shown)
+	p.notes = append(p.notes, c.Say("doctor.project.no-sum", shown, number(len(required))))
 }

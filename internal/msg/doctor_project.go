@@ -9,6 +9,7 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.project.does": {"go.mod, go.sum, go.work, vendor, package.json: what is wrong in the files themselves", "go.mod、go.sum、go.work、vendor、package.json：文件本身有没有问题"},
 		"doctor.project":      {"project", "项目"},
 		"doctor.project.fine": {"its files can be read and fit each other", "项目文件可读，且相互一致"},
+		"doctor.project.note": {"its files can be read; %s", "项目文件可读；%s"},
 		"doctor.project.bad":  {"faults in its files: %s (more below)", "项目文件里有 %s 处问题（见下）"},
 
 		"doctor.project.large":           {"%s is larger than %s MiB and was not read", "%s 超过 %s MiB，没有读取"},
@@ -34,8 +35,11 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.project.two-locks":       {"lock files of different package managers lie side by side: %s", "同时存在不同包管理器的锁文件：%s"},
 		"doctor.project.no-lock":         {"package.json has dependencies, but there is no lock file", "package.json 里有依赖，但没有锁文件"},
 
-		"doctor.modules.damaged": {"in the module cache, but damaged there", "在模块缓存里，但已损坏"},
-		"doctor.fetch.spoilt":    {"it can be fetched, but not into your cache", "可以下载，但写不进本机的缓存"},
+		"doctor.toolchain.switches": {"go %s, %s; it switches to %s here", "go %s，%s；在这里会切换到 %s"},
+		"doctor.modules.toolchain":  {"go has to switch to %s, which is not here yet", "go 要切换到 %s，而本机还没有"},
+		"doctor.modules.asks":       {"go has to fetch %s before anything else", "go 必须先下载 %s"},
+		"doctor.modules.damaged":    {"in the module cache, but damaged there", "在模块缓存里，但已损坏"},
+		"doctor.fetch.spoilt":       {"it can be fetched, but not into your cache", "可以下载，但写不进本机的缓存"},
 
 		"doctor.cache.does":    {"go's directories: permissions, room, damaged files of the modules in question", "go 的缓存目录：权限、空间，以及相关模块的文件是否损坏"},
 		"doctor.cache":         {"caches", "缓存"},
@@ -88,6 +92,8 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.pip.bad":       {"the real pip fails", "真正的 pip 下载失败"},
 		"doctor.pip.running":   {"pip was still downloading after %s seconds", "%s 秒后 pip 仍在正常下载"},
 		"doctor.pip.hung":      {"pip was still waiting after %s seconds", "pip 等了 %s 秒还没有结果"},
+		"doctor.pip.managed":   {"it can be fetched, but this Python refuses to install", "可以下载，但这个 Python 不允许安装"},
+		"doctor.pip.marked":    {"%s says that the system manages this Python", "%s 表明这个 Python 由系统管理"},
 		"doctor.pip.unknown":   {"pip fails: %s", "pip 失败：%s"},
 	}
 })
