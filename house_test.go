@@ -20,7 +20,7 @@ var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc"},
 	{"internal/fingerprint", "internal/goenv", "internal/present"},
-	{"internal/act", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
+	{"internal/act", "internal/credentials", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/trace"},
 	{"internal/doctor"},
 	{"internal/faultlab", "internal/mask/masktest"}, // for tests only

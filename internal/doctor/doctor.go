@@ -145,12 +145,15 @@ func checks() []Check {
 		{ID: "settings", Stage: Files, Look: lookSettings},
 		{ID: "project", Stage: Files, When: hasProject, Look: lookProject},
 		{ID: "cache", Stage: Files, When: wantsCache, Look: lookCache},
+		{ID: "credentials", Stage: Offline, Look: lookCredentials},
+		{ID: "vcs", Stage: Offline, Look: lookVCS},
 		{ID: "modules", Stage: Offline, When: goProject, Look: lookModules},
 		{ID: "npm", Stage: Online, When: func(c *Case, _ []Outcome) bool { return c.wantsNpm() }, Look: lookNpm},
 		{ID: "pip", Stage: Online, When: func(c *Case, _ []Outcome) bool { return c.wantsPip() }, Look: lookPip},
 		{ID: "fetch", Stage: Online, When: wantsFetch, Look: lookFetch},
 		{ID: "network", Stage: Online, When: wantsNetwork, Look: lookNetwork},
 		{ID: "sums", Stage: Further, When: wantsSums, Look: lookSums},
+		{ID: "private", Stage: Further, When: wantsPrivate, Look: lookPrivate},
 	}
 }
 

@@ -197,9 +197,9 @@ type wantedFile struct {
 	asked, zip, exact bool
 }
 
-// inQuestion are the modules whose cached files matter: those asked for, those that
+// wantedFiles are the modules whose cached files matter: those asked for, those that
 // go.mod requires, and those of which go.sum has a hash.
-func (c *Case) inQuestion(p *project) []wantedFile {
+func (c *Case) wantedFiles(p *project) []wantedFile {
 	var out []wantedFile
 	have := map[module.Version]bool{}
 	add := func(w wantedFile) {
@@ -238,7 +238,7 @@ func (c *Case) inQuestion(p *project) []wantedFile {
 func (c *Case) lookCachedFiles(ctx context.Context) (out []keepwell.Finding, looked int, all bool) {
 	p := c.readProject()
 	until := time.Now().Add(cacheTime)
-	for _, w := range c.inQuestion(p) {
+	for _, w := range c.wantedFiles(p) {
 		if ctx.Err() != nil || time.Now().After(until) || len(out) >= 2*mostSaid {
 			return out, looked, false
 		}
