@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/credentials"
+	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/proc"
@@ -64,7 +66,10 @@ func (c *Case) RepositoryOf(git credentials.Git, path string) (repo, raw string)
 	if module.CheckImportPath(path) != nil || c.Route.Env == nil {
 		return "", ""
 	}
-	for _, h := range route.Plan(c.Route, route.Query{Module: path}).Hops {
+	direct := c.Route // past every proxy
+	direct.Env = maps.Clone(direct.Env)
+	direct.Env["GOPROXY"] = goenv.Setting{Value: "direct", Origin: goenv.FromOS}
+	for _, h := range route.Plan(direct, route.Query{Module: path}).Hops {
 		if h.Direct != nil && (h.Direct.VCS == "git" || h.Direct.VCS == "") {
 			repo = h.Direct.Repo
 		}
