@@ -28,6 +28,7 @@ const memoryLimit = 40 << 20
 type explainOptions struct {
 	name    string // "-" is standard input
 	context bool
+	probe   bool
 }
 
 func newExplainCmd(a *app) *cobra.Command {
@@ -49,6 +50,7 @@ func newExplainCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&o.context, "context", false, "also use what this machine knows: go env, Go's version, go.mod, git's insteadOf")
+	cmd.Flags().BoolVar(&o.probe, "probe", false, "put what the text leaves open to the server that knows; of servers that no setting names it asks first\n向相关服务器核实文本中无法断定之处；设置里没有提到的服务器会先询问你")
 	return cmd
 }
 
@@ -66,7 +68,7 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 		return err
 	}
 	var machine *diagnose.Machine
-	if o.context {
+	if o.context || o.probe {
 		machine = lookAround(ctx, a)
 	}
 	show, wipe := progress(a)
@@ -74,6 +76,11 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 	wipe()
 	if err != nil {
 		return inputFailure(o.name, err)
+	}
+	if o.probe {
+		if findings, err = settleByProbes(ctx, a, o, findings); err != nil {
+			return err
+		}
 	}
 	target.Name = mask.Text(o.name) // a log often lies in somebody's home
 	if err := emit(handler, "explain", target, findings, a.lang); err != nil {

@@ -103,15 +103,13 @@ func (c Client) anonymous(ctx context.Context, at *url.URL, refs func(*url.URL) 
 	return status, ""
 }
 
-// forge asks the host's own interface, where it has one.
+// forge asks the interface that a host has on itself: api.github.com is another host, and
+// gets no login.
 func (c Client) forge(ctx context.Context, r *Repository, repo *url.URL, l *Login) {
-	owner, _, _ := strings.Cut(strings.Trim(repo.Path, "/"), "/")
-	github := &url.URL{Scheme: "https", Host: "api.github.com"}
-	if repo.Hostname() != "github.com" {
-		github = &url.URL{Scheme: repo.Scheme, Host: repo.Host, Path: "/api/v3"}
-	}
-	if repo.Hostname() == "github.com" || l != nil && strings.HasPrefix(l.Kind, "github") {
-		if a, err := c.ask(ctx, github.JoinPath("users", owner), nil, false); err == nil && a.header.Get("X-GitHub-Request-Id") != "" {
+	if repo.Hostname() == "github.com" { // its pages are not the interface, but on the same host
+		owner, _, _ := strings.Cut(strings.Trim(repo.Path, "/"), "/")
+		page := &url.URL{Scheme: repo.Scheme, Host: repo.Host, Path: "/" + owner}
+		if a, err := c.ask(ctx, page, nil, false); err == nil && a.header.Get("X-GitHub-Request-Id") != "" {
 			r.API, r.Owner = "github", a.status
 		}
 	}
@@ -119,11 +117,13 @@ func (c Client) forge(ctx context.Context, r *Repository, repo *url.URL, l *Logi
 		return
 	}
 	switch {
-	case r.API == "github":
-		a, err := c.ask(ctx, github.JoinPath("repos", strings.TrimSuffix(strings.Trim(repo.Path, "/"), ".git")), l, true)
-		if err != nil {
+	case strings.HasPrefix(l.Kind, "github") && repo.Hostname() != "github.com":
+		base := &url.URL{Scheme: repo.Scheme, Host: repo.Host, Path: "/api/v3"}
+		a, err := c.ask(ctx, base.JoinPath("repos", strings.TrimSuffix(strings.Trim(repo.Path, "/"), ".git")), l, true)
+		if err != nil || a.header.Get("X-GitHub-Request-Id") == "" {
 			return
 		}
+		r.API = "github"
 		r.SSO = strings.HasPrefix(a.header.Get("X-Github-Sso"), "required")
 		r.Over = a.status == http.StatusUnauthorized
 		if _, says := a.header["X-Oauth-Scopes"]; says {
@@ -196,11 +196,10 @@ func (c Client) ask(ctx context.Context, u *url.URL, l *Login, asBasic bool) (an
 	return a, nil
 }
 
-// owns reports whether a login for host may be sent to asked. GitHub's interface has a
-// host of its own.
+// owns reports whether a login for host may be sent to asked.
 func owns(host, asked string) bool {
 	host, asked = strings.TrimSuffix(strings.ToLower(host), ":443"), strings.TrimSuffix(strings.ToLower(asked), ":443")
-	return host != "" && host == asked || host == "github.com" && asked == "api.github.com"
+	return host != "" && host == asked
 }
 
 func (c Client) transport() *http.Transport {

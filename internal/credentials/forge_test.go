@@ -147,7 +147,7 @@ func TestOwns(t *testing.T) {
 		{"git.example.com", "GIT.example.com:443", true},
 		{"git.example.com", "git.example.com:8443", false},
 		{"example.com", "git.example.com", false},
-		{"github.com", "api.github.com", true},
+		{"github.com", "api.github.com", false},
 		{"git.example.com", "api.git.example.com", false},
 		{"", "", false},
 	} {

@@ -148,7 +148,7 @@ func (c *Case) SettlePrivate(ctx context.Context, path string) Outcome {
 	git, _ := credentials.LoadGit(ctx, os.TempDir())
 	repo, raw := c.RepositoryOf(git, path)
 	to := credentials.Remote(raw)
-	if to.Host == "" || c.forbidden(to.Name) {
+	if to.Host == "" || c.Forbidden(to.Name) {
 		return Outcome{State: observe.NotChecked, Key: "doctor.private.none"}
 	}
 	v := privateView{Module: path, Host: to.Name, Repo: mask.Text(raw), Covered: module.MatchPrefixPatterns(c.Settings.Env.Value("GOPRIVATE"), path)}
@@ -206,8 +206,8 @@ func (c *Case) privateFinding(v privateView, s verdict, text string) keepwell.Fi
 	return f
 }
 
-// forbidden reports hosts that are never asked.
-func (c *Case) forbidden(host string) bool {
+// Forbidden reports hosts that are never asked.
+func (c *Case) Forbidden(host string) bool {
 	_, err := observe.Parse(host, observe.Options{})
 	return errors.Is(err, observe.ErrForbidden)
 }
@@ -246,7 +246,11 @@ func (c *Case) askGit(ctx context.Context, v *privateView, repo string) {
 // firstFatal is the line that says why.
 func firstFatal(out []byte) string {
 	for line := range strings.Lines(string(out)) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "fatal:") || strings.HasPrefix(line, "remote:") || strings.Contains(line, "ermission denied") || strings.Contains(line, "Host key") {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "fatal: Could not read from remote") {
+			continue // whatever the reason was, it stands before
+		}
+		if strings.HasPrefix(line, "fatal:") || strings.HasPrefix(line, "ssh:") || strings.HasPrefix(line, "remote:") || strings.Contains(line, "ermission denied") || strings.Contains(line, "Host key") {
 			return mask.Text(line)
 		}
 	}
@@ -262,7 +266,7 @@ func (c *Case) askHost(ctx context.Context, v *privateView, raw string, git cred
 	login, ok := c.loginFor(raw, u, git)
 	client := credentials.Client{
 		Roots: c.Observe.Roots, Now: c.Observe.Now, Proxy: c.Observe.Proxy,
-		Refuse: observe.Forbidden, RefuseName: c.forbidden,
+		Refuse: observe.Forbidden, RefuseName: c.Forbidden,
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -56,6 +56,7 @@ func notForDoctor() map[string]string {
 		"git-not-a-repository":  "a mistake of that one call",
 		"git-cut-pack":          "the pack of that one clone broke off",
 		"git-ownership":         "a directory without a project; go-vcs-stamping is the same fault in one",
+		"git-plaintext-login":   "the login is a word of that one call",
 		"git-dns":               "git alone was told that address; go-dns is the same fault for go",
 		"git-refused":           "git alone was told that address; go-refused is the same fault for go",
 		"git-slow":              "its limits are flags of that one call; git-silent is the same fault for go",

@@ -88,6 +88,7 @@ func tables() []func() map[string]message {
 		doctorProjectTable,
 		doctorTable,
 		envTable,
+		explainProbeTable,
 		probeTable,
 		routeTable,
 		traceTable,
