@@ -25,6 +25,7 @@ type doctorOptions struct {
 	list       bool
 	only, skip []string
 	timeout    time.Duration
+	fix        fixOptions
 }
 
 func newDoctorCmd(a *app) *cobra.Command {
@@ -34,9 +35,10 @@ func newDoctorCmd(a *app) *cobra.Command {
 		Short: "Find out what is wrong with this project and machine, or why modules cannot be fetched",
 		Long: "doctor looks at this directory's project and this machine; with modules, at why these cannot be fetched. It reads\n" +
 			"files first, then asks go without a network, and only where something has to be fetched the servers on the way.\n" +
-			"npm:NAME and pypi:NAME name packages of the other two. It ends within 10 seconds and changes nothing.\n" +
-			"诊断当前项目和本机；给出模块名时，查明它为什么下载不了。",
-		Example: "  keepwell doctor\n  keepwell doctor github.com/spf13/cobra@v1.10.2\n  keepwell doctor --only settings",
+			"npm:NAME and pypi:NAME name packages of the other two. It ends within 10 seconds and changes nothing,\n" +
+			"unless --fix is given, which can be taken back.\n" +
+			"诊断当前项目和本机；给出模块名时，查明它为什么下载不了；--fix 修复，--undo 撤销。",
+		Example: "  keepwell doctor\n  keepwell doctor --fix --dry-run\n  keepwell doctor --undo\n  keepwell doctor github.com/spf13/cobra@v1.10.2\n  keepwell doctor --only settings",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.asked = args
 			return runDoctor(cmd.Context(), a, o)
@@ -47,35 +49,35 @@ func newDoctorCmd(a *app) *cobra.Command {
 	flags.StringSliceVar(&o.only, "only", nil, "make these checks only / 只做这些检查")
 	flags.StringSliceVar(&o.skip, "skip", nil, "leave these checks out / 跳过这些检查")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "end after this time / 最长用时")
+	o.fix.register(cmd)
 	return cmd
 }
 
 func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
-	if o.list {
-		return listChecks(a)
+	if other, err := doctorInstead(&o); other != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return other(ctx, a, o)
 	}
 	began := time.Now()
 	if f, bad := doctor.Unreadable(".", a.sayDoctor); bad {
 		return unreadable(a, f)
 	}
-	c, err := doctorCase(ctx, a, o)
+	c, report, err := examineNow(ctx, a, o)
 	if err != nil {
 		return err
 	}
-	c.Timeout = max(o.timeout-time.Since(began), time.Second)
 	format := present.Format(a.format)
 	handler, err := present.New(format, a.out, a.style())
 	if err != nil {
 		return err
 	}
-	show, wipe := looking(a)
-	c.Progress = show
-	report := doctor.Examine(ctx, c)
-	wipe()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	findings, err := a.describe(c, report.Findings, mendsWithin(ctx, c, report, time.Until(began.Add(o.timeout))))
+	if err != nil {
+		return err
 	}
-	a.exit = exitFor(report.Findings, format)
+	a.exit = exitFor(findings, format)
 	target := doctorTarget(c)
 	switch format {
 	case present.Text:
@@ -85,12 +87,49 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 	case present.JSON:
 		var doc examined
 		doc.Checks = examinedChecks(a, report)
-		if err := emit(&doc.gathered, "doctor", target, report.Findings, a.lang); err != nil {
+		if err := stream(&doc.gathered, "doctor", target, findings); err != nil {
 			return err
 		}
 		return shown(a, present.Data(a.out, format, doc))
 	}
-	return emit(handler, "doctor", target, report.Findings, a.lang)
+	return stream(handler, "doctor", target, findings)
+}
+
+// doctorInstead is what the flags ask for in place of an examination; nil for none.
+func doctorInstead(o *doctorOptions) (func(context.Context, *app, doctorOptions) error, error) {
+	if o.fix.undo == lastChange && len(o.asked) == 1 && strings.Trim(o.asked[0], "0123456789") == "" { // --undo 3
+		o.fix.undo, o.asked = o.asked[0], nil
+	}
+	var chosen []func(context.Context, *app, doctorOptions) error
+	for _, mode := range []struct {
+		on  bool
+		run func(context.Context, *app, doctorOptions) error
+	}{
+		{o.list, func(_ context.Context, a *app, _ doctorOptions) error { return listChecks(a) }},
+		{o.fix.undo != "", func(ctx context.Context, a *app, o doctorOptions) error { return runDoctorUndo(ctx, a, o.fix) }},
+		{o.fix.history, func(_ context.Context, a *app, _ doctorOptions) error { return showHistory(a, "doctor") }},
+		{o.fix.fix, runDoctorFix},
+	} {
+		if mode.on {
+			chosen = append(chosen, mode.run)
+		}
+	}
+	switch {
+	case len(chosen) > 1:
+		return nil, misused("err.doctor.alone")
+	case !o.fix.fix && (o.fix.dryRun || o.fix.yes || len(o.fix.consent) > 0):
+		return nil, misused("err.doctor.plain")
+	case len(chosen) == 0:
+		return nil, nil //nolint:nilnil // nothing instead
+	}
+	return chosen[0], nil
+}
+
+// mendsWithin plans mends in what is left of the time of an examination.
+func mendsWithin(ctx context.Context, c *doctor.Case, r doctor.Report, left time.Duration) [][]*planned {
+	limited, cancel := context.WithTimeout(ctx, min(left-100*time.Millisecond, 3*time.Second))
+	defer cancel()
+	return planMends(limited, c, r.Findings, nil)
 }
 
 func listChecks(a *app) error {

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/doctor"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
@@ -110,76 +110,27 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 // planSet finds the place that has to change for as to hold; no step means that it
 // holds already.
 func planSet(a *app, s *settings.Settings, as assignment) ([]act.Step, error) {
-	concern := act.Ordinary
-	if settings.Weakens(as.name, as.value) {
-		concern = act.Trust
-	}
-	was := s.OS[as.name]
-	byGo := s.KindOf(as.name) == settings.ByGo
-	switch {
-	case was != "" && was == as.value:
-		return nil, nil
-	case was != "":
-		return planEdits(a, s, as, concern)
-	case !byGo && as.value == "":
-		return nil, nil
-	case !byGo:
-		return nil, &failure{exit: exitError, key: "err.env.shellonly", args: []any{as.name}, hint: "hint.env.shellonly", hintArgs: []any{faults.Quote(as.String())}}
-	}
-	set, isSet := s.Go.User[as.name]
-	if isSet && set == as.value || !isSet && as.value == "" {
-		return nil, nil
-	}
-	if file := s.Go.UserFile; file == "" || file == "off" {
-		return nil, &failure{exit: exitError, key: "err.env.goenv", args: []any{cmp.Or(file, "off")}, hint: "hint.env.goenv", hintArgs: []any{as.name}}
-	}
-	return []act.Step{act.GoEnv{Name: as.name, Value: as.value, Unset: as.value == "", File: s.Go.UserFile, Concern: concern}}, nil
-}
-
-// planEdits changes the lines that put the variable into the environment.
-func planEdits(a *app, s *settings.Settings, as assignment, concern act.Concern) ([]act.Step, error) {
-	same, others := s.Places(as.name)
-	if len(same) == 0 {
-		f := &failure{exit: exitError, key: "err.env.manual", args: []any{as.name, mask.Text(as.name + "=" + s.OS[as.name])}, hint: "hint.env.manual", hintArgs: []any{as.name, faults.Quote(as.String())}}
-		if s.KindOf(as.name) != settings.ByGo {
-			f.hint, f.hintArgs = "hint.env.shellonly", []any{faults.Quote(as.String())}
-		}
-		if len(others) > 0 {
-			fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "hint", msg.Text(a.lang, "hint.env.lines", lines(others))), true))
-		}
-		return nil, f
-	}
-	var steps []act.Step
-	for _, file := range filesOf(same) {
-		// Lines of one file make one edit: each names what the whole file was before.
-		e, err := editOf(file, same, as.value)
+	steps, err := doctor.Assign(s, as.name, as.value)
+	var place *doctor.PlaceError
+	if err == nil || !errors.As(err, &place) {
 		if err != nil {
-			return nil, actFailure(a, as.name, err)
+			err = actFailure(a, as.name, err)
 		}
-		e.Concern = concern
-		steps = append(steps, e)
+		return steps, err
 	}
-	return steps, nil
-}
-
-func filesOf(list []settings.Assignment) []string {
-	var out []string
-	for _, at := range list {
-		if !slices.Contains(out, at.File) {
-			out = append(out, at.File)
-		}
+	if len(place.Others) > 0 {
+		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "hint", msg.Text(a.lang, "hint.env.lines", lines(place.Others))), true))
 	}
-	return out
-}
-
-func editOf(file string, list []settings.Assignment, value string) (act.Edit, error) {
-	var edits []act.Line
-	for _, at := range list {
-		if at.File == file {
-			edits = append(edits, act.Line{Number: at.Line, Old: at.Text, New: at.Rewrite(value)})
-		}
+	f := &failure{exit: exitError, key: "err.env.manual", args: []any{as.name, mask.Text(as.name + "=" + s.OS[as.name])}, hint: "hint.env.manual", hintArgs: []any{as.name, faults.Quote(as.String())}}
+	switch {
+	case errors.Is(err, doctor.ErrNoGoEnv):
+		f.key, f.args, f.hint, f.hintArgs = "err.env.goenv", []any{cmp.Or(s.Go.UserFile, "off")}, "hint.env.goenv", []any{as.name}
+	case errors.Is(err, doctor.ErrShellOnly) && s.OS[as.name] == "":
+		f.key, f.args, f.hint, f.hintArgs = "err.env.shellonly", []any{as.name}, "hint.env.shellonly", []any{faults.Quote(as.String())}
+	case errors.Is(err, doctor.ErrShellOnly):
+		f.hint, f.hintArgs = "hint.env.shellonly", []any{faults.Quote(as.String())}
 	}
-	return act.ReplaceLines(file, edits...)
+	return nil, f
 }
 
 func lines(list []settings.Assignment) string {
@@ -325,12 +276,9 @@ func actFailure(a *app, what string, err error) error {
 }
 
 func runEnvUndo(ctx context.Context, a *app, o envOptions) error {
-	id := 0
-	if o.undo != lastChange {
-		var err error
-		if id, err = strconv.Atoi(o.undo); err != nil || id < 1 {
-			return misused("err.env.undoid", o.undo)
-		}
+	id, err := changeID(o.undo)
+	if err != nil {
+		return err
 	}
 	e, err := engine()
 	if err != nil {
@@ -355,7 +303,22 @@ func runEnvUndo(ctx context.Context, a *app, o envOptions) error {
 	return nil
 }
 
-func runEnvHistory(a *app) error {
+// changeID reads the number of a change; 0 is the last one.
+func changeID(text string) (int, error) {
+	if text == lastChange {
+		return 0, nil
+	}
+	id, err := strconv.Atoi(text)
+	if err != nil || id < 1 {
+		return 0, misused("err.env.undoid", text)
+	}
+	return id, nil
+}
+
+func runEnvHistory(a *app) error { return showHistory(a, "env") }
+
+// showHistory lists the changes of all commands; command is the one that was asked.
+func showHistory(a *app, command string) error {
 	e, err := engine()
 	if err != nil {
 		return err
@@ -368,7 +331,7 @@ func runEnvHistory(a *app) error {
 		return shown(a, writeDocument(a, struct {
 			Command string          `json:"command"`
 			Changes []act.Operation `json:"changes"`
-		}{"env", list}))
+		}{command, list}))
 	}
 	if len(list) == 0 {
 		fmt.Fprintln(a.out, msg.Text(a.lang, "env.history.none"))

@@ -1,19 +1,39 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/settings"
 )
 
 // Mend is one way to mend a finding on this machine, ready to be carried out. How safe
 // it is follows from its steps.
 type Mend struct {
-	// ID names its words: "mend.<id>" of internal/msg/doctor.go, which Args fill.
+	// ID names its words: "mend.<id>" of internal/msg/doctor_mend.go, which Args fill.
 	ID    string
 	Args  []string
 	Steps []act.Step
+	// Sets are variables of this process's environment that will only have their new
+	// value, "" for none, in the next shell: the steps change the file that sets them.
+	Sets map[string]string
+}
+
+// Name tells this very mend from others of the same ID, for a consent that covers
+// nothing else.
+func (m Mend) Name() string {
+	if len(m.Args) == 0 {
+		return m.ID
+	}
+	return m.ID + ":" + m.Args[0]
 }
 
 // Mends are the ways to mend f here, best first; none where only a person can do it or
@@ -22,13 +42,32 @@ type Mend struct {
 func Mends(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 	var out []Mend
 	for _, m := range mends() {
-		for _, code := range m.codes {
-			if code == f.Code {
-				out = append(out, m.plan(ctx, c, f)...)
+		if ctx.Err() != nil {
+			return out
+		}
+		if !slices.Contains(m.codes, f.Code) {
+			continue
+		}
+		for _, found := range m.plan(ctx, c, f) {
+			if !slices.ContainsFunc(out, func(o Mend) bool { return o.Name() == found.Name() }) {
+				out = append(out, found)
 			}
 		}
 	}
 	return out
+}
+
+// MendsBeside are mends of what the examination took for hygiene because something else
+// stops go first, and what go cannot read at all: broken settings. Where nothing else
+// fails, they are nobody's concern.
+func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
+	name := f.Facts["setting"]
+	if name == "" || !slices.ContainsFunc(c.Settings.Lints(), func(l settings.Lint) bool {
+		return l.Name == name && l.Line == 0 && l.Severity == keepwell.SeverityError
+	}) {
+		return nil
+	}
+	return mendSetting(ctx, c, f)
 }
 
 type mender struct {
@@ -36,4 +75,60 @@ type mender struct {
 	plan  func(context.Context, *Case, keepwell.Finding) []Mend
 }
 
-func mends() []mender { return nil }
+// mends are looked through from the cheapest and surest on.
+func mends() []mender {
+	return []mender{
+		{settingCodes(), mendSetting},
+		{[]keepwell.Code{"auth/goprivate-unset"}, mendPrivate},
+		{cacheCodes(), mendCache},
+		{[]keepwell.Code{"local/cache-permission"}, mendPermission},
+		{[]keepwell.Code{"local/cache-corrupt", "proxy/bad-response"}, mendNpmCache},
+		{[]keepwell.Code{"vcs/ownership"}, mendSafeDirectory},
+		{[]keepwell.Code{"sum/malformed"}, mendGoSum},
+		{modCodes(), mendGoMod},
+		{[]keepwell.Code{
+			"sum/missing-entry", "module/not-required", "module/no-package", "version/invalid", "local/readonly", "local/go-mod-parse", "proxy/off",
+		}, mendTidy},
+		{wayCodes(), mendMirror},
+		{[]keepwell.Code{"vcs/tool-missing", "local/build-tool-missing", "tls/unknown-authority", "local/runtime-broken"}, mendInstall},
+	}
+}
+
+// lookFile reads a file that is to be changed; nil where there is none. Reports false
+// where it cannot be read.
+func lookFile(name string) ([]byte, bool) {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true
+	}
+	return data, err == nil
+}
+
+// exchange is the edit of a file from one text to another; no step where they are the
+// same.
+func exchange(name string, before, after []byte, concern act.Concern) []act.Step {
+	if bytes.Equal(before, after) && (before == nil) == (after == nil) {
+		return nil
+	}
+	return []act.Step{act.Edit{Path: name, Before: before, After: after, Concern: concern}}
+}
+
+// within reports whether path lies below dir, links resolved where they exist.
+func within(dir, path string) bool {
+	if dir == "" || !filepath.IsAbs(dir) || !filepath.IsAbs(path) {
+		return false
+	}
+	rel, err := filepath.Rel(resolved(dir), resolved(path))
+	return err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// resolved follows the links of the part of a path that exists.
+func resolved(path string) string {
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(resolved(dir), filepath.Base(path))
+	}
+	return path
+}

@@ -1,0 +1,297 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/faults"
+	"github.com/keepwell/keepwell/internal/act"
+)
+
+// cacheCodes are the faults that a damaged file of a cache can bring about.
+func cacheCodes() []keepwell.Code {
+	return []keepwell.Code{
+		"local/cache-corrupt", "sum/cache-corrupt", "proxy/bad-response", "local/go-mod-parse", "module/bad-path", "version/invalid", "module/unzippable", "module/moved", "sum/malformed",
+	}
+}
+
+// mendCache removes the damaged files of the module cache, those and no others: go
+// fetches them anew, and holds them to go.sum.
+func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
+	var bad []string
+	for _, m := range c.suspects(f) {
+		bad = append(bad, c.poisoned(m)...)
+	}
+	bad = append(bad, c.poisonedNotes(f)...)
+	if p := f.Facts["path"]; p != "" && damagedAlone(p) && c.inCaches(p) && !slices.Contains(bad, p) {
+		bad = append(bad, p)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	m := Mend{ID: "cache-files", Args: []string{bad[0]}}
+	for _, name := range bad {
+		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: keepwell.SafetySafe})
+	}
+	return []Mend{m}
+}
+
+// inCaches reports files that go itself can make anew.
+func (c *Case) inCaches(name string) bool {
+	if within(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download"), name) {
+		return true
+	}
+	for _, dir := range filepath.SplitList(c.Settings.Env.Value("GOPATH")) {
+		if within(filepath.Join(dir, "pkg", "sumdb"), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// suspects are the modules whose files are looked at: the one of the finding, else all
+// that are required or asked for.
+func (c *Case) suspects(f keepwell.Finding) []module.Version {
+	if m, v := f.Facts["module"], f.Facts["version"]; m != "" && module.Check(m, v) == nil {
+		return []module.Version{{Path: m, Version: v}}
+	}
+	list := slices.Clone(c.Settings.Project.Requires)
+	for _, s := range c.Asked {
+		if s.Ecosystem == Go && exactVersion(s.Version) {
+			list = append(list, module.Version{Path: s.Path, Version: s.Version})
+		}
+	}
+	if m := f.Facts["module"]; m != "" {
+		list = slices.DeleteFunc(list, func(v module.Version) bool { return v.Path != m })
+		list = append(list, c.cachedVersions(m)...)
+	}
+	return list
+}
+
+// cachedVersions are those of a module of which the cache has a file.
+func (c *Case) cachedVersions(path string) []module.Version {
+	escaped, err := module.EscapePath(path)
+	if err != nil {
+		return nil
+	}
+	names, err := fs.Glob(os.DirFS(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")), escaped+"/@v/*.mod")
+	if err != nil {
+		return nil
+	}
+	var out []module.Version
+	for _, n := range names {
+		if v, err := module.UnescapeVersion(strings.TrimSuffix(filepath.Base(n), ".mod")); err == nil {
+			out = append(out, module.Version{Path: path, Version: v})
+		}
+	}
+	return out
+}
+
+// largestZip bounds the archives that are read through.
+const largestZip = 200 << 20
+
+// poisoned are the files of one version in the module cache that are not what they
+// should be.
+func (c *Case) poisoned(m module.Version) []string {
+	path, err := module.EscapePath(m.Path)
+	if err != nil {
+		return nil
+	}
+	version, err := module.EscapeVersion(m.Version)
+	if err != nil || !filepath.IsAbs(c.Settings.Env.Value("GOMODCACHE")) {
+		return nil
+	}
+	base := filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download", filepath.FromSlash(path), "@v", version)
+	var bad []string
+	look := func(ext string, sound func(data []byte) bool) {
+		info, err := os.Lstat(base + ext)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > 16<<20 {
+			return
+		}
+		if data, err := os.ReadFile(base + ext); err == nil && !sound(data) && c.inCaches(base+ext) {
+			bad = append(bad, base+ext)
+		}
+	}
+	look(".info", func(data []byte) bool {
+		var info struct{ Version string }
+		return json.Unmarshal(data, &info) == nil && info.Version == m.Version
+	})
+	look(".mod", func(data []byte) bool {
+		f, err := modfile.ParseLax("go.mod", data, nil)
+		return err == nil && f.Module != nil
+	})
+	hash := ""
+	look(".ziphash", func(data []byte) bool {
+		hash = strings.TrimSpace(string(data))
+		return strings.HasPrefix(hash, "h1:") && len(hash) == 47
+	})
+	if info, err := os.Lstat(base + ".zip"); err == nil && info.Mode().IsRegular() && info.Size() <= largestZip {
+		got, err := dirhash.HashZip(base+".zip", dirhash.Hash1)
+		if (err != nil || hash != "" && got != hash) && c.inCaches(base+".zip") {
+			bad = append(bad, base+".zip")
+			if _, err := os.Lstat(base + ".ziphash"); err == nil && !slices.Contains(bad, base+".ziphash") {
+				bad = append(bad, base+".ziphash")
+			}
+		}
+	}
+	return bad
+}
+
+// poisonedNotes are stored answers of a checksum database that are none.
+func (c *Case) poisonedNotes(f keepwell.Finding) []string {
+	if f.Code != "sum/cache-corrupt" {
+		return nil
+	}
+	var bad []string
+	look := func(root, pattern string, sound func([]byte) bool) {
+		names, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return
+		}
+		for _, n := range names {
+			info, err := os.Lstat(n)
+			if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
+				continue
+			}
+			if data, err := os.ReadFile(n); err == nil && !sound(data) {
+				bad = append(bad, n)
+			}
+		}
+	}
+	isNote := func(data []byte) bool {
+		return len(data) == 0 || bytes.HasPrefix(data, []byte("go.sum database tree\n")) && bytes.Contains(data, []byte("\n\n— "))
+	}
+	for _, dir := range filepath.SplitList(c.Settings.Env.Value("GOPATH")) {
+		look(filepath.Join(dir, "pkg", "sumdb"), filepath.Join("*", "latest"), isNote)
+	}
+	answers := filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download", "sumdb")
+	look(answers, filepath.Join("*", "lookup", "*"), func(data []byte) bool {
+		_, rest, ok := bytes.Cut(data, []byte("\n\n"))
+		return ok && isNote(rest)
+	})
+	return bad
+}
+
+// damagedAlone reports files that are poisoned whatever else holds: a web page, or
+// nothing, where go keeps its own.
+func damagedAlone(name string) bool {
+	info, err := os.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 || strings.HasSuffix(name, ".lock") {
+		return false
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return false
+	}
+	start := strings.ToLower(strings.TrimSpace(string(data[:min(len(data), 64)])))
+	return strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html")
+}
+
+// mendPermission gives the owner of a cache back what they may do in it; a directory of
+// somebody else is for a person.
+func mendPermission(_ context.Context, c *Case, f keepwell.Finding) []Mend {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	caches := []string{c.Settings.Env.Value("GOMODCACHE"), c.Settings.Env.Value("GOCACHE")}
+	for _, dir := range filepath.SplitList(c.Settings.Env.Value("GOPATH")) {
+		caches = append(caches, filepath.Join(dir, "pkg", "sumdb"))
+	}
+	var starts []string
+	if p := f.Facts["path"]; filepath.IsAbs(p) {
+		for _, dir := range caches {
+			if p == dir || within(dir, p) || within(filepath.Dir(dir), p) || within(p, dir) {
+				starts = append(starts, p)
+				break
+			}
+		}
+	}
+	for _, dir := range caches[:2] {
+		if filepath.IsAbs(dir) {
+			starts = append(starts, dir, filepath.Join(dir, "cache"), filepath.Join(dir, "cache", "download"))
+		}
+	}
+	var steps []act.Step
+	foreign := ""
+	for _, p := range starts {
+		dir, info := closed(p)
+		if info == nil {
+			continue
+		}
+		if !ours(info) {
+			foreign = dir
+			continue
+		}
+		want := info.Mode().Perm() | 0o700
+		step := act.Chmod{Path: dir, Mode: want, Safety: keepwell.SafetySafe}
+		if !info.IsDir() {
+			step.Mode = info.Mode().Perm() | 0o600
+		}
+		if !slices.ContainsFunc(steps, func(s act.Step) bool { return s == act.Step(step) }) {
+			steps = append(steps, step)
+		}
+	}
+	switch {
+	case len(steps) > 0:
+		first, ok := steps[0].(act.Chmod)
+		if !ok {
+			return nil
+		}
+		return []Mend{{ID: "permission", Args: []string{first.Path}, Steps: steps}}
+	case foreign != "":
+		return []Mend{{ID: "owner", Args: []string{foreign}, Steps: []act.Step{act.Manual{
+			Target: foreign, Command: `sudo chown -R "$(id -u):$(id -g)" ` + faults.Quote(foreign), Concern: act.Ownership,
+		}}}}
+	}
+	return nil
+}
+
+// closed is the deepest part of a path that exists where this user lacks a right to
+// work in it; nil where none is missing, and for an extracted module, which is meant to
+// be read-only.
+func closed(path string) (string, fs.FileInfo) {
+	for p := path; ; p = filepath.Dir(p) {
+		info, err := os.Stat(p)
+		if err != nil {
+			if !os.IsNotExist(err) && !os.IsPermission(err) || filepath.Dir(p) == p {
+				return "", nil
+			}
+			continue
+		}
+		need := fs.FileMode(0o700)
+		if !info.IsDir() {
+			need = 0o600
+		}
+		extracted := strings.Contains(strings.ReplaceAll(p, string(filepath.Separator)+"@v", ""), "@")
+		if extracted || ours(info) && info.Mode().Perm()&need == need || !ours(info) && writable(info) {
+			return "", nil
+		}
+		return p, info
+	}
+}
+
+// mendSafeDirectory tells git that a checkout of another owner may be trusted.
+func mendSafeDirectory(_ context.Context, c *Case, f keepwell.Finding) []Mend {
+	dir := f.Facts["path"]
+	if !filepath.IsAbs(dir) {
+		return nil
+	}
+	// Only the checkout that the project lies in: what a remote names is not trusted.
+	project, err := filepath.Abs(c.projectDir())
+	if err != nil || resolved(dir) != resolved(project) && !within(dir, project) {
+		return nil
+	}
+	return []Mend{{ID: "safe-directory", Args: []string{dir}, Steps: []act.Step{act.SafeDirectory{Dir: dir}}}}
+}

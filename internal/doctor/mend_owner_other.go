@@ -1,0 +1,10 @@
+//go:build !unix
+
+package doctor
+
+import "io/fs"
+
+// ours is not told here.
+func ours(fs.FileInfo) bool { return true }
+
+func writable(fs.FileInfo) bool { return true }

@@ -1,0 +1,160 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/act"
+)
+
+// modFiles are the files of the main module that go keeps.
+type modFiles struct {
+	dir, modName, sumName string
+	mod, sum              []byte // sum is nil where there is none
+}
+
+func (c *Case) modFiles() (modFiles, bool) {
+	name := c.gomod()
+	if name == "" || len(c.Asked) > 0 {
+		return modFiles{}, false
+	}
+	m := modFiles{dir: filepath.Dir(name), modName: name, sumName: strings.TrimSuffix(name, ".mod") + ".sum"}
+	var ok, also bool
+	m.mod, ok = lookFile(m.modName)
+	m.sum, also = lookFile(m.sumName)
+	return m, ok && also && m.mod != nil
+}
+
+// tidied is what `go mod tidy` makes of a go.mod and a go.sum, in a directory of its
+// own: what the module cache lacks is fetched there too. False where go refuses.
+func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (newMod, newSum []byte, ok bool) {
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return nil, nil, false
+	}
+	defer removeAll(dir)
+	modName, sumName := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
+	if os.WriteFile(modName, mod, 0o600) != nil || sum != nil && os.WriteFile(sumName, sum, 0o600) != nil {
+		return nil, nil, false
+	}
+	env := []string{
+		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
+		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY"),
+		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
+	}
+	if r := c.runGo(ctx, files.dir, env, "mod", "tidy", "-modfile="+modName); !r.ok() {
+		return nil, nil, false
+	}
+	newMod, ok = lookFile(modName)
+	newSum, also := lookFile(sumName)
+	return newMod, newSum, ok && also && newMod != nil
+}
+
+// exchanged are the edits that put new files in the place of the old.
+func (m modFiles) exchanged(mod, sum []byte, concern act.Concern) []act.Step {
+	if sum == nil && m.sum != nil {
+		sum = []byte{} // go would leave the file
+	}
+	steps := exchange(m.modName, m.mod, mod, concern)
+	if sum == nil {
+		return steps
+	}
+	return append(steps, exchange(m.sumName, m.sum, sum, concern)...)
+}
+
+// mendTidy lets go complete go.mod and go.sum, where it can: each change is known, and
+// shown, before it is made.
+func mendTidy(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
+	files, ok := c.modFiles()
+	if !ok {
+		return nil
+	}
+	mod, sum, ok := c.tidied(ctx, files, files.mod, files.sum)
+	if !ok {
+		return nil
+	}
+	steps := files.exchanged(mod, sum, act.Ordinary)
+	if len(steps) == 0 {
+		return nil
+	}
+	return []Mend{{ID: "tidy", Steps: steps}}
+}
+
+// mendGoSum leaves out the lines of go.sum that are none, and lets go complete the rest
+// where it can.
+func mendGoSum(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
+	files, ok := c.modFiles()
+	if !ok || files.sum == nil {
+		return nil
+	}
+	var sound []byte
+	dropped := 0
+	for l := range bytes.Lines(files.sum) {
+		fields := strings.Fields(string(l))
+		if len(fields) == 0 || len(fields) == 3 && strings.HasPrefix(fields[2], "h") && strings.Contains(fields[2], ":") {
+			sound = append(sound, l...)
+			continue
+		}
+		dropped++
+	}
+	if dropped == 0 {
+		return nil
+	}
+	if sound == nil {
+		sound = []byte{}
+	}
+	mod, sum := files.mod, sound
+	if m, s, ok := c.tidied(ctx, files, files.mod, sound); ok {
+		mod, sum = m, s
+	}
+	return []Mend{{ID: "go-sum", Args: []string{number(dropped)}, Steps: files.exchanged(mod, sum, act.Ordinary)}}
+}
+
+// mostFiles bounds how many Go files are read for their imports.
+const mostFiles = 5000
+
+// imports are the import paths of the main module's own files, tests included.
+func imports(dir string) []string {
+	var out []string
+	left := mostFiles
+	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		switch base := d.Name(); {
+		case err != nil || left == 0:
+			return fs.SkipAll
+		case d.IsDir() && name != dir:
+			if base == "vendor" || base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") {
+				return fs.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+				return fs.SkipDir
+			}
+		case !d.IsDir() && strings.HasSuffix(base, ".go"):
+			left--
+			f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+			if err != nil {
+				return nil //nolint:nilerr // a broken file imports nothing that go sees
+			}
+			for _, i := range f.Imports {
+				if p, err := strconv.Unquote(i.Path.Value); err == nil && !slices.Contains(out, p) {
+					out = append(out, p)
+				}
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// imported reports whether one of the paths lies in a module.
+func imported(list []string, modulePath string) bool {
+	return slices.ContainsFunc(list, func(p string) bool { return p == modulePath || strings.HasPrefix(p, modulePath+"/") })
+}
