@@ -103,8 +103,12 @@ func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	}
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
+	flags, done := c.aside()
+	defer done()
 	modules := make(chan toolRun, 1)
-	go func() { modules <- c.runGo(limited, "", alone(), "mod", "download", "-json") }()
+	go func() {
+		modules <- c.runGo(limited, "", alone(), slices.Concat([]string{"mod", "download", "-json"}, flags)...)
+	}()
 	packages := c.runGo(limited, "", alone(), append([]string{"list", "-deps", "-test", "-f", "{{with .Error}}{{end}}"}, c.patterns()...)...)
 	all := <-modules
 	missing := missingModules(all.Stdout)
@@ -153,10 +157,36 @@ func (c *Case) patterns() []string {
 	return list
 }
 
+// aside lets go write its checksums to copies of go.mod and go.sum: go mod download adds
+// to go.sum, and a look changes nothing. A workspace knows no such flag.
+func (c *Case) aside() (flags []string, done func()) {
+	name := c.gomod()
+	if name == "" || c.gowork() != "" || flagValue(c.Settings.Env.Value("GOFLAGS"), "modfile") != "" {
+		return nil, func() {}
+	}
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return nil, func() {}
+	}
+	done = func() { removeAll(dir) }
+	for from, to := range map[string]string{name: "go.mod", strings.TrimSuffix(name, ".mod") + ".sum": "go.sum"} {
+		if data, err := plainfile.Read(from); err == nil {
+			err = os.WriteFile(filepath.Join(dir, to), data, 0o600) //nolint:gosec // dir is ours
+			if err != nil {
+				done()
+				return nil, func() {}
+			}
+		}
+	}
+	return []string{"-modfile=" + filepath.Join(dir, "go.mod")}, done
+}
+
 // lookAsked asks whether the module cache has the modules in question.
 func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 	limited, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
+	flags, done := c.aside()
+	defer done()
 	o := Outcome{State: observe.Yes, Key: "doctor.modules.cached"}
 	for _, s := range c.Asked {
 		if s.Ecosystem != Go {
@@ -176,7 +206,7 @@ func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 			o.Wants = true
 			continue
 		}
-		r := c.runGo(limited, "", alone(), "mod", "download", s.String())
+		r := c.runGo(limited, "", alone(), slices.Concat([]string{"mod", "download"}, flags, []string{s.String()})...)
 		if r.ok() {
 			continue
 		}

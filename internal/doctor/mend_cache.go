@@ -99,8 +99,8 @@ func (c *Case) cachedVersions(path string) []module.Version {
 	return out
 }
 
-// largestZip bounds the archives that are read through.
-const largestZip = 200 << 20
+// largestRead bounds the archives that are read through.
+const largestRead = 200 << 20
 
 // poisoned are the files of one version in the module cache that are not what they
 // should be.
@@ -137,7 +137,7 @@ func (c *Case) poisoned(m module.Version) []string {
 		hash = strings.TrimSpace(string(data))
 		return strings.HasPrefix(hash, "h1:") && len(hash) == 47
 	})
-	if info, err := os.Lstat(base + ".zip"); err == nil && info.Mode().IsRegular() && info.Size() <= largestZip {
+	if info, err := os.Lstat(base + ".zip"); err == nil && info.Mode().IsRegular() && info.Size() <= largestRead {
 		got, err := dirhash.HashZip(base+".zip", dirhash.Hash1)
 		if (err != nil || hash != "" && got != hash) && c.inCaches(base+".zip") {
 			bad = append(bad, base+".zip")
@@ -275,7 +275,7 @@ func closed(path string) (string, fs.FileInfo) {
 			need = 0o600
 		}
 		extracted := strings.Contains(strings.ReplaceAll(p, string(filepath.Separator)+"@v", ""), "@")
-		if extracted || ours(info) && info.Mode().Perm()&need == need || !ours(info) && writable(info) {
+		if extracted || ours(info) && info.Mode().Perm()&need == need || !ours(info) && mayWrite(info) {
 			return "", nil
 		}
 		return p, info

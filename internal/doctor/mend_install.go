@@ -87,8 +87,8 @@ func installerOf(goos, release string) string {
 	return ""
 }
 
-// toolOf is what is missing, in the words of packageNames.
-func toolOf(f keepwell.Finding) string {
+// missingTool is what is missing, in the words of packageNames.
+func missingTool(f keepwell.Finding) string {
 	said := ""
 	for _, e := range f.Evidence {
 		said += strings.ToLower(e.Text) + "\n"
@@ -120,7 +120,7 @@ func toolOf(f keepwell.Finding) string {
 
 // mendInstall names the command that installs what is missing on this system.
 func mendInstall(_ context.Context, c *Case, f keepwell.Finding) []Mend {
-	tool := toolOf(f)
+	tool := missingTool(f)
 	if f.Code == "tls/unknown-authority" {
 		if runtime.GOOS != "linux" || hasRoots() {
 			return nil

@@ -7,4 +7,4 @@ import "io/fs"
 // ours is not told here.
 func ours(fs.FileInfo) bool { return true }
 
-func writable(fs.FileInfo) bool { return true }
+func mayWrite(fs.FileInfo) bool { return true }

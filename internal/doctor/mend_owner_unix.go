@@ -15,8 +15,8 @@ func ours(info fs.FileInfo) bool {
 	return ok && int(s.Uid) == os.Geteuid()
 }
 
-// writable reports whether this user may work in somebody else's directory.
-func writable(info fs.FileInfo) bool {
+// mayWrite reports whether this user may work in somebody else's directory.
+func mayWrite(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || os.Geteuid() == 0 {
 		return true

@@ -89,6 +89,7 @@ func tables() []func() map[string]message {
 		doctorTable,
 		envTable,
 		explainProbeTable,
+		mendTable,
 		probeTable,
 		routeTable,
 		traceTable,
