@@ -153,7 +153,8 @@ func (s Edit) Verify(context.Context) error {
 type Remove struct {
 	Path string
 	// Safety; empty means asks.
-	Safety keepwell.Safety
+	Safety  keepwell.Safety
+	Concern Concern
 }
 
 // Describe implements [Step].
@@ -169,7 +170,7 @@ func (s Remove) Describe(context.Context) (Change, error) {
 	if safety == "" {
 		safety = keepwell.SafetyAsks
 	}
-	return Change{Kind: RemoveOne, Target: mask.Text(s.Path), File: mask.Text(s.Path), Safety: safety}, nil
+	return Change{Kind: RemoveOne, Target: mask.Text(s.Path), File: mask.Text(s.Path), Safety: safety, Concern: s.Concern}, nil
 }
 
 // Keeps implements [Step].

@@ -500,9 +500,9 @@ func (f *fixing) endText(c *doctor.Case, r doctor.Report, after []keepwell.Findi
 		return err
 	}
 	fmt.Fprintln(a.out)
-	for _, p := range f.all {
+	for i, p := range f.all {
 		switch {
-		case p.state != mendDone:
+		case p.state != mendDone || slices.ContainsFunc(f.all[i+1:], func(later *planned) bool { return later.code == p.code && later.state == mendDone }):
 		case foundIn(after, p.code):
 			say("doctor.fix.stays", p.code, p.op)
 		default:

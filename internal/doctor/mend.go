@@ -73,24 +73,24 @@ func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 type mender struct {
 	codes []keepwell.Code
 	plan  func(context.Context, *Case, keepwell.Finding) []Mend
+	// first says that it may have to come before the mend of another fault.
+	first bool
 }
 
 // mends are looked through from the cheapest and surest on.
 func mends() []mender {
 	return []mender{
-		{settingCodes(), mendSetting},
-		{[]keepwell.Code{"auth/goprivate-unset"}, mendPrivate},
-		{cacheCodes(), mendCache},
-		{[]keepwell.Code{"local/cache-permission"}, mendPermission},
-		{[]keepwell.Code{"local/cache-corrupt", "proxy/bad-response"}, mendNpmCache},
-		{[]keepwell.Code{"vcs/ownership"}, mendSafeDirectory},
-		{[]keepwell.Code{"sum/malformed"}, mendGoSum},
-		{modCodes(), mendGoMod},
-		{[]keepwell.Code{
-			"sum/missing-entry", "module/not-required", "module/no-package", "version/invalid", "local/readonly", "local/go-mod-parse", "proxy/off",
-		}, mendTidy},
-		{wayCodes(), mendMirror},
-		{[]keepwell.Code{"vcs/tool-missing", "local/build-tool-missing", "tls/unknown-authority", "local/runtime-broken"}, mendInstall},
+		{codes: settingCodes(), plan: mendSetting, first: true},
+		{codes: []keepwell.Code{"auth/goprivate-unset"}, plan: mendPrivate, first: true},
+		{codes: cacheCodes(), plan: mendCache, first: true},
+		{codes: []keepwell.Code{"local/cache-permission"}, plan: mendPermission, first: true},
+		{codes: []keepwell.Code{"local/cache-corrupt", "proxy/bad-response"}, plan: mendNpmCache},
+		{codes: []keepwell.Code{"vcs/ownership"}, plan: mendSafeDirectory},
+		{codes: []keepwell.Code{"sum/malformed"}, plan: mendGoSum},
+		{codes: modCodes(), plan: mendGoMod},
+		{codes: tidyCodes(), plan: mendTidy},
+		{codes: wayCodes(), plan: mendMirror, first: true},
+		{codes: []keepwell.Code{"vcs/tool-missing", "local/build-tool-missing", "tls/unknown-authority", "local/runtime-broken"}, plan: mendInstall},
 	}
 }
 

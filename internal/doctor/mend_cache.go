@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 func cacheCodes() []keepwell.Code {
 	return []keepwell.Code{
 		"local/cache-corrupt", "sum/cache-corrupt", "proxy/bad-response", "local/go-mod-parse", "module/bad-path", "version/invalid", "module/unzippable", "module/moved", "sum/malformed",
+		"sum/go-sum-mismatch",
 	}
 }
 
@@ -31,8 +33,12 @@ func cacheCodes() []keepwell.Code {
 // fetches them anew, and holds them to go.sum.
 func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	var bad []string
+	var sums map[string]string
+	if f.Code == "local/cache-corrupt" { // it is known that go.sum is right
+		sums = c.sums()
+	}
 	for _, m := range c.suspects(f) {
-		bad = append(bad, c.poisoned(m)...)
+		bad = append(bad, c.poisoned(m, sums)...)
 	}
 	bad = append(bad, c.poisonedNotes(f)...)
 	if p := f.Facts["path"]; p != "" && damagedAlone(p) && c.inCaches(p) && !slices.Contains(bad, p) {
@@ -42,8 +48,15 @@ func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 		return nil
 	}
 	m := Mend{ID: "cache-files", Args: []string{bad[0]}}
-	for _, name := range bad {
-		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: keepwell.SafetySafe})
+	// A sum that differs is never made to fit. What is no module at all may still go, but
+	// only a person can say so: it may be the trace of an attack.
+	safety, concern := keepwell.SafetySafe, act.Ordinary
+	if f.Code == "sum/go-sum-mismatch" {
+		safety, concern = keepwell.SafetyAsks, act.Trust
+	}
+	slices.Sort(bad)
+	for _, name := range slices.Compact(bad) {
+		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: safety, Concern: concern})
 	}
 	return []Mend{m}
 }
@@ -102,9 +115,24 @@ func (c *Case) cachedVersions(path string) []module.Version {
 // largestRead bounds the archives that are read through.
 const largestRead = 200 << 20
 
+// sums are the hashes of go.sum, by what they are of.
+func (c *Case) sums() map[string]string {
+	files, ok := c.modFiles()
+	if !ok {
+		return nil
+	}
+	out := map[string]string{}
+	for l := range strings.Lines(string(files.sum)) {
+		if f := strings.Fields(l); len(f) == 3 && strings.HasPrefix(f[2], "h1:") {
+			out[f[0]+" "+f[1]] = f[2]
+		}
+	}
+	return out
+}
+
 // poisoned are the files of one version in the module cache that are not what they
-// should be.
-func (c *Case) poisoned(m module.Version) []string {
+// should be, also by sums where those are given.
+func (c *Case) poisoned(m module.Version, sums map[string]string) []string {
 	path, err := module.EscapePath(m.Path)
 	if err != nil {
 		return nil
@@ -130,7 +158,9 @@ func (c *Case) poisoned(m module.Version) []string {
 	})
 	look(".mod", func(data []byte) bool {
 		f, err := modfile.ParseLax("go.mod", data, nil)
-		return err == nil && f.Module != nil
+		got, _ := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+		want := sums[m.Path+" "+m.Version+"/go.mod"]
+		return err == nil && f.Module != nil && (want == "" || got == want)
 	})
 	hash := ""
 	look(".ziphash", func(data []byte) bool {
@@ -139,7 +169,8 @@ func (c *Case) poisoned(m module.Version) []string {
 	})
 	if info, err := os.Lstat(base + ".zip"); err == nil && info.Mode().IsRegular() && info.Size() <= largestRead {
 		got, err := dirhash.HashZip(base+".zip", dirhash.Hash1)
-		if (err != nil || hash != "" && got != hash) && c.inCaches(base+".zip") {
+		want := sums[m.Path+" "+m.Version]
+		if (err != nil || hash != "" && got != hash || want != "" && got != want) && c.inCaches(base+".zip") {
 			bad = append(bad, base+".zip")
 			if _, err := os.Lstat(base + ".ziphash"); err == nil && !slices.Contains(bad, base+".ziphash") {
 				bad = append(bad, base+".ziphash")

@@ -97,7 +97,7 @@ func mendGoMod(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 			concern = l.concern
 		}
 	}
-	if mod, sum, ok := c.tidied(ctx, files, text, files.sum); ok {
+	if mod, sum, _, ok := c.tidied(ctx, files, text, files.sum); ok {
 		m.Steps = files.exchanged(mod, sum, concern)
 	} else if _, err := modfile.Parse(files.modName, text, nil); err == nil && todo[0].verb != "require" && todo[0].verb != "replace" {
 		m.Steps = exchange(files.modName, files.mod, text, concern) // what go lacks for the rest is another fault

@@ -35,16 +35,17 @@ func (c *Case) modFiles() (modFiles, bool) {
 }
 
 // tidied is what `go mod tidy` makes of a go.mod and a go.sum, in a directory of its
-// own: what the module cache lacks is fetched there too. False where go refuses.
-func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (newMod, newSum []byte, ok bool) {
+// own: what the module cache lacks is fetched there too. Where go refuses, why is what
+// stops it.
+func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (newMod, newSum []byte, why []keepwell.Finding, ok bool) {
 	dir, err := os.MkdirTemp("", "keepwell-doctor-")
 	if err != nil {
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
 	defer removeAll(dir)
 	modName, sumName := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
 	if os.WriteFile(modName, mod, 0o600) != nil || sum != nil && os.WriteFile(sumName, sum, 0o600) != nil {
-		return nil, nil, false
+		return nil, nil, nil, false
 	}
 	env := []string{
 		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
@@ -52,11 +53,11 @@ func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (new
 		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
 	}
 	if r := c.runGo(ctx, files.dir, env, "mod", "tidy", "-modfile="+modName); !r.ok() {
-		return nil, nil, false
+		return nil, nil, r.findings, false
 	}
 	newMod, ok = lookFile(modName)
 	newSum, also := lookFile(sumName)
-	return newMod, newSum, ok && also && newMod != nil
+	return newMod, newSum, nil, ok && also && newMod != nil
 }
 
 // exchanged are the edits that put new files in the place of the old.
@@ -71,6 +72,13 @@ func (m modFiles) exchanged(mod, sum []byte, concern act.Concern) []act.Step {
 	return append(steps, exchange(m.sumName, m.sum, sum, concern)...)
 }
 
+// tidyCodes are the faults of files that go could complete by itself.
+func tidyCodes() []keepwell.Code {
+	return []keepwell.Code{
+		"sum/missing-entry", "module/not-required", "module/no-package", "version/invalid", "local/readonly", "local/go-mod-parse", "proxy/off",
+	}
+}
+
 // mendTidy lets go complete go.mod and go.sum, where it can: each change is known, and
 // shown, before it is made.
 func mendTidy(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
@@ -78,15 +86,29 @@ func mendTidy(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
 	if !ok {
 		return nil
 	}
-	mod, sum, ok := c.tidied(ctx, files, files.mod, files.sum)
+	mod, sum, why, ok := c.tidied(ctx, files, files.mod, files.sum)
 	if !ok {
-		return nil
+		return mendFirst(ctx, c, why)
 	}
 	steps := files.exchanged(mod, sum, act.Ordinary)
 	if len(steps) == 0 {
 		return nil
 	}
 	return []Mend{{ID: "tidy", Steps: steps}}
+}
+
+// mendFirst mends what keeps go from completing the files: a setting, or a server.
+func mendFirst(ctx context.Context, c *Case, why []keepwell.Finding) []Mend {
+	for _, f := range why {
+		for _, m := range mends() {
+			if m.first && slices.Contains(m.codes, f.Code) {
+				if found := m.plan(ctx, c, f); len(found) > 0 {
+					return found
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // mendGoSum leaves out the lines of go.sum that are none, and lets go complete the rest
@@ -113,7 +135,7 @@ func mendGoSum(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
 		sound = []byte{}
 	}
 	mod, sum := files.mod, sound
-	if m, s, ok := c.tidied(ctx, files, files.mod, sound); ok {
+	if m, s, _, ok := c.tidied(ctx, files, files.mod, sound); ok {
 		mod, sum = m, s
 	}
 	return []Mend{{ID: "go-sum", Args: []string{number(dropped)}, Steps: files.exchanged(mod, sum, act.Ordinary)}}
