@@ -31,6 +31,7 @@ const (
 	UnsetGo   Kind = "go-unset"       // go env -u
 	EditFile  Kind = "edit"           // exact bytes of a text file
 	RemoveOne Kind = "remove"         // one file
+	RemoveAll Kind = "remove-dir"     // one directory
 	SetMode   Kind = "chmod"          // permissions of one path
 	RunTool   Kind = "run"            // a tool that changes known files
 	TrustDir  Kind = "safe-directory" // git config --global --add safe.directory
@@ -80,6 +81,8 @@ type Keep struct {
 	Path string
 	// ModeOnly says that only permissions are changed, such as those of a directory.
 	ModeOnly bool
+	// Tree says that it is a directory, all of which is kept, within bounds.
+	Tree bool
 	// Want is the state that Do will leave, where that is known: then a process that
 	// is killed in between can be finished by the next.
 	Want *State

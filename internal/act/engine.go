@@ -209,7 +209,7 @@ func (e *Engine) doStep(ctx context.Context, id, i int, s Step, c Change) error 
 	}
 	after := make([]State, len(intent.Kept))
 	for n, k := range intent.Kept {
-		if after[n], err = stateOf(k.Path, k.ModeOnly, nil); err != nil {
+		if after[n], err = k.now(); err != nil {
 			return err
 		}
 	}
@@ -226,7 +226,13 @@ func (e *Engine) keep(k Keep, name string) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	out := kept{Path: path, ModeOnly: k.ModeOnly, Want: k.Want}
+	out := kept{Path: path, ModeOnly: k.ModeOnly, Tree: k.Tree, Want: k.Want}
+	if k.Tree {
+		if out.Before, err = keepTree(path, filepath.Join(e.undoDir(), name)); err == nil && out.Before.Exists {
+			out.Undo = name
+		}
+		return out, err
+	}
 	if k.ModeOnly {
 		out.Before, err = stateOf(path, true, nil)
 		return out, err
@@ -327,7 +333,7 @@ func (e *Engine) forget(o *operation) {
 	for _, l := range o.taken {
 		for _, k := range l.Kept {
 			if k.Undo != "" {
-				_ = os.Remove(filepath.Join(e.undoDir(), k.Undo))
+				_ = removeTree(filepath.Join(e.undoDir(), k.Undo))
 			}
 		}
 	}

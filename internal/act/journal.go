@@ -49,10 +49,19 @@ type line struct {
 type kept struct {
 	Path     string `json:"path"`
 	ModeOnly bool   `json:"mode_only,omitempty"`
+	Tree     bool   `json:"tree,omitempty"`
 	Before   State  `json:"before"`
 	Want     *State `json:"want,omitempty"`
 	// Undo names the file with the bytes, in the directory undo; empty where there were none.
 	Undo string `json:"undo,omitempty"`
+}
+
+// now is the state of the path.
+func (k kept) now() (State, error) {
+	if k.Tree {
+		return treeState(k.Path)
+	}
+	return stateOf(k.Path, k.ModeOnly, nil)
 }
 
 // journal is an append-only file of JSON lines; each is on the disk before append

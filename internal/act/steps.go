@@ -248,6 +248,8 @@ type Run struct {
 	Env []string
 	// Files are all that it may change, relative to Dir: go.mod and go.sum.
 	Files []string
+	// Trees are directories that it may change, relative to Dir: vendor.
+	Trees []string
 	// Timeout; 0 means 10 minutes.
 	Timeout time.Duration
 	// Safety; empty means asks. Concern is Packages for what exchanges packages.
@@ -275,6 +277,12 @@ func (s Run) Keeps(context.Context) ([]Keep, error) {
 			f = filepath.Join(s.Dir, f)
 		}
 		list = append(list, Keep{Path: f})
+	}
+	for _, d := range s.Trees {
+		if !filepath.IsAbs(d) {
+			d = filepath.Join(s.Dir, d)
+		}
+		list = append(list, Keep{Path: d, Tree: true})
 	}
 	return list, nil
 }

@@ -99,7 +99,7 @@ func (e *Engine) moves(o *operation, force bool) ([]move, error) {
 func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
 	var ms []move
 	for n, k := range l.Kept {
-		now, err := stateOf(k.Path, k.ModeOnly, nil)
+		now, err := k.now()
 		if err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", k.Path, err)
 		}
@@ -142,6 +142,14 @@ func (e *Engine) restore(m move) error {
 	if m.ModeOnly {
 		return os.Chmod(m.Path, m.Before.Mode)
 	}
+	if m.Tree {
+		if m.aside != "" {
+			if _, err := keepTree(m.Path, filepath.Join(e.undoDir(), m.aside)); err != nil {
+				return err
+			}
+		}
+		return restoreTree(m.Path, filepath.Join(e.undoDir(), m.Undo), m.Before)
+	}
 	if m.aside != "" {
 		if err := setAside(m.Path, filepath.Join(e.undoDir(), m.aside)); err != nil {
 			return err
@@ -182,6 +190,9 @@ func setAside(path, to string) error {
 
 // changed says that k was changed by others, and what putting it back would do.
 func (e *Engine) changed(k kept) error {
+	if k.Tree || k.ModeOnly {
+		return &ChangedError{Path: k.Path}
+	}
 	now, err := readIfExists(k.Path)
 	if err != nil {
 		return err
@@ -243,7 +254,7 @@ func attained(l line) ([]State, bool) {
 	after := make([]State, len(l.Kept))
 	for n, k := range l.Kept {
 		var err error
-		if after[n], err = stateOf(k.Path, k.ModeOnly, nil); err != nil {
+		if after[n], err = k.now(); err != nil {
 			return nil, false
 		}
 		if k.Want != nil && !after[n].meets(*k.Want) || k.Want == nil && !holds(l) {

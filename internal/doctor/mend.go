@@ -89,6 +89,8 @@ func mends() []mender {
 		{codes: []keepwell.Code{"sum/malformed"}, plan: mendGoSum},
 		{codes: modCodes(), plan: mendGoMod},
 		{codes: tidyCodes(), plan: mendTidy},
+		{codes: []keepwell.Code{"local/vendor"}, plan: mendVendor},
+		{codes: []keepwell.Code{"local/workspace", "local/no-go-mod"}, plan: mendWork},
 		{codes: wayCodes(), plan: mendMirror, first: true},
 		{codes: []keepwell.Code{"vcs/tool-missing", "local/build-tool-missing", "tls/unknown-authority", "local/runtime-broken"}, plan: mendInstall},
 	}

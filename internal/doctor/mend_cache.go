@@ -54,11 +54,34 @@ func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	if f.Code == "sum/go-sum-mismatch" {
 		safety, concern = keepwell.SafetyAsks, act.Trust
 	}
+	if sums != nil { // what was unpacked from a wrong archive goes with it
+		for _, name := range bad {
+			if dir := c.unpacked(name); strings.HasSuffix(name, ".zip") && dir != "" {
+				m.Steps = append(m.Steps, act.RemoveDir{Path: dir, Safety: safety, Concern: concern})
+			}
+		}
+	}
 	slices.Sort(bad)
 	for _, name := range slices.Compact(bad) {
 		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: safety, Concern: concern})
 	}
 	return []Mend{m}
+}
+
+// unpacked is the directory that an archive of the cache was unpacked to; "" where
+// there is none.
+func (c *Case) unpacked(zip string) string {
+	cache := c.Settings.Env.Value("GOMODCACHE")
+	rel, err := filepath.Rel(filepath.Join(cache, "cache", "download"), zip)
+	path, version, ok := strings.Cut(rel, string(filepath.Separator)+"@v"+string(filepath.Separator))
+	if err != nil || !ok || !filepath.IsLocal(rel) {
+		return ""
+	}
+	dir := filepath.Join(cache, path+"@"+strings.TrimSuffix(version, ".zip"))
+	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
+		return ""
+	}
+	return dir
 }
 
 // inCaches reports files that go itself can make anew.

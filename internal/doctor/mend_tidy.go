@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/mod/modfile"
+
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
 )
@@ -47,17 +49,21 @@ func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (new
 	if os.WriteFile(modName, mod, 0o600) != nil || sum != nil && os.WriteFile(sumName, sum, 0o600) != nil {
 		return nil, nil, nil, false
 	}
-	env := []string{
-		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
-		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY"),
-		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
-	}
-	if r := c.runGo(ctx, files.dir, env, "mod", "tidy", "-modfile="+modName); !r.ok() {
+	if r := c.runGo(ctx, files.dir, c.asideEnv(dir), "mod", "tidy", "-modfile="+modName); !r.ok() {
 		return nil, nil, r.findings, false
 	}
 	newMod, ok = lookFile(modName)
 	newSum, also := lookFile(sumName)
 	return newMod, newSum, nil, ok && also && newMod != nil
+}
+
+// asideEnv lets go fetch into a module cache in dir, from the user's as far as it goes.
+func (c *Case) asideEnv(dir string) []string {
+	return []string{
+		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
+		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY"),
+		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
+	}
 }
 
 // exchanged are the edits that put new files in the place of the old.
@@ -179,4 +185,86 @@ func imports(dir string) []string {
 // imported reports whether one of the paths lies in a module.
 func imported(list []string, modulePath string) bool {
 	return slices.ContainsFunc(list, func(p string) bool { return p == modulePath || strings.HasPrefix(p, modulePath+"/") })
+}
+
+// mendVendor makes the vendor directory anew, where go can: all of it is kept for undo.
+func mendVendor(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
+	files, ok := c.modFiles()
+	if !ok || c.gowork() != "" || len(c.brokenSettings(f)) > 0 {
+		return nil
+	}
+	if info, err := os.Lstat(filepath.Join(files.dir, "vendor")); err != nil || !info.IsDir() {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return nil
+	}
+	defer removeAll(dir)
+	flags := strings.TrimSpace(strings.TrimSuffix(fetchFlags(c.Settings.Env.Value("GOFLAGS")), "-modcacherw"))
+	env := []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=" + flags}
+	// Tried first into another directory.
+	if r := c.runGo(ctx, files.dir, c.asideEnv(dir), "mod", "vendor", "-o", filepath.Join(dir, "vendor")); !r.ok() {
+		return mendFirst(ctx, c, r.findings)
+	}
+	return []Mend{{ID: "vendor", Steps: []act.Step{act.Run{
+		Dir: files.dir, Name: "go", Args: []string{"mod", "vendor"}, Env: env, Files: []string{"go.mod", "go.sum"}, Trees: []string{"vendor"},
+	}}}}
+}
+
+// mendWork takes what is not there off go.work, and puts the module here on it.
+func mendWork(_ context.Context, c *Case, f keepwell.Finding) []Mend {
+	name := c.gowork()
+	data, ok := lookFile(name)
+	if name == "" || !ok || data == nil || len(c.Asked) > 0 {
+		return nil
+	}
+	work, err := modfile.ParseWork(name, data, nil)
+	if err != nil {
+		return nil
+	}
+	dir := filepath.Dir(name)
+	var gone, kept []string
+	for _, u := range work.Use {
+		at := filepath.FromSlash(u.Path)
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(dir, at)
+		}
+		switch _, err := os.Stat(filepath.Join(at, "go.mod")); {
+		case os.IsNotExist(err):
+			gone = append(gone, u.Path)
+		case err == nil:
+			kept = append(kept, resolved(at))
+		}
+	}
+	what := strings.Join(gone, ", ")
+	for _, path := range gone {
+		if err := work.DropUse(path); err != nil {
+			return nil
+		}
+	}
+	if here, err := filepath.Abs(c.Dir); len(gone) == 0 && err == nil {
+		if _, err := os.Stat(filepath.Join(here, "go.mod")); err != nil || slices.Contains(kept, resolved(here)) || !within(dir, filepath.Join(here, "go.mod")) {
+			return nil
+		}
+		rel, err := filepath.Rel(dir, here)
+		if err != nil || work.AddUse("./"+filepath.ToSlash(rel), "") != nil {
+			return nil
+		}
+		what = "./" + filepath.ToSlash(rel)
+	}
+	work.Cleanup()
+	after := modfile.Format(work.Syntax)
+	if len(gone) > 0 && len(kept) == 0 {
+		return nil // nothing would be left
+	}
+	steps := exchange(name, data, after, act.Ordinary)
+	if len(steps) == 0 {
+		return nil
+	}
+	id := "work-use"
+	if len(gone) > 0 {
+		id = "work-drop"
+	}
+	return []Mend{{ID: id, Args: []string{what}, Steps: steps}}
 }

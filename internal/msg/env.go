@@ -107,6 +107,7 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"act.go-unset":       {"unset %s of go", "取消 go 的 %s 设置"},
 		"act.edit":           {"edit %s", "修改 %s"},
 		"act.remove":         {"remove the file %s", "删除文件 %s"},
+		"act.remove-dir":     {"remove the directory %s", "删除目录 %s"},
 		"act.chmod":          {"change the permissions of %s", "修改 %s 的权限"},
 		"act.run":            {"run %s", "运行 %s"},
 		"act.safe-directory": {"tell git to trust %s", "让 git 信任 %s"},
