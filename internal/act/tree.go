@@ -220,6 +220,6 @@ func (s RemoveDir) Keeps(context.Context) ([]Keep, error) {
 func (s RemoveDir) Do(context.Context) error { return removeTree(s.Path) }
 
 // Verify implements [Step].
-func (s RemoveDir) Verify(context.Context) error {
-	return Remove{Path: s.Path}.Verify(context.Background())
+func (s RemoveDir) Verify(ctx context.Context) error {
+	return Remove{Path: s.Path}.Verify(ctx)
 }

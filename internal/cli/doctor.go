@@ -26,6 +26,10 @@ type doctorOptions struct {
 	only, skip []string
 	timeout    time.Duration
 	fix        fixOptions
+	watch      bool
+	interval   time.Duration
+	bundle     string
+	maskNames  bool
 }
 
 func newDoctorCmd(a *app) *cobra.Command {
@@ -50,10 +54,17 @@ func newDoctorCmd(a *app) *cobra.Command {
 	flags.StringSliceVar(&o.skip, "skip", nil, "leave these checks out / 跳过这些检查")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "end after this time / 最长用时")
 	o.fix.register(cmd)
+	flags.BoolVar(&o.watch, "watch", false, "look again and again until no fault is left, and tell what changes / 持续检查直到恢复")
+	flags.DurationVar(&o.interval, "interval", 30*time.Second, "with --watch: the time between two looks / 两次检查的间隔")
+	flags.StringVar(&o.bundle, "bundle", "", "write an archive for a bug report, secrets masked / 打包诊断资料")
+	flags.BoolVar(&o.maskNames, "mask-names", false, "with --bundle: mask the names of private modules too / 同时隐去私有模块名")
 	return cmd
 }
 
 func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
+	if f, bad := doctor.Unreadable(".", a.sayDoctor); bad && !o.list && !o.fix.history && o.fix.undo == "" {
+		return unreadable(a, f)
+	}
 	if other, err := doctorInstead(&o); other != nil || err != nil {
 		if err != nil {
 			return err
@@ -61,9 +72,6 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 		return other(ctx, a, o)
 	}
 	began := time.Now()
-	if f, bad := doctor.Unreadable(".", a.sayDoctor); bad {
-		return unreadable(a, f)
-	}
 	c, report, err := examineNow(ctx, a, o)
 	if err != nil {
 		return err
@@ -109,6 +117,8 @@ func doctorInstead(o *doctorOptions) (func(context.Context, *app, doctorOptions)
 		{o.fix.undo != "", func(ctx context.Context, a *app, o doctorOptions) error { return runDoctorUndo(ctx, a, o.fix) }},
 		{o.fix.history, func(_ context.Context, a *app, _ doctorOptions) error { return showHistory(a, "doctor") }},
 		{o.fix.fix, runDoctorFix},
+		{o.watch, runDoctorWatch},
+		{o.bundle != "", runDoctorBundle},
 	} {
 		if mode.on {
 			chosen = append(chosen, mode.run)

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	encode utf-16|gbk FILE   store a file as PowerShell 5, or Windows in China, would
 //	valid json|jsonl|xml     hold the last standard output to a format
 //	world FILE               servers on loopback, see world_test.go
+//	unpack FILE DIR          unpack a zip archive of mode 0600 into a new directory
 //	har FILE                 hold a file to HAR 1.2 and to mode 0600
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -58,7 +59,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR,
+			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR, "unpack": unpack,
 		},
 	})
 }

@@ -171,7 +171,7 @@ func (c *Case) aside() (flags []string, done func()) {
 	done = func() { removeAll(dir) }
 	for from, to := range map[string]string{name: "go.mod", strings.TrimSuffix(name, ".mod") + ".sum": "go.sum"} {
 		if data, err := plainfile.Read(from); err == nil {
-			err = os.WriteFile(filepath.Join(dir, to), data, 0o600) //nolint:gosec // dir is ours
+			err = os.WriteFile(filepath.Join(dir, to), data, 0o600)
 			if err != nil {
 				done()
 				return nil, func() {}
@@ -429,14 +429,14 @@ func (c *Case) scratch(dir string) error {
 
 // removeAll removes a directory with a module cache.
 func removeAll(dir string) {
-	if os.RemoveAll(dir) == nil {
+	if os.RemoveAll(dir) == nil { //nolint:gosec // made by MkdirTemp
 		return
 	}
-	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error { //nolint:gosec // the same
 		if err == nil && d.IsDir() {
 			_ = os.Chmod(name, 0o700) //nolint:gosec // our own directory, about to go
 		}
 		return nil
 	})
-	_ = os.RemoveAll(dir)
+	_ = os.RemoveAll(dir) //nolint:gosec // the same
 }

@@ -18,8 +18,25 @@ var mendTable = sync.OnceValue(func() map[string]message {
 		"doctor.fix.stays":   {"%s is still there. To take the change back: keepwell doctor --undo=%d", "%s 仍然存在。撤销该改动：keepwell doctor --undo=%d"},
 		"doctor.fix.undo":    {"To take everything back: keepwell doctor --undo", "全部撤销：keepwell doctor --undo"},
 
-		"err.doctor.alone": {"--fix, --undo, --history, --watch and --bundle stand alone", "--fix、--undo、--history、--watch、--bundle 每次只能用一个"},
-		"err.doctor.plain": {"--dry-run, --yes and --consent belong to --fix", "--dry-run、--yes、--consent 要和 --fix 一起用"},
+		"doctor.watch.begin": {"Watching; what changes is told below. Ctrl-C ends it.", "持续检查中，有变化会在下面显示。按 Ctrl-C 结束。"},
+		"doctor.watch.new":   {"new: %s, %s", "新出现：%s，%s"},
+
+		"doctor.bundle.written":  {"Written: %s, which holds", "已写入 %s，其中有"},
+		"doctor.bundle.look":     {"Secrets are masked. Look through it before you give it away.", "其中的密码、token 已经隐去。交给别人之前请先看一遍。"},
+		"doctor.bundle.report":   {"what was found", "诊断结果"},
+		"doctor.bundle.env":      {"the settings with their places", "各项设置及其来源"},
+		"doctor.bundle.goenv":    {"go env", "go env"},
+		"doctor.bundle.probes":   {"what the servers on the way answered", "途中各服务器的应答"},
+		"doctor.bundle.versions": {"versions of the tools", "各工具的版本"},
+		"doctor.bundle.go":       {"the project's go.mod", "项目的 go.mod"},
+		"doctor.bundle.journal":  {"keepwell's own changes: names and hashes, no contents", "keepwell 自己的改动记录：只有名字和哈希，没有内容"},
+
+		"err.doctor.interval": {"--interval %v is less than a second", "--interval %v 不到 1 秒"},
+		"err.doctor.exists":   {"%s is there already, and is left as it is", "%s 已经存在，不会覆盖"},
+		"hint.doctor.exists":  {"name another file", "请换一个文件名"},
+		"err.doctor.bundle":   {"writing %s: %v", "写入 %s：%v"},
+		"err.doctor.alone":    {"--fix, --undo, --history, --watch and --bundle stand alone", "--fix、--undo、--history、--watch、--bundle 每次只能用一个"},
+		"err.doctor.plain":    {"--dry-run, --yes and --consent belong to --fix", "--dry-run、--yes、--consent 要和 --fix 一起用"},
 
 		"mend.setting":        {"set %s to %s", "把 %s 改为 %s"},
 		"mend.private":        {"name %s as private in GOPRIVATE", "在 GOPRIVATE 里声明 %s 是私有的"},
