@@ -39,6 +39,12 @@ type situation struct {
 	run func(ctx context.Context, l *Lab) string
 }
 
+// waits reports whether doctor will mostly wait: for an answer that does not come.
+func (s situation) waits() bool {
+	return slices.ContainsFunc([]string{"silent", "stalled", "trickles", "black-hole", "vanishes", "dial-timeout", "tls-timeout", "steady", "read-timeout"},
+		func(word string) bool { return strings.Contains(s.name, word) })
+}
+
 // situations lists all that doctor is tried on.
 func situations() []situation {
 	return slices.Concat(doctorScenarios(), moreSituations(), ownNetworks(), healthySituations())

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 
 var (
 	doctorTable    = flag.String("doctor-table", "", "the Markdown table that TestDoctor writes")
-	doctorPatience = flag.Duration("doctor-patience", 12*time.Second, "how long the plain tool may take before doctor is asked")
+	doctorPatience = flag.Duration("doctor-patience", 5*time.Second, "how long the plain tool may take before doctor is asked")
 )
 
 // leastRight is the part of the faulty situations whose first finding must be right.
@@ -193,16 +194,10 @@ func TestDoctor(t *testing.T) {
 	bin, cache := buildKeepwell(t), t.TempDir()
 	list := situations()
 	rows := make([]*row, len(list))
-	slots := make(chan struct{}, atATime)
 	t.Run("situations", func(t *testing.T) {
-		for i, s := range list {
-			t.Run(s.name, func(t *testing.T) {
-				t.Parallel()
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				rows[i] = tryDoctor(t, s, bin, cache)
-			})
-		}
+		inPools(t, list, func(s situation) (string, bool) { return s.name, s.waits() }, func(t *testing.T, i int, s situation) {
+			rows[i] = tryDoctor(t, s, bin, cache)
+		})
 	})
 	rows = slices.DeleteFunc(rows, func(r *row) bool { return r == nil })
 	sum := summarise(rows)
@@ -218,6 +213,40 @@ func TestDoctor(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// waitingAtATime bounds the situations that run together and mostly wait: for a server
+// that is silent, or a packet that is lost.
+const waitingAtATime = 8
+
+// inPools runs a subtest for each of the list: a few at once that work, and more that
+// only wait.
+func inPools[T any](t *testing.T, list []T, about func(T) (name string, waits bool), try func(*testing.T, int, T)) {
+	queues := map[bool]chan int{false: make(chan int), true: make(chan int)}
+	var workers sync.WaitGroup
+	for waits, n := range map[bool]int{false: atATime, true: waitingAtATime} {
+		for range n {
+			workers.Go(func() {
+				for i := range queues[waits] {
+					name, _ := about(list[i])
+					t.Run(name, func(t *testing.T) { try(t, i, list[i]) })
+				}
+			})
+		}
+	}
+	var feeders sync.WaitGroup
+	for _, kind := range []bool{false, true} {
+		feeders.Go(func() {
+			defer close(queues[kind])
+			for i := range list {
+				if _, waits := about(list[i]); waits == kind {
+					queues[kind] <- i
+				}
+			}
+		})
+	}
+	feeders.Wait()
+	workers.Wait()
 }
 
 // tryDoctor sets one situation up and asks doctor about it. A wrong first finding is

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -89,7 +90,7 @@ func (l *Lab) gitServer(ctx context.Context) http.Handler {
 	}
 	l.gitRepo(ctx)
 	root := filepath.Join(l.Dir, "repos")
-	return &cgi.Handler{Path: backend, Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + l.Home}}
+	return &cgi.Handler{Path: backend, Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + l.Home}, Stderr: io.Discard}
 }
 
 func (l *Lab) repo() string { return filepath.Join(l.Dir, "repos/acme/widget") }

@@ -25,6 +25,8 @@ type world struct {
 	mu     sync.Mutex
 	hosts  map[string]func(net.Conn)
 	strays []string
+	// heard is told of every request to the HTTP proxy itself, before it is answered.
+	heard func(*http.Request)
 }
 
 func newWorld(t testing.TB) *world {
@@ -60,6 +62,9 @@ func (w *world) find(host string) func(net.Conn) {
 }
 
 func (w *world) connect(rw http.ResponseWriter, r *http.Request) {
+	if w.heard != nil {
+		w.heard(r)
+	}
 	server := w.find(r.URL.Hostname())
 	if server == nil || r.Method != http.MethodConnect {
 		http.Error(rw, "not in this world", http.StatusBadGateway)
