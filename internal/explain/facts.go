@@ -246,7 +246,7 @@ func phaseOf(text string, f keepwell.Facts) string {
 		words []string
 	}{
 		{"proxyconnect", []string{"proxyconnect", "tunneling socket", "proxy after connect", "cannot connect to proxy"}},
-		{"lookup", []string{"lookup ", "getaddrinfo", "could not resolve", "name resolution", "enotfound", "eai_again"}},
+		{"lookup", []string{"lookup ", "getaddrinfo", "could not resolve host", "couldn't resolve host", "name resolution", "enotfound", "eai_again"}},
 		{"tls", []string{"x509:", "tls:", "tls handshake", "ssl", "certificate"}},
 		{"verify", []string{"checksum mismatch", "verifying ", "integrity"}},
 		{"dial", []string{"dial tcp", "connect: ", "connect e", "connectex", "failed to connect", "econnrefused"}},

@@ -1223,6 +1223,7 @@ var table = [...]Entry{
 		ID: "major-found-no-package", Code: "version/major-suffix",
 		Anchors:    []string{"but does not contain package"},
 		Pattern:    "module \\S+ found(?: \\([^)]*\\))?, but does not contain package (?P<package>\\S+/v(?:[2-9]|\\d\\d+))$",
+		Unless:     []string{"module \\S+[/.]v\\d+@\\S+ found"},
 		Confidence: 0.85,
 		Over:       []keepwell.Code{"module/no-package"},
 		Rivals:     []keepwell.Code{"module/no-package"},
@@ -2271,6 +2272,13 @@ var table = [...]Entry{
 		ID: "npm-eresolve", Code: "version/conflict",
 		Anchors:    []string{"eresolve unable", "eresolve could", "code eresolve"},
 		Pattern:    "(?:ERESOLVE (?:unable to resolve|could not resolve)|^(?:\\d+ error )?code ERESOLVE\\s*$)",
+		Confidence: 0.97,
+	},
+	{
+		ID: "npm-eresolve-sides", Code: "version/conflict",
+		Anchors:    []string{"eresolve unable", "eresolve could", "code eresolve"},
+		Pattern:    "^(?:\\d+ error )?Found: (?P<package>(?:@[\\w.-]+/)?[\\w.-]+)@(?P<version>[\\w.+-]+)(?:[^\\n]*\\n){1,40}?\\s*(?:\\d+ error )?(?:peer|peerOptional|dev|prod|optional) (?:@[\\w.-]+/)?[\\w.-]+@\"[^\"\\n]*\" from (?P<parent>(?:@[\\w.-]+/)?[\\w.-]+)@\\d\\S*",
+		Unless:     []string{"ERESOLVE overriding"},
 		Confidence: 0.97,
 	},
 	{
@@ -3850,7 +3858,7 @@ var table = [...]Entry{
 	{
 		ID: "pip-requires-python", Code: "version/runtime-too-old",
 		Anchors:    []string{"requires a different python", "require a different python version", "requires-python", "not supported by the project", "is not allowed by the project", "does not satisfy python"},
-		Pattern:    "(?:Package '?(?P<package>[\\w.-]+)'? requires a different Python: (?P<running>[\\d.]+) not in|Ignored the following versions that require a different python version: |Current Python version \\([\\d.]+\\) is not allowed by the project|currently activated Python version [\\d.]+ is not supported by the project|the requested Python version \\([^)]*\\) does not satisfy Python|the current Python version \\([\\d.]+\\) does not satisfy Python)",
+		Pattern:    "(?:Package u?'?(?P<package>[\\w.-]+)'? requires a different Python: (?P<running>[\\d.]+) not in|Ignored the following versions that require a different python version: |Current Python version \\([\\d.]+\\) is not allowed by the project|currently activated Python version [\\d.]+ is not supported by the project|the requested Python version \\([^)]*\\) does not satisfy Python|the current Python version \\([\\d.]+\\) does not satisfy Python)",
 		Unless:     []string{"different python version: none"},
 		Confidence: 0.93,
 		Over:       []keepwell.Code{"version/no-match", "version/conflict"},
