@@ -78,7 +78,7 @@ func (d *Diagnosis) Add(s *explain.Statement) {
 			}
 		}
 	}
-	if len(hits) == 0 {
+	if len(hits) == 0 || s.OfOther() {
 		return
 	}
 	d.fold(s, decide(hits))

@@ -13,7 +13,7 @@ import (
 // diffs and the program's own log. Their words are not go's, npm's or pip's,
 // even where they quote them.
 type voices struct {
-	run, verdict, result, event, hunk, stamp, tool, quoting *regexp.Regexp
+	run, verdict, result, event, hunk, stamp, tool, quoting, other, login, forge *regexp.Regexp
 }
 
 var voiceWords = sync.OnceValue(func() *voices {
@@ -31,7 +31,13 @@ var voiceWords = sync.OnceValue(func() *voices {
 		stamp: c(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)? `),
 		// The compiler and vet show the program's own texts.
 		quoting: c(`^\S+\.go:\d+:\d+: (?:cannot (?:use|convert) |invalid operation: |duplicate (?:case|key) |(?:\w+\.)+\w+ (?:format|call|arg)).*"`),
-		tool:    c(`(?i)\bgo: |/@v/|/@latest|\?go-get=1|\bgo (?:get|mod|install|list|build|test|run|work)\b|\bgit (?:clone|fetch|ls-remote|pull|init|submodule)\b|/lookup/|/sumdb/|go\.(?:mod|sum)\b|GOPROXY|GOSUMDB|import path|\bnpm\b|\byarn\b|\bpip3?\b|pypi|pkg[/\\]mod|cache/vcs|\bfatal: |unable to access`),
+		// Package managers and clients that are not looked after here.
+		other: c(`(?i)\bcrates\.io\b|\bspurious network error\b|Could not transfer artifact |Failed to execute goal |Error response from daemon: |"https?://[^"]+/v2/|\brubygems\.org\b|\bBundler::|repo\.packagist\.org|\bComposer\\|^Err:\d+ |^E: |UNREACHABLE! => |^(?:scp|rsync|sftp): |\brsync: |^curl: \(\d+\) |^wget: |Unable to connect to the server: |registry\.terraform\.io`),
+		// ssh's own words, and by whom it was asked to log in.
+		login: c(`(?:^|\n)(?:\s*ssh: |\s*([\w.-]+)@[\w.-]+: Permission denied)`),
+		// Servers of code and packages: whoever asks them fetches.
+		forge: c(`(?i)github|gitlab|bitbucket|gitee|gitea|codeberg|gerrit|codecommit|sourcehut|sr\.ht|ssh\.dev\.azure|visualstudio\.com|\bgit[\w-]*\.[\w-]+\.|goproxy|golang|npmjs|npmmirror|yarnpkg|nodejs\.org|\bpyp[ai]\b|pythonhosted|astral\.sh|nodesource|pnpm\.io|bun\.sh|\bgo\.dev/|\bgit@|remote repository|\bsubmodule\b|\brepository '`),
+		tool:  c(`(?i)\bgo: |/@v/|/@latest|\?go-get=1|\bgo (?:get|mod|install|list|build|test|run|work)\b|\bgit (?:clone|fetch|ls-remote|pull|init|submodule)\b|/lookup/|/sumdb/|go\.(?:mod|sum)\b|GOPROXY|GOSUMDB|import path|\bnpm\b|\byarn\b|\bpip3?\b|pypi|pkg[/\\]mod|cache/vcs|\bfatal: |unable to access`),
 	}
 })
 
@@ -94,4 +100,20 @@ func (s *Statement) OfProgram() bool {
 		}
 	}
 	return false
+}
+
+// OfOther reports whether another client than those looked after here speaks: a
+// plain ssh login, curl, cargo, Maven, Docker. Their words for a network fault
+// are git's and npm's too, so it is whom they name that tells.
+func (s *Statement) OfOther() bool {
+	v := voiceWords()
+	if s.Needs()&(fingerprint.Npm|fingerprint.Pip) != 0 {
+		return false
+	}
+	m := v.login.FindStringSubmatch(s.Text)
+	if m == nil && !v.other.MatchString(s.Text) || v.forge.MatchString(s.Text) {
+		return false
+	}
+	text := strings.ReplaceAll(s.Text, "fatal: [", "[") // Ansible's hosts
+	return !v.tool.MatchString(text)
 }

@@ -40,3 +40,31 @@ func TestVoices(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherClients tells the network faults of clients that are not looked after
+// here from those of git, go, npm and pip, which print the same words.
+func TestOtherClients(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		other      bool
+	}{
+		{"a login", "ssh: connect to host web1.example.com port 22: Connection timed out", true},
+		{"a login refused", "deploy@web1.example.com: Permission denied (publickey).", true},
+		{"a clone", "Cloning into 'widget'...\nssh: connect to host code.example.com port 22: Connection timed out\nfatal: Could not read from remote repository.", false},
+		{"a forge", "ssh: connect to host github.com port 22: Connection timed out", false},
+		{"git's user", "git@code.example.com: Permission denied (publickey).", false},
+		{"another user of git's", "builder@code.example.com: Permission denied (publickey).\nfatal: Could not read from remote repository.", false},
+		{"Ansible", `fatal: [web1]: UNREACHABLE! => {"msg": "ssh: connect to host web1.example.com port 22: Connection timed out"}`, true},
+		{"cargo", "warning: spurious network error (3 tries remaining): [6] Could not resolve host: index.crates.io", true},
+		{"cargo for pip", "  × Preparing metadata (pyproject.toml) did not run successfully.\n      warning: spurious network error: Could not resolve host: index.crates.io\nerror: subprocess-exited-with-error", false},
+		{"curl", "curl: (6) Could not resolve host: api.example.com", true},
+		{"curl at a proxy for Go", "curl: (6) Could not resolve host: goproxy.example.org", false},
+		{"go", "go: example.com/widget@v1.0.0: git fetch -f origin: exit status 128:\n\tssh: connect to host web1.example.com port 22: Connection timed out", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := newStatement(normalise.Lines(c.text, 1)).OfOther(); got != c.other {
+				t.Errorf("OfOther() = %v, want %v", got, c.other)
+			}
+		})
+	}
+}
