@@ -36,6 +36,8 @@ type Machine struct {
 // surroundings is what the rest of the text says about where it was printed.
 type surroundings struct {
 	sandbox string // the words that betray a build sandbox without network; "" none
+	// installed is the last line on which a package manager says that it is done.
+	installed int
 }
 
 var sandboxWords = sync.OnceValue(func() *regexp.Regexp {
@@ -50,6 +52,7 @@ var sandboxHints = []string{
 }
 
 func (a *surroundings) look(s *explain.Statement) {
+	a.installed = max(a.installed, installedAt(s))
 	if a.sandbox == "" && slices.ContainsFunc(sandboxHints, func(h string) bool { return strings.Contains(s.Text, h) }) {
 		a.sandbox = sandboxWords().FindString(s.Text)
 	}

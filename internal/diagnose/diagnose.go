@@ -56,6 +56,10 @@ type group struct {
 	rivals     []keepwell.Code
 	severity   keepwell.Severity
 	tool       string
+	// attempts says that each of its statements only tells of a try that is repeated.
+	attempts bool
+	// last is the line on which the decisive words of the last of them end.
+	last int
 }
 
 // New starts a diagnosis. machine is what is known of the machine that printed
@@ -196,13 +200,15 @@ func (d *Diagnosis) fold(s *explain.Statement, h hit) {
 		}
 		g = &group{
 			key: key, entry: h.Entry, facts: facts, quiet: isQuiet(s), tool: toolOf(s),
-			confidence: h.Entry.Confidence, rivals: h.Entry.Rivals, severity: h.Entry.Severity,
+			confidence: h.Entry.Confidence, rivals: h.Entry.Rivals, severity: h.Entry.Severity, attempts: true,
 		}
 		d.groups[key] = g
 		d.order = append(d.order, g)
 	}
 	g.count++
 	g.quiet = g.quiet && isQuiet(s)
+	g.attempts = g.attempts && isAttempt(s, h)
+	g.last = lineAt(s, h.at.End)
 	if h.Entry.Tier < g.entry.Tier || h.Entry.Tier == g.entry.Tier && h.Entry.Confidence > g.confidence {
 		g.entry, g.confidence, g.rivals, g.severity = h.Entry, h.Entry.Confidence, h.Entry.Rivals, h.Entry.Severity
 	}
@@ -292,6 +298,9 @@ func (d *Diagnosis) Findings() ([]keepwell.Finding, error) {
 	groups := slices.Clone(d.order)
 	for _, g := range groups {
 		d.reconsider(g)
+		if g.attempts && g.last < d.around.installed {
+			g.severity = keepwell.SeverityInfo // a later try went well
+		}
 	}
 	groups = dropWeak(refold(groups))
 	entries := map[keepwell.Code]*faults.Fault{}
