@@ -125,6 +125,9 @@ func (l *Lab) wrapper() (before []string, tool []string) {
 	return nil, l.called
 }
 
+// stateDir is where keepwell keeps its journal in this lab.
+func (l *Lab) stateDir() string { return filepath.Join(l.Dir, "state") }
+
 // words are what a person would ask doctor after the last call: why that module or
 // package failed, or, where the call named none, what is wrong here.
 func (l *Lab) words() []string {

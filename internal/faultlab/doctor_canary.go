@@ -166,7 +166,15 @@ func (l *Lab) canarySettings() {
 // canaryQuestions are what doctor is asked in each mode.
 func canaryQuestions() [][]string {
 	return [][]string{
-		nil, {"example.com/widget@v1.0.0"}, {"git.corp.example/acme/widget.git@v1.0.0"}, {"github.com/acme/widget@v1.0.0"}, {"gitlab.example.com/acme/widget.git@v1.0.0"},
-		{"helped.example.com/acme/widget.git@v1.0.0"}, {"auth.example.com/acme/widget.git@v1.0.0"}, {"npm:widget"}, {"npm:@acme/secret"}, {"pypi:widget"},
+		nil,
+		{"example.com/widget@v1.0.0"},
+		{"git.corp.example/acme/widget.git@v1.0.0"},
+		{"github.com/acme/widget@v1.0.0"},
+		{"gitlab.example.com/acme/widget.git@v1.0.0"},
+		{"helped.example.com/acme/widget.git@v1.0.0"},
+		{"auth.example.com/acme/widget.git@v1.0.0"},
+		{"npm:widget"},
+		{"npm:@acme/secret"},
+		{"pypi:widget"},
 	}
 }

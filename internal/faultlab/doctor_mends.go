@@ -142,4 +142,6 @@ func mendVendor(run func(context.Context, *Lab) string) func(context.Context, *L
 	}
 }
 
-func mendWork(run func(context.Context, *Lab) string) func(context.Context, *Lab) string { return mendVendor(run) }
+func mendWork(run func(context.Context, *Lab) string) func(context.Context, *Lab) string {
+	return mendVendor(run)
+}

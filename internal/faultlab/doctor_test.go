@@ -121,8 +121,6 @@ func (l *Lab) keepwell(ctx context.Context, bin string, args ...string) visit {
 	return v
 }
 
-func (l *Lab) stateDir() string { return filepath.Join(l.Dir, "state") }
-
 // watchPeak reads the high-water mark of a process until it is gone. What wait tells
 // holds the parent's own memory, too, from before exec.
 func watchPeak(pid int) (peak func() int64) {
