@@ -42,6 +42,8 @@ func Judge(seen []Outcome) []keepwell.Finding {
 		// Nobody could say it: what was seen on the way is all there is.
 		return ordered(foldCauses(merged(beside)))
 	}
+	// A server without a name is what a broken setting made of one.
+	beside = slices.DeleteFunc(beside, func(f keepwell.Finding) bool { return isWay(f.Code) && hostOf(f) == "" && f.Facts["setting"] == "" })
 	return ordered(foldCauses(append(merged(said), hygiene(beside)...)))
 }
 
@@ -165,10 +167,8 @@ func ownerOf(a, b keepwell.Finding) keepwell.Owner {
 func merged(list []keepwell.Finding) []keepwell.Finding {
 	var out []keepwell.Finding
 	for _, f := range list {
-		i := slices.IndexFunc(out, func(o keepwell.Finding) bool {
-			return o.Code == f.Code && severity(o) == severity(f) && sameHost(o, f) && (o.Facts["module"] == f.Facts["module"] || o.Facts["module"] == "" || f.Facts["module"] == "") && o.Facts["setting"] == f.Facts["setting"]
-		})
-		if i < 0 || severity(f) == keepwell.SeverityInfo {
+		i := slices.IndexFunc(out, func(o keepwell.Finding) bool { return sameTrouble(o, f) })
+		if i < 0 {
 			out = append(out, f)
 			continue
 		}
@@ -178,6 +178,19 @@ func merged(list []keepwell.Finding) []keepwell.Finding {
 		out[i].Severity = s
 	}
 	return out
+}
+
+// sameTrouble reports whether two findings are one to their reader. Notes are folded
+// only where all that they are about is the same.
+func sameTrouble(a, b keepwell.Finding) bool {
+	same := func(name string) bool { return a.Facts[name] == b.Facts[name] }
+	if a.Code != b.Code || severity(a) != severity(b) || !same("setting") {
+		return false
+	}
+	if severity(b) == keepwell.SeverityInfo {
+		return same("module") && same("path") && hostOf(a) == hostOf(b)
+	}
+	return sameHost(a, b) && (same("module") || a.Facts["module"] == "" || b.Facts["module"] == "")
 }
 
 // proofs keeps the first of each: nobody reads more.
