@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ func goVersions(ctx context.Context, a *app, o versionsOptions) (listing, error)
 			Config: cfg, Query: route.Query{Module: prefix}, Env: o.env, All: o.timeout, Silent: o.silent,
 		}, o.all)
 		if ctx.Err() != nil {
-			return l, context.Cause(ctx)
+			return l, ended(ctx, o)
 		}
 		if err != nil {
 			return l, &failure{exit: exitError, key: "versions.failed", args: []any{mask.Text(err.Error())}, hint: "hint.trace.failed", unwrapped: err}
@@ -153,6 +154,15 @@ func goVersions(ctx context.Context, a *app, o versionsOptions) (listing, error)
 	l.chosen = chosenHere(ctx, cfg.Env, l.found.Module)
 	l.findings, err = versionFindings(ctx, l)
 	return l, err
+}
+
+// ended is why the context is over: a signal, or the time allowed.
+func ended(ctx context.Context, o versionsOptions) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, trace.ErrTimeout) {
+		return &failure{exit: exitError, key: "versions.timeout", args: []any{o.timeout}, hint: "hint.versions.timeout", unwrapped: cause}
+	}
+	return cause
 }
 
 // refused tells that no source could say whether it has the module: a shorter path

@@ -33,7 +33,7 @@ func packageVersions(ctx context.Context, o versionsOptions, eco, name string) (
 	v, err := trace.Package(ctx, trace.Options{Config: route.Config{Env: env}, All: o.timeout, Silent: o.silent}, eco, registry, name)
 	switch {
 	case ctx.Err() != nil:
-		return listing{}, context.Cause(ctx)
+		return listing{}, ended(ctx, o)
 	case err != nil:
 		return listing{}, &failure{exit: exitError, key: "versions.failed", args: []any{mask.Text(err.Error())}, hint: "hint.versions.registry", unwrapped: err}
 	}

@@ -77,6 +77,8 @@ var traceTable = sync.OnceValue(func() map[string]message {
 		"versions.one":           {"versions takes one module or package, got %d", "versions 只接受一个模块或包，给了 %d 个"},
 		"versions.failed":        {"listing versions: %v", "列出版本：%v"},
 		"hint.versions.module":   {"write a module or package path, npm:NAME, or pypi:NAME", "请写模块或包路径、npm:名字，或 pypi:名字"},
+		"versions.timeout":       {"listing versions: not done after %v", "列出版本：%v 内没有完成"},
+		"hint.versions.timeout":  {"allow more with --timeout; keepwell probe HOST shows where the time goes", "可用 --timeout 放宽；keepwell probe HOST 能看出时间花在哪里"},
 		"versions.package":       {"the module that holds the package %s", "包 %s 所在的模块"},
 		"versions.deprecated":    {"deprecated: %s", "已弃用：%s"},
 		"versions.source":        {"%s: %d versions", "%s：%d 个版本"},

@@ -25,6 +25,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/route"
 )
 
@@ -91,7 +92,7 @@ func trusted(o Options) (*x509.CertPool, error) {
 	if name == "" || name == os.Getenv("SSL_CERT_FILE") {
 		return nil, nil //nolint:nilnil // crypto/tls takes nil for the system's
 	}
-	data, err := os.ReadFile(name)
+	data, err := plainfile.Read(name)
 	if err != nil {
 		return nil, fmt.Errorf("reading SSL_CERT_FILE: %w", err)
 	}

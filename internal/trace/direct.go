@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
 	"github.com/keepwell/keepwell/internal/route"
 )
@@ -138,8 +139,8 @@ func (d *direct) download(ctx context.Context, q route.Request, version string) 
 	var doc downloaded
 	res := directResult{status: 500}
 	if json.Unmarshal(out, &doc) == nil && doc.Error == "" && doc.Zip != "" {
-		res.info, _ = os.ReadFile(doc.Info)
-		res.mod, _ = os.ReadFile(doc.GoMod)
+		res.info, _ = plainfile.Read(doc.Info)
+		res.mod, _ = plainfile.Read(doc.GoMod)
 		res.zip, res.status = doc.Zip, 200
 		d.results[doc.Version] = res
 	} else {
@@ -167,7 +168,7 @@ func (d *direct) stat(ctx context.Context, q route.Request, version string) dire
 	if json.Unmarshal(out, &doc) == nil && doc.Version != "" {
 		res.status = 200
 		res.info = fmt.Appendf(nil, `{"Version":%q,"Time":%q}`, doc.Version, doc.Time.Format(time.RFC3339))
-		res.mod, _ = os.ReadFile(doc.GoMod)
+		res.mod, _ = plainfile.Read(doc.GoMod)
 		d.results[doc.Version] = res
 	} else {
 		d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(errs)), "go: "), q.Hop

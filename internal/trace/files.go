@@ -22,6 +22,8 @@ import (
 	"github.com/keepwell/keepwell/internal/route"
 )
 
+var errNotFile = errors.New("not a regular file")
+
 // file reads from a file:// entry.
 func (r *runner) file(q route.Request, u *url.URL) route.Answer {
 	rec := Request{Kind: q.Kind, URL: mask.Text(q.URL), Server: "file://", Hop: q.Hop, At: time.Since(r.began)}
@@ -37,18 +39,22 @@ func (r *runner) file(q route.Request, u *url.URL) route.Answer {
 }
 
 func (r *runner) readFile(q route.Request, name string, rec *Request) route.Answer {
-	f, err := os.Open(filepath.FromSlash(name)) //nolint:gosec // the user's own entry of GOPROXY says where
-	if errors.Is(err, fs.ErrNotExist) {
+	name = filepath.FromSlash(name)
+	// Before it is opened: a pipe would hold the trace up.
+	info, err := os.Stat(name) //nolint:gosec // the user's own entry of GOPROXY says where
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return route.Answer{Status: 404}
+	case err == nil && !info.Mode().IsRegular():
+		err = errNotFile
 	}
 	if err != nil {
 		rec.Err = mask.Text(err.Error())
 		return route.Answer{}
 	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		rec.Err = "not a regular file"
+	f, err := os.Open(name) //nolint:gosec // likewise
+	if err != nil {
+		rec.Err = mask.Text(err.Error())
 		return route.Answer{}
 	}
 	rec.Bytes = info.Size()

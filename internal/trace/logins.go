@@ -3,9 +3,7 @@ package trace
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
 	"github.com/keepwell/keepwell/internal/route"
 )
@@ -68,9 +67,6 @@ func newLogins(cfg route.Config) *logins {
 	return l
 }
 
-// largestNetrc bounds what is read of the netrc file.
-const largestNetrc = 1 << 20
-
 func readNetrc(name string) []netrcLine {
 	if name == "" {
 		home, err := os.UserHomeDir()
@@ -84,12 +80,10 @@ func readNetrc(name string) []netrcLine {
 			}
 		}
 	}
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) || err != nil {
-		return nil
+	data, err := plainfile.Read(name)
+	if err != nil {
+		return nil // go says nothing of it either
 	}
-	defer f.Close()
-	data, _ := io.ReadAll(io.LimitReader(f, largestNetrc))
 	return parseNetrc(string(data))
 }
 
