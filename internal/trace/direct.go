@@ -60,6 +60,7 @@ func (d *direct) answer(ctx context.Context, q route.Request) route.Answer {
 		}
 	}
 	if d.code != "" {
+		d.hop = q.Hop
 		return route.Answer{}
 	}
 	var res directResult
@@ -148,13 +149,22 @@ func (d *direct) download(ctx context.Context, q route.Request, version string) 
 		if said == "" {
 			said = errs
 		}
-		d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(said)), "go: "), q.Hop
+		d.fail(said, q)
 		if strings.Contains(said, "unknown revision") {
 			res.status = 404
 		}
 	}
 	d.results[version] = res
 	return res
+}
+
+// fail keeps what go said. That a transfer is too slow is the verdict of git under the
+// limit that it was given here.
+func (d *direct) fail(said string, q route.Request) {
+	d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(said)), "go: "), q.Hop
+	if strings.Contains(said, "Operation too slow") {
+		d.code = "net/slow"
+	}
 }
 
 // stat resolves one version without its zip.
@@ -171,7 +181,7 @@ func (d *direct) stat(ctx context.Context, q route.Request, version string) dire
 		res.mod, _ = plainfile.Read(doc.GoMod)
 		d.results[doc.Version] = res
 	} else {
-		d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(errs)), "go: "), q.Hop
+		d.fail(errs, q)
 	}
 	d.results[version] = res
 	return res
@@ -210,7 +220,7 @@ func (d *direct) list(ctx context.Context, q route.Request) directResult {
 	if len(out) > 0 && json.Unmarshal(out, &doc) == nil {
 		res.status, res.list = 200, []byte(strings.Join(doc.Versions, "\n"))
 	} else {
-		d.failed, d.hop = strings.TrimPrefix(d.r.hide(d.short(errs)), "go: "), q.Hop
+		d.fail(errs, q)
 	}
 	d.results["list"] = res
 	return res
