@@ -286,6 +286,9 @@ func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *c
 		to.User = nil // nobody's login but that of the settings is sent
 		a.Location = to.String()
 	}
+	if a.Status >= 400 && a.Status < 500 {
+		r.logins.refused(resp)
+	}
 	body := &counted{r: resp.Body, alive: alive}
 	switch {
 	case q.Kind == route.Zip && a.Status == http.StatusOK:

@@ -32,7 +32,9 @@ type logins struct {
 	netrc  []netrcLine
 	goauth []string
 
+	once    sync.Once
 	mu      sync.Mutex
+	refusal string // the latest 4xx, as programs are told it
 	secrets []string
 	found   map[string]http.Header // by URL prefix, from git and programs
 }
@@ -168,6 +170,7 @@ func (l *logins) add(ctx context.Context, req *http.Request, q route.Request) st
 		req.SetBasicAuth(q.Login.Username(), password)
 		return "url"
 	}
+	l.once.Do(func() { l.ask(ctx, nil) }) // programs are asked once for all that they know
 	if q.Again {
 		l.ask(ctx, at)
 	}
@@ -226,21 +229,40 @@ func (l *logins) give(u *url.URL, to http.Header) bool {
 	return false
 }
 
-// ask runs the programs of GOAUTH for a URL that was refused, each with a deadline.
+// refused remembers an answer for the programs of GOAUTH, which read it.
+func (l *logins) refused(resp *http.Response) {
+	var b strings.Builder
+	b.WriteString(resp.Proto + " " + resp.Status + "\n")
+	for name, values := range resp.Header {
+		b.WriteString(name + ": " + strings.Join(values, ", ") + "\n")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refusal = b.String() + "\n"
+}
+
+// ask runs the programs of GOAUTH, each with a deadline: for a URL that was refused,
+// or before any is asked for, where u is nil.
 func (l *logins) ask(ctx context.Context, u *url.URL) {
-	at := shownURL(u)
+	l.mu.Lock()
+	in := l.refusal
+	l.mu.Unlock()
+	var at []string
+	if u != nil {
+		at = []string{(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String()}
+	}
 	for _, command := range l.goauth {
 		words := strings.Fields(command)
 		var out bytes.Buffer
 		switch {
 		case words[0] == "off" || words[0] == "netrc":
 			continue
-		case words[0] == "git" && len(words) == 2 && filepath.IsAbs(words[1]):
-			if runTool(ctx, words[1], "url="+at+"\n\n", &out, "git", "credential", "fill") {
+		case words[0] == "git" && len(words) == 2 && filepath.IsAbs(words[1]) && u != nil:
+			if runTool(ctx, words[1], "url="+at[0]+"\n\n", &out, "git", "credential", "fill") {
 				l.gitSaid(out.String())
 			}
 		case words[0] != "git":
-			if runTool(ctx, "", "", &out, words[0], append(words[1:], at)...) {
+			if runTool(ctx, "", in, &out, words[0], slices.Concat(words[1:], at)...) {
 				l.programSaid(out.String())
 			}
 		}
