@@ -195,6 +195,8 @@ type wantedFile struct {
 	// asked says that the user named it, zip that its content is needed, exact that its
 	// go.mod must name the path: what only replaces another need not.
 	asked, zip, exact bool
+	// direct says that the project itself imports it.
+	direct bool
 }
 
 // wantedFiles are the modules whose cached files matter: those asked for, those that
@@ -216,14 +218,14 @@ func (c *Case) wantedFiles(p *project) []wantedFile {
 	if len(c.Asked) > 0 {
 		return out
 	}
-	direct := map[module.Version]bool{}
+	own, direct := map[module.Version]bool{}, map[module.Version]bool{}
 	for _, m := range p.read() {
 		for _, r := range m.file.Require {
-			direct[r.Mod] = true
+			own[r.Mod], direct[r.Mod] = true, direct[r.Mod] || !r.Indirect
 		}
 	}
 	for _, m := range p.required() {
-		add(wantedFile{Version: m, zip: true, exact: direct[m]})
+		add(wantedFile{Version: m, zip: true, exact: own[m], direct: direct[m]})
 	}
 	for key := range p.sums {
 		path, v, _ := strings.Cut(key, " ")
@@ -264,7 +266,7 @@ func (c *Case) lookCachedMod(p *project, w wantedFile) []keepwell.Finding {
 	if err != nil || name == "" {
 		return nil
 	}
-	fault := modFault(data, w)
+	fault := modFault(data)
 	if hash := p.sums[w.Path+" "+w.Version.Version+"/go.mod"]; hash != "" {
 		if got := hashMod(data); got == hash {
 			return nil
@@ -272,26 +274,29 @@ func (c *Case) lookCachedMod(p *project, w wantedFile) []keepwell.Finding {
 			return []keepwell.Finding{seen("sum/go-sum-mismatch", keepwell.SeverityError, 0.85, c.Say("doctor.cache.other-mod", name, hash, got), "module", w.Path, "version", w.Version.Version, "path", name)}
 		}
 	}
-	if fault == "" {
-		return nil
+	if fault != "" {
+		return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name, c.Say(fault, name, firstBytes(data)))}
 	}
-	return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name, c.Say(fault, name, firstBytes(data)))}
+	if path := modfile.ModulePath(data); w.exact && path != w.Path { // a whole file, and go refuses it
+		code := keepwell.Code("module/moved")
+		if strings.EqualFold(path, w.Path) {
+			code = "module/case"
+		}
+		return []keepwell.Finding{seen(code, keepwell.SeverityError, 0.9, c.Say("doctor.cache.other-module", name, path), "module", w.Path, "version", w.Version.Version, "newpath", path)}
+	}
+	return nil
 }
 
-// modFault names what shows that this is not the go.mod of the module.
-func modFault(data []byte, w wantedFile) string {
+// modFault names what shows that this is no go.mod.
+func modFault(data []byte) string {
 	switch text := bytes.TrimSpace(data); {
 	case len(text) == 0:
 		return "doctor.cache.empty"
 	case text[0] == '<' || text[0] == '{' || bytes.IndexByte(text[:min(len(text), 512)], 0) >= 0:
 		return "doctor.cache.not-mod"
 	}
-	path := modfile.ModulePath(data)
-	switch {
-	case path == "":
+	if modfile.ModulePath(data) == "" {
 		return "doctor.cache.no-module"
-	case w.exact && path != w.Path:
-		return "doctor.cache.other-module"
 	}
 	return ""
 }
@@ -329,6 +334,9 @@ func (c *Case) lookCachedZip(p *project, w wantedFile) []keepwell.Finding {
 	if !endsAsZip(name, info.Size()) {
 		return []keepwell.Finding{damaged(w, severity, 0.95, name, c.Say("doctor.cache.zip", name, size(uint64(info.Size()))))}
 	}
+	if f := c.lookExtracted(w, name); f != nil {
+		return []keepwell.Finding{*f}
+	}
 	want := p.sums[w.Path+" "+w.Version.Version]
 	noted, err := readRegular(name+"hash", 1<<10)
 	got := strings.TrimSpace(string(noted))
@@ -348,21 +356,55 @@ func (c *Case) lookCachedZip(p *project, w wantedFile) []keepwell.Finding {
 	return []keepwell.Finding{damaged(w, keepwell.SeverityError, 0.95, name, c.Say("doctor.cache.zip-content", name, actual, want))}
 }
 
+// mostFiles bounds the files of one module that are compared.
+const mostFiles = 2000
+
+// lookExtracted holds a module's directory to its zip, by names and sizes: go never looks
+// again at what it has unpacked.
+func (c *Case) lookExtracted(w wantedFile, name string) *keepwell.Finding {
+	if !w.direct && !w.asked || !c.extracted(w.Version) {
+		return nil
+	}
+	dir := c.extractedDir(w.Version)
+	for _, e := range zipEntries(name, w.Path+"@"+w.Version.Version+"/", mostFiles) {
+		info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(e.name)))
+		if err == nil && info.Size() == e.size || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		key := "doctor.cache.gone"
+		if err == nil {
+			key = "doctor.cache.changed"
+		}
+		f := damaged(w, keepwell.SeverityError, 0.93, dir, c.Say(key, filepath.Join(dir, filepath.FromSlash(e.name))))
+		return &f
+	}
+	return nil
+}
+
 // extracted reports whether a version's directory is complete in the module cache.
 func (c *Case) extracted(m module.Version) bool {
-	path, err := module.EscapePath(m.Path)
-	if err != nil {
-		return false
-	}
-	v, err := module.EscapeVersion(m.Version)
-	if err != nil {
+	dir := c.extractedDir(m)
+	if dir == "" {
 		return false
 	}
 	if _, err := os.Stat(c.cached(m, ".partial")); err == nil {
 		return false
 	}
-	info, err := os.Stat(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), filepath.FromSlash(path)+"@"+v))
+	info, err := os.Stat(dir)
 	return err == nil && info.IsDir()
+}
+
+// extractedDir is where go unpacks a module; "" where the name is no legal one.
+func (c *Case) extractedDir(m module.Version) string {
+	path, err := module.EscapePath(m.Path)
+	if err != nil {
+		return ""
+	}
+	v, err := module.EscapeVersion(m.Version)
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(c.Settings.Env.Value("GOMODCACHE"), filepath.FromSlash(path)+"@"+v)
 }
 
 // lookSumdbNotes looks at what go noted about the checksum database: the tree that it

@@ -60,7 +60,8 @@ func TestCache(t *testing.T) {
 		"html":          {files: map[string]string{at + ".mod": "<!DOCTYPE html>\n<html>login</html>"}, want: "error local/cache-corrupt path=" + at + ".mod\n"},
 		"empty":         {files: map[string]string{at + ".mod": ""}, want: "error local/cache-corrupt path=" + at + ".mod\n"},
 		"json":          {files: map[string]string{at + ".mod": `{"errors":[]}`}, want: "error local/cache-corrupt path=" + at + ".mod\n"},
-		"other module":  {files: map[string]string{at + ".mod": "module example.com/y\n", "go.sum": ""}, want: "error local/cache-corrupt path=" + at + ".mod\n"},
+		"other module":  {files: map[string]string{at + ".mod": "module example.com/y\n", "go.sum": ""}, want: "error module/moved\n"},
+		"other case":    {files: map[string]string{at + ".mod": "module example.com/X\n", "go.sum": ""}, want: "error module/case\n"},
 		"other bytes":   {files: map[string]string{at + ".mod": good + "// more\n"}, want: "error sum/go-sum-mismatch path=" + at + ".mod\n"},
 		"fork":          {files: map[string]string{"go.mod": mod + "require example.com/z v1.0.0\nreplace example.com/z => example.com/x v1.0.0\n", "go.sum": "", at + ".mod": "module example.com/z\n"}},
 		"synthesized":   {files: map[string]string{at + ".mod": good, "go.sum": ""}},
@@ -73,6 +74,17 @@ func TestCache(t *testing.T) {
 		"partly extracted": {
 			files: map[string]string{at + ".zip": content[:len(content)/2], at + ".partial": "", "cache/example.com/x@v1.0.0/a.go": "package a\n"},
 			want:  "error local/cache-corrupt path=" + at + ".zip\n",
+		},
+		"emptied": {
+			files: map[string]string{at + ".zip": content, at + ".ziphash": hash, "cache/example.com/x@v1.0.0/": ""},
+			want:  "error local/cache-corrupt path=cache/example.com/x@v1.0.0\n",
+		},
+		"edited": {
+			files: map[string]string{at + ".zip": content, at + ".ziphash": hash, "cache/example.com/x@v1.0.0/a.go": "package b // mine\n"},
+			want:  "error local/cache-corrupt path=cache/example.com/x@v1.0.0\n",
+		},
+		"whole": {
+			files: map[string]string{at + ".zip": content, at + ".ziphash": hash, "cache/example.com/x@v1.0.0/a.go": "package a\n"},
 		},
 		"hash damaged": {files: map[string]string{at + ".zip": content, at + ".ziphash": "\x00\x00"}, want: "error local/cache-corrupt path=" + at + ".ziphash\n"},
 		"other zip":    {files: map[string]string{"go.sum": "example.com/x v1.0.0 " + other + "\n", at + ".zip": content, at + ".ziphash": hash}, want: "error sum/go-sum-mismatch path=" + at + ".zip\n"},

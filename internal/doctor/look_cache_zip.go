@@ -1,9 +1,12 @@
 package doctor
 
 import (
+	"archive/zip"
 	"bytes"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/mod/sumdb/dirhash"
 )
@@ -43,4 +46,27 @@ func hashMod(data []byte) string {
 		return ""
 	}
 	return hash
+}
+
+// entry is a file in a zip.
+type entry struct {
+	name string
+	size int64
+}
+
+// zipEntries are the files of a module's zip, as far as their names are local ones.
+func zipEntries(name, prefix string, most int) []entry {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return nil
+	}
+	defer z.Close()
+	var out []entry
+	for _, f := range z.File {
+		rest, ok := strings.CutPrefix(f.Name, prefix)
+		if ok && len(out) < most && filepath.IsLocal(filepath.FromSlash(rest)) && !strings.HasSuffix(rest, "/") {
+			out = append(out, entry{rest, f.FileInfo().Size()})
+		}
+	}
+	return out
 }

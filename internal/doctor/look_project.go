@@ -56,7 +56,7 @@ func (m mainModule) dir() string { return filepath.Dir(m.name) }
 
 // hasProject reports whether files of a project are here.
 func hasProject(c *Case, _ []Outcome) bool {
-	return c.gomod() != "" || c.gowork() != "" || len(c.Asked) == 0 && c.exists("package.json")
+	return c.gomod() != "" || c.gowork() != "" || len(c.Asked) == 0 && (c.exists("package.json") || c.Settings.Project.GoModHere)
 }
 
 func (c *Case) exists(name string) bool {
@@ -72,6 +72,7 @@ func lookProject(_ context.Context, c *Case, _ []Outcome) Outcome {
 	} {
 		look(c, p)
 	}
+	c.lookGopath(p)
 	c.lookPackageJSON(p)
 	found := p.findings
 	if len(c.Asked) > 0 { // hygiene is nobody's concern now
@@ -389,4 +390,17 @@ func rightPath(path, v string) string {
 		return prefix
 	}
 	return prefix + "/" + number
+}
+
+// lookGopath finds a go.mod that go does not see, because it lies in GOPATH itself.
+func (c *Case) lookGopath(p *project) {
+	dir := absolute(c.Dir)
+	if c.gomod() != "" || !c.exists("go.mod") || c.Settings.Env.Value("GO111MODULE") == "off" {
+		return
+	}
+	for _, gopath := range filepath.SplitList(c.Settings.Env.Value("GOPATH")) {
+		if filepath.Clean(gopath) == dir {
+			p.add("local/gopath", keepwell.SeverityError, 0.93, c.Say("doctor.project.gopath", mask.Text(dir)), "path", dir)
+		}
+	}
 }
