@@ -485,7 +485,7 @@ var table = [...]Entry{
 	{
 		ID: "unzippable", Code: "module/unzippable",
 		Anchors:    []string{"create zip", "unzip ", "malformed file path", "module source tree too large", "zip file too large", "case-insensitive file name collision", "max uncompressed size", "file is too large", "zip for ", "has unexpected file", "file name too long", "is not a regular file", "module source tree too big", "individual file too large", "want all lower-case go.mod"},
-		Pattern:    "(?:create zip(?: from)?[^:\\n]*: |-> unzip \\S+: |malformed file path \"(?P<path>[^\"]+)\"|module source tree too large|zip file too large|max(?:imum)? uncompressed size|file name collision|zip for \\S+ has unexpected file|module source tree too big|individual file too large|unzip \\S+: (?:content too large|(?:invalid|unexpected) file name)|want all lower-case go\\.mod)",
+		Pattern:    "(?:create zip(?: from)?[^:\\n]*: |-> unzip \\S+: |malformed file path \"(?P<path>[^\"]+)\"|module source tree too large|zip file too large|max(?:imum)? uncompressed size|file name collision|zip for \\S+ has unexpected file|module source tree too big|individual file too large|unzip \\S+: (?:content too large|total uncompressed size of module contents too large|zip file is too large|(?:invalid|unexpected) file name)|want all lower-case go\\.mod)",
 		Unless:     []string{"zip: not a valid zip", "no space left", "permission denied", "Access is denied"},
 		Where:      2,
 		Confidence: 0.93,
@@ -881,7 +881,7 @@ var table = [...]Entry{
 		ID: "proxy-not-json", Code: "proxy/bad-response",
 		Anchors:    []string{"invalid character '", "invalid response from proxy", "looking for beginning of value"},
 		Pattern:    "(?:invalid response from proxy \"?(?P<url>[^\"\\s]+)\"?|invalid character '.{1,6}' (?:looking for beginning of value|in literal|after))",
-		Unless:     []string{"package\\.json", "cannot unmarshal"},
+		Unless:     []string{"package\\.json", "cannot unmarshal DNS"},
 		Needs:      1,
 		Confidence: 0.92,
 		Phase:      "body",
@@ -1107,8 +1107,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "x509-unknown-authority", Code: "tls/unknown-authority",
-		Anchors:    []string{"unknown authority", "failed to load system roots", "certificate is not trusted", "unable to get local issuer", "self signed certificate", "self-signed certificate", "certificate verification failed", "server certificate verification failed", "the certificate chain was issued by an authority", "unable to get issuer certificate", "certificate is not standards compliant", "certificate is not authorized", "cert_e_untrustedroot", "invalid ca", "crlfile: none", "cafile: none", "无法获取本地颁发者", "unable to verify the first certificate", "cert_trust_is_untrusted_root", "certificate validation failed", "error setting certificate", "peer's certificate issuer", "untrusted root", "unknown_ca", "problem with the ssl ca cert"},
-		Pattern:    "(?:signed by unknown authority|failed to load system roots(?: and no roots provided)?|certificate is not trusted|unable to get (?:local )?issuer(?: certificate)?|self[- ]signed certificate|(?:server )?certificate verification failed|issued by an authority that is not trusted|certificate is not (?:standards compliant|authorized)|CERT_E_UNTRUSTEDROOT|无法获取本地颁发者|unable to verify the first certificate|CERT_TRUST_IS_UNTRUSTED_ROOT|error setting certificate (?:verify locations|file)|Peer's certificate issuer|untrusted root|CAfile: none|problem with the SSL CA cert)",
+		Anchors:    []string{"unknown authority", "failed to load system roots", "secpolicycreatessl error", "certificate is not trusted", "unable to get local issuer", "self signed certificate", "self-signed certificate", "certificate verification failed", "server certificate verification failed", "the certificate chain was issued by an authority", "unable to get issuer certificate", "certificate is not standards compliant", "certificate is not authorized", "cert_e_untrustedroot", "invalid ca", "crlfile: none", "cafile: none", "无法获取本地颁发者", "unable to verify the first certificate", "cert_trust_is_untrusted_root", "certificate validation failed", "error setting certificate", "peer's certificate issuer", "untrusted root", "unknown_ca", "problem with the ssl ca cert"},
+		Pattern:    "(?:signed by unknown authority|failed to load system roots(?: and no roots provided)?|SecPolicyCreateSSL error|certificate is not trusted|unable to get (?:local )?issuer(?: certificate)?|self[- ]signed certificate|(?:server )?certificate verification failed|issued by an authority that is not trusted|certificate is not (?:standards compliant|authorized)|CERT_E_UNTRUSTEDROOT|无法获取本地颁发者|unable to verify the first certificate|CERT_TRUST_IS_UNTRUSTED_ROOT|error setting certificate (?:verify locations|file)|Peer's certificate issuer|untrusted root|CAfile: none|problem with the SSL CA cert)",
 		Unless:     []string{"certificate has expired", "certificate is not yet valid"},
 		Needs:      1,
 		Confidence: 0.94,
@@ -1253,7 +1253,7 @@ var table = [...]Entry{
 	{
 		ID: "go-directive-format", Code: "version/go-too-old",
 		Anchors:    []string{"must match format 1.23", "invalid go version '", "unknown directive: toolchain", "unknown block type: tool", "unknown directive: godebug", "unknown directive: tool", "unknown directive: ignore", "unknown block type: godebug", "unknown block type: ignore", "invalid go version", "unknown subcommand \"mod\"", "unknown subcommand \"work\"", "unknown directive: go", "go: unknown flag", "flag provided but not defined: -mod", "unknown directive: retract", "unknown block type: retract", "mod: unknown command", "work: unknown command", "unknown directive: exclude", "unknown command \"mod\"", "unknown command \"work\""},
-		Pattern:    "(?:invalid go version '(?P<goversion>[\\d.]+)': must match format|unknown (?:directive|block type): (?:toolchain|tool|godebug|ignore|retract)|unknown (?:sub)?command \"(?:mod|work)\"|go (?:mod|work): unknown command|flag provided but not defined: -mod)",
+		Pattern:    "(?:invalid go version '(?P<goversion>[\\d.]+)': must match format|unknown (?:directive|block type): (?:toolchain|tool|godebug|ignore|retract)|unknown (?:sub)?command \"(?:mod|work)\"|go (?:mod|work): unknown command|flag provided but not defined: -mod\\b)",
 		Confidence: 0.88,
 		Over:       []keepwell.Code{"local/go-mod-parse"},
 		Rivals:     []keepwell.Code{"local/go-mod-parse"},
