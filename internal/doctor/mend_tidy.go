@@ -147,13 +147,13 @@ func mendGoSum(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
 	return []Mend{{ID: "go-sum", Args: []string{number(dropped)}, Steps: files.exchanged(mod, sum, act.Ordinary)}}
 }
 
-// mostFiles bounds how many Go files are read for their imports.
-const mostFiles = 5000
+// mostSources bounds how many Go files are read for their imports.
+const mostSources = 5000
 
 // imports are the import paths of the main module's own files, tests included.
 func imports(dir string) []string {
 	var out []string
-	left := mostFiles
+	left := mostSources
 	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		switch base := d.Name(); {
 		case err != nil || left == 0:
