@@ -276,7 +276,10 @@ func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *c
 	if err != nil {
 		return route.Answer{}, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // what was read counts
+	defer resp.Body.Close()                        //nolint:errcheck // what was read counts
+	if cause := context.Cause(ctx); cause != nil { // a server may answer to being hung up on
+		return route.Answer{}, cause
+	}
 	c.begin(Body)
 	c.rec.Status, c.rec.Protocol, c.rec.Headers = resp.StatusCode, resp.Proto, r.harmless(resp.Header)
 	a := route.Answer{Status: resp.StatusCode, Location: resp.Header.Get("Location")}

@@ -96,6 +96,11 @@ func (r *runner) document(ctx context.Context, u *url.URL, accept string, read f
 			}
 			return rec, err
 		}
+		if cause := context.Cause(ctx); cause != nil { // as in exchange
+			_ = resp.Body.Close()
+			rec.Code = "net/slow"
+			return rec, fmt.Errorf("reading %s: %w", rec.URL, cause)
+		}
 		rec.Status = resp.StatusCode
 		next, err := u.Parse(resp.Header.Get("Location"))
 		if resp.StatusCode/100 != 3 || resp.Header.Get("Location") == "" || err != nil {
