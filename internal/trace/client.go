@@ -276,8 +276,10 @@ func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *c
 	if err != nil {
 		return route.Answer{}, err
 	}
-	defer resp.Body.Close()                        //nolint:errcheck // what was read counts
-	if cause := context.Cause(ctx); cause != nil { // a server may answer to being hung up on
+	defer resp.Body.Close() //nolint:errcheck // what was read counts
+
+	// A server may answer to being hung up on.
+	if cause := context.Cause(ctx); cause != nil {
 		return route.Answer{}, cause
 	}
 	c.begin(Body)
