@@ -392,15 +392,19 @@ func rightPath(path, v string) string {
 	return prefix + "/" + number
 }
 
-// lookGopath finds a go.mod that go does not see, because it lies in GOPATH itself.
+// lookGopath finds a go.mod that lies in GOPATH itself: go before 1.22 does not see it,
+// later ones say that they ignore it, and do not.
 func (c *Case) lookGopath(p *project) {
-	dir := absolute(c.Dir)
-	if c.gomod() != "" || !c.exists("go.mod") || c.Settings.Env.Value("GO111MODULE") == "off" {
+	dir, severity := absolute(c.Dir), keepwell.SeverityError
+	switch mod := c.gomod(); {
+	case mod != "":
+		dir, severity = filepath.Dir(mod), keepwell.SeverityInfo
+	case !c.exists("go.mod") || c.Settings.Env.Value("GO111MODULE") == "off":
 		return
 	}
 	for _, gopath := range filepath.SplitList(c.Settings.Env.Value("GOPATH")) {
 		if filepath.Clean(gopath) == dir {
-			p.add("local/gopath", keepwell.SeverityError, 0.93, c.Say("doctor.project.gopath", mask.Text(dir)), "path", dir)
+			p.add("local/gopath", severity, 0.93, c.Say("doctor.project.gopath", dir), "path", dir)
 		}
 	}
 }

@@ -91,6 +91,7 @@ func TestProject(t *testing.T) {
 		want  string
 		proof string
 	}{
+		"in GOPATH itself":    {files: map[string]string{"go.mod": mod}, env: []string{"GOPATH=HERE"}, want: "info local/gopath path=HERE\n"},
 		"healthy":             {files: map[string]string{"go.mod": mod}},
 		"crlf":                {files: map[string]string{"go.mod": "module example.com/a\r\n\r\ngo 1.26\r\n"}},
 		"main with v1":        {files: map[string]string{"go.mod": "module example.com/a/v1\n\ngo 1.26\n"}},
@@ -154,9 +155,13 @@ func TestProject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := caseIn(tree(t, test.files), test.env...)
+			dir := tree(t, test.files)
+			for i := range test.env {
+				test.env[i] = strings.ReplaceAll(test.env[i], "HERE", dir)
+			}
+			c := caseIn(dir, test.env...)
 			o := lookProject(context.Background(), c, nil)
-			if diff := cmp.Diff(test.want, said(o.Findings, "module", "version", "newpath", "path", "goversion", "running")); diff != "" {
+			if diff := cmp.Diff(strings.ReplaceAll(test.want, "HERE", dir), said(o.Findings, "module", "version", "newpath", "path", "goversion", "running")); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 			if test.proof != "" && (len(o.Findings) == 0 || !strings.Contains(o.Findings[0].Evidence[0].Text, test.proof)) {
