@@ -184,6 +184,7 @@ func (a *app) describe(c *doctor.Case, findings []keepwell.Finding, mends [][]*p
 		}
 		out[i].Remedies = append(front, out[i].Remedies...)
 	}
+	addRecipes(out, c, a.lang)
 	return out, nil
 }
 

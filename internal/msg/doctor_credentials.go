@@ -53,6 +53,8 @@ var credentialsTable = sync.OnceValue(func() map[string]message {
 		"token.pypi":            {"PyPI token", "PyPI 令牌"},
 		"token.jwt":             {"JWT", "JWT"},
 
+		"doctor.recipes": {"%s: give the login as docs/ci-credentials.md shows; no token is left in logs, files or image layers", "%s：按 docs/ci-credentials.zh-CN.md 提供凭据，日志、文件和镜像层里都不会留下令牌"},
+
 		"doctor.vcs":           {"git and hg", "git 与 hg"},
 		"doctor.vcs.does":      {"the version-control tools that the way needs, and the checkout's owner", "途中要用的版本管理工具，以及工作目录归谁所有"},
 		"doctor.vcs.fine":      {"git %s", "git %s"},
