@@ -174,30 +174,6 @@ func (g Git) Rewrite(raw string) (to string, by *Setting) {
 	return to, by
 }
 
-// Rule is a rewriting rule of git.
-type Rule struct {
-	Setting
-	// From is what it replaces, To the host that it leads to.
-	From, To string
-}
-
-// Rules are the rules of insteadOf whose target is on another host than what they
-// replace.
-func (g Git) Rules() []Rule {
-	var out []Rule
-	for _, s := range g.list {
-		section, sub, name := s.parts()
-		if section != "url" || name != "insteadof" {
-			continue
-		}
-		from, to := Remote(s.value), Remote(sub)
-		if from.Host != "" && to.Host != "" && !strings.EqualFold(from.Host, to.Host) {
-			out = append(out, Rule{s, mask.Text(s.value), to.Host})
-		}
-	}
-	return out
-}
-
 // Logins are the settings whose addresses hold a login: rules of insteadOf, remotes.
 func (g Git) Logins() []Setting {
 	var out []Setting
@@ -206,22 +182,6 @@ func (g Git) Logins() []Setting {
 		if section == "url" && hasLogin(sub) || section == "remote" && (name == "url" || name == "pushurl") && hasLogin(s.value) ||
 			section == "http" && name == "proxy" && hasLogin(s.value) {
 			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// SafeDirectories are the values of safe.directory that git obeys: those of the user and
-// the system, not of the repository.
-func (g Git) SafeDirectories(repository string) []string {
-	var out []string
-	for _, s := range g.list {
-		switch inside := s.File != "" && strings.HasPrefix(s.File, filepath.Join(repository, ".git")+string(filepath.Separator)); {
-		case s.Key != "safe.directory" || inside:
-		case s.value == "":
-			out = nil
-		default:
-			out = append(out, s.value)
 		}
 	}
 	return out

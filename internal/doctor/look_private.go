@@ -134,10 +134,10 @@ func settle(v privateView) verdict {
 		return verdict{"module/repo-gone", 0.93, "owner", []string{v.Host, owner}, ""}
 	case v.GitCode == "auth/git-prompt" && r.Anonymous == 401 && v.Covered:
 		return verdict{"auth/git-prompt", 0.9, "wants", []string{v.Host, "401"}, ""}
-	case v.GitCode == "auth/ssh-key" || v.GitCode == "auth/host-key" || v.GitCode == "auth/expired-token":
-		if v.Covered {
-			return verdict{v.GitCode, 0.9, "login", []string{v.Host, v.GitSaid}, ""}
-		}
+	case v.GitCode == "auth/forbidden" && r.Anonymous != 403, v.GitCode == "auth/expired-token": // a helper's login, or a key's
+		return verdict{v.GitCode, 0.9, "login", []string{v.Host, v.GitSaid}, ""}
+	case v.Covered && (v.GitCode == "auth/ssh-key" || v.GitCode == "auth/host-key"):
+		return verdict{v.GitCode, 0.9, "login", []string{v.Host, v.GitSaid}, ""}
 	}
 	return verdict{}
 }

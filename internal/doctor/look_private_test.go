@@ -31,6 +31,8 @@ func TestSettle(t *testing.T) {
 		"no such account":                       {git: "auth/git-prompt", seen: credentials.Repository{Anonymous: 401, API: "github", Owner: 404}, want: "module/repo-gone"},
 		"no login for a covered module":         {covered: true, git: "auth/git-prompt", seen: credentials.Repository{Anonymous: 401}, want: "auth/git-prompt"},
 		"no login, and not known whose":         {git: "auth/git-prompt", seen: credentials.Repository{Anonymous: 401}},
+		"a helper's login may not":              {git: "auth/forbidden", seen: credentials.Repository{Anonymous: 401}, want: "auth/forbidden"},
+		"everybody is refused":                  {git: "auth/forbidden", seen: credentials.Repository{Anonymous: 403}},
 		"no key":                                {covered: true, git: "auth/ssh-key", want: "auth/ssh-key"},
 		"the host says 404 to a login it knows": {seen: credentials.Repository{Anonymous: 404, Tried: true, WithLogin: 404}},
 	} {

@@ -95,6 +95,7 @@ func TestPrivate(t *testing.T) {
 			}
 			l.Set("GOPRIVATE", row.private)
 			l.holdDoctor(ctx, t, bin, row.want)
+			l.holdExplain(ctx, t, bin, row.want)
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if row.netrc != "" && h.seen == 0 {
@@ -121,5 +122,23 @@ func (l *Lab) holdDoctor(ctx context.Context, t *testing.T, bin string, want kee
 		if strings.Contains(s, secret) {
 			t.Errorf("the secret is shown:\n%s", s)
 		}
+	}
+}
+
+// holdExplain holds explain --probe to the same: it is given what go printed.
+func (l *Lab) holdExplain(ctx context.Context, t *testing.T, bin string, want keepwell.Code) {
+	t.Helper()
+	l.Files("go.mod", "module example.com/app\n\ngo 1.20\n\nrequire git.example.com/acme/widget.git v1.0.0\n")
+	said := l.Run(ctx, "go", "mod", "download", "git.example.com/acme/widget.git@v1.0.0")
+	l.Files("failed.log", said)
+	v := l.keepwell(ctx, bin, "explain", "--probe", "--json", "failed.log")
+	if err := json.Unmarshal([]byte(v.out), &v.doc); err != nil {
+		t.Fatalf("reading the document: %v\n%s", err, v.out)
+	}
+	if v.first(false) != want {
+		t.Errorf("explain --probe says %s, want %s, of:\n%s\n%s", v.codes(), want, said, v.stderr)
+	}
+	if strings.Contains(v.out+v.stderr, secret) {
+		t.Errorf("the secret is shown:\n%s", v.out)
 	}
 }

@@ -87,7 +87,7 @@ func recipe(t *testing.T, goCache, forGit, forGo, name string) {
 			t.Error("the host shows the repository without GOAUTH, too")
 		}
 		script := filepath.Join(l.Dir, "goauth")
-		if err := os.WriteFile(script, []byte(forGo), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(script, []byte(forGo), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		l.Set("GOAUTH", script)
