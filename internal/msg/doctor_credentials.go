@@ -66,6 +66,11 @@ var credentialsTable = sync.OnceValue(func() map[string]message {
 		"doctor.vcs.old":       {"git %s is too old for go %s, which calls it with --end-of-options (git 2.24)", "git %s 对 go %s 来说太旧：go 会用 --end-of-options 调用它（git 2.24 起）"},
 		"doctor.vcs.owner":     {"git refuses %s, which belongs to another user; go build asks it for the commit", "git 拒绝读取 %s：它属于别的用户，而 go build 要向 git 询问提交号"},
 
+		"doctor.clone":      {"clones", "克隆"},
+		"doctor.clone.does": {"locks that a killed git left in go's clones of repositories", "被中断的 git 在 go 的仓库克隆里留下的锁"},
+		"doctor.clone.fine": {"no lock is left in go's clones", "go 的仓库克隆里没有残留的锁"},
+		"doctor.clone.lock": {"%s was left behind, and no go is at work there", "%s 是残留的锁，没有 go 正在使用"},
+
 		"doctor.private":         {"private?", "私有？"},
 		"doctor.private.does":    {"whether a module that nobody shows is private, gone or moved", "查明看不到的模块是私有、已删除还是已搬走"},
 		"doctor.private.open":    {"it cannot be told from here (%s)", "从这里无法判断（%s）"},
