@@ -68,6 +68,8 @@ func crashPlan(dir, story string) act.Plan {
 		"edit":    {edit},
 		"go":      {act.GoEnv{Name: "GOPROXY", Value: "https://bob:" + secret + "@x.example", File: filepath.Join(dir, "goenv")}},
 		"tool":    {act.Run{Dir: dir, Name: "go", Args: []string{"mod", "edit", "-go=1.22"}, Files: []string{"go.mod"}, Env: []string{"GOFLAGS=", "GOTOOLCHAIN=local"}}},
+		"tree":    {act.RemoveDir{Path: filepath.Join(dir, "unpacked@v1")}},
+		"vendor":  {act.Run{Dir: dir, Name: "go", Args: []string{"mod", "vendor"}, Files: []string{"go.mod"}, Trees: []string{"vendor"}, Env: []string{"GOFLAGS=", "GOTOOLCHAIN=local", "GOWORK=off"}}},
 		"remove":  {act.Remove{Path: filepath.Join(dir, "bad.mod")}},
 		"several": {act.Remove{Path: filepath.Join(dir, "bad.mod")}, edit, act.Edit{Path: filepath.Join(dir, "fresh"), After: []byte("x")}, act.Chmod{Path: filepath.Join(dir, "go.mod"), Mode: 0o600}},
 	}
@@ -81,6 +83,14 @@ func crashDir(t *testing.T) string {
 	write(t, filepath.Join(dir, "goenv"), "GOPROXY=https://bob:"+secret+"@old.example\n")
 	write(t, filepath.Join(dir, "go.mod"), "module example.com/m\n\ngo 1.21\n")
 	write(t, filepath.Join(dir, "bad.mod"), "<html>")
+	if err := os.MkdirAll(filepath.Join(dir, "unpacked@v1", "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "unpacked@v1", "sub", "a.txt"), "a")
+	if err := os.MkdirAll(filepath.Join(dir, "vendor"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "vendor", "modules.txt"), "# old")
 	return dir
 }
 
@@ -108,7 +118,7 @@ func die(t *testing.T, c crash) bool {
 // and a journal with nothing open.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	for _, story := range []string{"edit", "go", "tool", "remove", "several"} {
+	for _, story := range []string{"edit", "go", "tool", "remove", "several", "tree", "vendor"} {
 		t.Run(story, func(t *testing.T) {
 			t.Parallel()
 			// What it looks like when nobody is killed.

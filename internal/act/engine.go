@@ -333,7 +333,7 @@ func (e *Engine) forget(o *operation) {
 	for _, l := range o.taken {
 		for _, k := range l.Kept {
 			if k.Undo != "" {
-				_ = removeTree(filepath.Join(e.undoDir(), k.Undo))
+				_ = os.Remove(filepath.Join(e.undoDir(), k.Undo))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package act
 
 import (
+	"archive/tar"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
@@ -78,7 +80,7 @@ func treeState(path string) (State, error) {
 				return err
 			}
 		}
-		fmt.Fprintf(sum, "%q %v %q\n", filepath.ToSlash(rel), info.Mode(), what)
+		entry(sum, filepath.ToSlash(rel), info.Mode(), what)
 		return nil
 	})
 	if err != nil {
@@ -87,46 +89,120 @@ func treeState(path string) (State, error) {
 	return State{Exists: true, Mode: root.Mode().Perm(), SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// copyTree copies a directory with its permissions; to must not exist.
-func copyTree(from, to string) error {
+// entry is what a state knows of one name: what is a file's hash, or where a link leads.
+func entry(sum io.Writer, rel string, mode fs.FileMode, what string) {
+	fmt.Fprintf(sum, "%q %v %q\n", rel, mode.Type()|mode.Perm(), what)
+}
+
+// archive writes a directory to a tar file that only its owner can read.
+func archive(path, to string) (err error) {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			_ = os.Remove(to)
+		}
+	}()
+	w := tar.NewWriter(f)
+	err = walkTree(path, func(rel string, info fs.FileInfo) error {
+		name, link := filepath.Join(path, rel), ""
+		if info.Mode().Type() == fs.ModeSymlink {
+			var err error
+			if link, err = os.Readlink(name); err != nil {
+				return err
+			}
+		}
+		h, err := tar.FileInfoHeader(info, link)
+		if err != nil {
+			return err
+		}
+		h.Name, h.Format = filepath.ToSlash(rel), tar.FormatPAX
+		if err := w.WriteHeader(h); err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		in, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		_, err = io.Copy(w, in)
+		return err
+	})
+	return errors.Join(err, w.Close(), f.Sync())
+}
+
+// archived calls each for all that an archive holds.
+func archived(name string, each func(rel string, h *tar.Header, r io.Reader) error) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		rel := strings.TrimSuffix(h.Name, "/")
+		if !filepath.IsLocal(filepath.FromSlash(rel)) {
+			return fmt.Errorf("%s: %q leads elsewhere", name, rel)
+		}
+		if err := each(rel, h, r); err != nil {
+			return err
+		}
+	}
+}
+
+// archivedHash is the hash of the directory that an archive holds.
+func archivedHash(name string) (string, error) {
+	sum := sha256.New()
+	err := archived(name, func(rel string, h *tar.Header, r io.Reader) error {
+		what := h.Linkname
+		if h.Typeflag == tar.TypeReg {
+			file := sha256.New()
+			if _, err := io.Copy(file, r); err != nil { //nolint:gosec // our own, within bounds
+				return err
+			}
+			what = hex.EncodeToString(file.Sum(nil))
+		}
+		entry(sum, rel, h.FileInfo().Mode(), what)
+		return nil
+	})
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// unarchive makes the directory to, which must not exist, from an archive.
+func unarchive(name, to string) error {
 	type mode struct {
 		path string
 		mode fs.FileMode
 	}
 	var dirs []mode // a directory that nobody may write gets its permissions last
-	err := walkTree(from, func(rel string, info fs.FileInfo) error {
-		src, dst := filepath.Join(from, rel), filepath.Join(to, rel)
-		switch {
-		case info.IsDir():
-			dirs = append(dirs, mode{dst, info.Mode().Perm()})
+	err := archived(name, func(rel string, h *tar.Header, r io.Reader) error {
+		dst, perm := filepath.Join(to, filepath.FromSlash(rel)), h.FileInfo().Mode().Perm()
+		switch h.Typeflag {
+		case tar.TypeDir:
+			dirs = append(dirs, mode{dst, perm})
 			return os.Mkdir(dst, 0o700)
-		case info.Mode().IsRegular():
-			return copyFile(src, dst, info.Mode().Perm())
+		case tar.TypeSymlink:
+			return os.Symlink(h.Linkname, dst)
 		}
-		link, err := os.Readlink(src)
+		out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
-		return os.Symlink(link, dst)
+		_, err = io.Copy(out, r) //nolint:gosec // our own, within bounds
+		return errors.Join(err, out.Chmod(perm), out.Sync(), out.Close())
 	})
 	for _, d := range slices.Backward(dirs) {
 		err = errors.Join(err, os.Chmod(d.path, d.mode))
 	}
 	return err
-}
-
-func copyFile(from, to string, mode fs.FileMode) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Chmod(mode), out.Sync(), out.Close())
 }
 
 // removeTree removes a directory, also one with directories that nobody may write.
@@ -143,47 +219,63 @@ func removeTree(path string) error {
 	return os.RemoveAll(path)
 }
 
-// keepTree copies a directory to where only its owner can read.
+// keepTree puts a directory into a file that only its owner can read.
 func keepTree(path, to string) (State, error) {
 	s, err := treeState(path)
 	if err != nil || !s.Exists {
 		return s, err
 	}
-	if err := removeTree(to); err != nil {
-		return s, err
-	}
-	if err := copyTree(path, to); err != nil {
-		return s, errors.Join(err, removeTree(to))
-	}
-	return s, nil
+	return s, archive(path, to)
 }
 
 // restoreTree puts a directory back from where it was kept; data is "" where there was
 // none.
 func restoreTree(path, data string, before State) error {
 	if !before.Exists {
-		return removeTree(path)
+		return dropTree(path)
 	}
-	if s, err := treeState(data); err != nil || s.SHA256 != before.SHA256 {
+	if sum, err := archivedHash(data); err != nil || sum != before.SHA256 {
 		return fmt.Errorf("the files kept in %s are not those of the journal: %w", data, cmpErr(err))
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(path), ".keepwell-*")
-	if err != nil {
+	fresh, old := beside(path)
+	if err := sweep(path); err != nil {
 		return err
 	}
-	if err := os.Remove(tmp); err != nil {
+	if err := unarchive(data, fresh); err != nil {
+		return errors.Join(err, removeTree(fresh))
+	}
+	if err := os.Rename(path, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, removeTree(fresh))
+	}
+	if err := os.Rename(fresh, path); err != nil {
 		return err
 	}
-	if err := copyTree(data, tmp); err != nil {
-		return errors.Join(err, removeTree(tmp))
-	}
-	if err := removeTree(path); err != nil {
-		return errors.Join(err, removeTree(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	return errors.Join(removeTree(old), syncDir(filepath.Dir(path)))
+}
+
+// beside are the names next to a directory under which its next and its last state lie
+// for moments: a name changes at once, what is below does not.
+func beside(path string) (fresh, old string) {
+	base := filepath.Join(filepath.Dir(path), ".keepwell-"+filepath.Base(path))
+	return base + "-new", base + "-old"
+}
+
+// sweep removes what a killed process left beside a directory.
+func sweep(path string) error {
+	fresh, old := beside(path)
+	return errors.Join(removeTree(fresh), removeTree(old))
+}
+
+// dropTree removes a directory so that it is there wholly or not at all.
+func dropTree(path string) error {
+	if err := sweep(path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	_, old := beside(path)
+	if err := os.Rename(path, old); err != nil {
+		return err
+	}
+	return errors.Join(removeTree(old), syncDir(filepath.Dir(path)))
 }
 
 // RemoveDir deletes exactly one directory with all that is in it, such as an unpacked
@@ -217,7 +309,7 @@ func (s RemoveDir) Keeps(context.Context) ([]Keep, error) {
 }
 
 // Do implements [Step].
-func (s RemoveDir) Do(context.Context) error { return removeTree(s.Path) }
+func (s RemoveDir) Do(context.Context) error { return dropTree(s.Path) }
 
 // Verify implements [Step].
 func (s RemoveDir) Verify(ctx context.Context) error {

@@ -104,8 +104,15 @@ func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
 			return nil, fmt.Errorf("looking at %s: %w", k.Path, err)
 		}
 		ours := n < len(after) && now.meets(after[n]) || k.Want != nil && now.meets(*k.Want)
+		if k.Tree && force { // a killed process may have been at it
+			if err := sweep(k.Path); err != nil {
+				return nil, err
+			}
+		}
 		switch {
 		case now.meets(k.Before):
+		case k.Tree && force && !now.Exists:
+			ms = append(ms, move{kept: k})
 		case ours:
 			ms = append(ms, move{kept: k})
 		case force && n >= len(after) && k.Want == nil:
@@ -256,6 +263,11 @@ func attained(l line) ([]State, bool) {
 		var err error
 		if after[n], err = k.now(); err != nil {
 			return nil, false
+		}
+		if k.Tree {
+			if err := sweep(k.Path); err != nil {
+				return nil, false
+			}
 		}
 		if k.Want != nil && !after[n].meets(*k.Want) || k.Want == nil && !holds(l) {
 			return nil, false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/settings"
 )
 
@@ -87,7 +88,7 @@ func mends() []mender {
 		{codes: []keepwell.Code{"local/cache-corrupt", "proxy/bad-response"}, plan: mendNpmCache},
 		{codes: []keepwell.Code{"vcs/ownership"}, plan: mendSafeDirectory},
 		{codes: []keepwell.Code{"sum/malformed"}, plan: mendGoSum},
-		{codes: modCodes(), plan: mendGoMod},
+		{codes: modCodes(), plan: mendGoMod, first: true},
 		{codes: tidyCodes(), plan: mendTidy},
 		{codes: []keepwell.Code{"local/vendor"}, plan: mendVendor},
 		{codes: []keepwell.Code{"local/workspace", "local/no-go-mod"}, plan: mendWork},
@@ -96,13 +97,18 @@ func mends() []mender {
 	}
 }
 
-// lookFile reads a file that is to be changed; nil where there is none. Reports false
-// where it cannot be read.
+// lookFile reads a project's file that is to be changed; nil where there is none.
+// Reports false where it cannot be read, and for a link: what it leads to is not the
+// project's.
 func lookFile(name string) ([]byte, bool) {
-	data, err := os.ReadFile(name)
+	info, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, true
 	}
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, false
+	}
+	data, err := plainfile.Read(name)
 	return data, err == nil
 }
 

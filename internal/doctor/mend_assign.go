@@ -34,7 +34,7 @@ func (e *PlaceError) Unwrap() error { return e.Why }
 // it holds already; a [PlaceError] that only a person can set it.
 func Assign(s *settings.Settings, name, value string) ([]act.Step, error) {
 	concern := act.Ordinary
-	if settings.Weakens(name, value) {
+	if settings.Weakens(name, value) && (name != "GOSUMDB" || value != s.Go.Root["GOSUMDB"]) { // its default weakens nothing
 		concern = act.Trust
 	}
 	was := s.OS[name]

@@ -266,7 +266,7 @@ func mendPermission(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	var starts []string
 	if p := f.Facts["path"]; filepath.IsAbs(p) {
 		for _, dir := range caches {
-			if p == dir || within(dir, p) || within(filepath.Dir(dir), p) || within(p, dir) {
+			if p == dir || within(dir, p) || within(p, dir) {
 				starts = append(starts, p)
 				break
 			}

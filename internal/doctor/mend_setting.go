@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -88,6 +89,8 @@ func soundValue(s *settings.Settings, name string) (string, bool) {
 				next = soundFlags(value, faulty)
 			case "GOSUMDB":
 				next = soundSumdb(value)
+			case "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy":
+				next = soundHTTPProxy(value)
 			}
 		}
 		if next == value {
@@ -195,8 +198,11 @@ func slips(a, b string) bool {
 func soundFlags(value string, faulty []settings.Lint) string {
 	var bad []string
 	for _, l := range faulty {
-		if l.ID == "goflags-word" || l.ID == "goflags-unknown" {
+		switch l.ID {
+		case "goflags-word", "goflags-unknown":
 			bad = append(bad, l.Args...)
+		case "goflags-vendor":
+			bad = append(bad, "-mod=vendor", "--mod=vendor")
 		}
 	}
 	if len(bad) == 0 || strings.ContainsAny(value, `"'`) {
@@ -205,10 +211,32 @@ func soundFlags(value string, faulty []settings.Lint) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(value), func(w string) bool { return slices.Contains(bad, w) }), " ")
 }
 
-// soundSumdb knows two slips: a switch in other words or letters, which is not taken
-// for consent to switch the database off, and the address with its scheme.
+// soundHTTPProxy mends the scheme of an HTTP proxy's address.
+func soundHTTPProxy(value string) string {
+	rest := value
+	scheme := "http"
+	if s, after, ok := strings.Cut(value, ":/"); ok {
+		if _, err := strconv.Atoi(after); err != nil {
+			scheme, rest = strings.ToLower(s), strings.TrimLeft(after, "/")
+		}
+	}
+	for _, known := range []string{"http", "https", "socks5"} {
+		if scheme == known || slips(scheme, known) {
+			if u, err := url.Parse(known + "://" + rest); err == nil && u.Hostname() != "" && u.Port() != "" {
+				return u.String()
+			}
+		}
+	}
+	return value
+}
+
+// soundSumdb knows two slips: a word that says no more than "on", which is the default,
+// and the address with its scheme. A word that says "off" is no consent to go without.
 func soundSumdb(value string) string {
 	fields := strings.Fields(value)
+	if len(fields) == 1 && slices.Contains([]string{"on", "true", "yes", "default", "enable", "enabled"}, strings.ToLower(fields[0])) {
+		return ""
+	}
 	if len(fields) != 1 {
 		return value
 	}
