@@ -165,7 +165,7 @@ func archivedHash(name string) (string, error) {
 		what := h.Linkname
 		if h.Typeflag == tar.TypeReg {
 			file := sha256.New()
-			if _, err := io.Copy(file, r); err != nil { //nolint:gosec // our own, within bounds
+			if _, err := io.Copy(file, r); err != nil {
 				return err
 			}
 			what = hex.EncodeToString(file.Sum(nil))
@@ -196,7 +196,7 @@ func unarchive(name, to string) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(out, r) //nolint:gosec // our own, within bounds
+		_, err = io.Copy(out, r)
 		return errors.Join(err, out.Chmod(perm), out.Sync(), out.Close())
 	})
 	for _, d := range slices.Backward(dirs) {

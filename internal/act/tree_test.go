@@ -31,8 +31,8 @@ func unpacked(t *testing.T) (root, dir string) {
 	chmod(t, filepath.Join(dir, "sub"), 0o555)
 	chmod(t, dir, 0o555)
 	t.Cleanup(func() {
-		_ = os.Chmod(dir, 0o700)                       //nolint:gosec // so that it can be removed
-		_ = os.Chmod(filepath.Join(dir, "sub"), 0o700) //nolint:gosec // the same
+		_ = os.Chmod(dir, 0o700)
+		_ = os.Chmod(filepath.Join(dir, "sub"), 0o700)
 	})
 	return root, dir
 }

@@ -27,7 +27,7 @@ func packageNames(installer, tool string) string {
 	}
 	switch tool {
 	case "git", "make", "cmake", "mercurial", "subversion", "pkg-config":
-		if installer != "winget" {
+		if installer != "winget" && installer != "" {
 			return tool
 		}
 	}
