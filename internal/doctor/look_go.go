@@ -223,7 +223,10 @@ func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 	if found := spoilt(seen); len(found) > 0 { // go does not look again at what it has
 		return Outcome{State: observe.No, Key: "doctor.modules.damaged", Tried: true, Findings: found}
 	}
-	o.Tried, o.Works = true, true
+	if found := c.identity(c.Settings.Env.Value("GOMODCACHE")); len(found) > 0 {
+		return Outcome{State: observe.No, Key: "doctor.modules.bad", Tried: true, Findings: found}
+	}
+	o.Tried, o.Works, o.Findings = true, true, c.cachedAdvice(limited)
 	return o
 }
 
@@ -301,6 +304,10 @@ func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	case r.ok():
 		if found := spoilt(seen); len(found) > 0 {
 			o.State, o.Key, o.Works, o.Findings = observe.No, "doctor.fetch.spoilt", false, found
+		} else if found := c.identity(filepath.Join(dir, "mod")); len(found) > 0 {
+			o.State, o.Key, o.Works, o.Findings = observe.No, "doctor.fetch.bad", false, found
+		} else {
+			o.Findings = c.advice(ctx, dir)
 		}
 	case r.Late && len(r.findings) == 0 && steady(dir, time.Since(began)):
 		o.Key, o.Args, o.Works = "doctor.fetch.running", []string{took}, true

@@ -66,6 +66,10 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.sums.cache":   {"the checksum database agrees with go.sum: the copy of %s in the module cache is not what was published", "校验数据库认可 go.sum：模块缓存里的 %s 与发布的内容不符"},
 		"doctor.sums.mirror":  {"the checksum database agrees with go.sum: the server sends another %s than was published", "校验数据库认可 go.sum：服务器发来的 %s 与发布的内容不符"},
 
+		"doctor.identity.other":      {"%s says that it is %s", "%s 自称是 %s"},
+		"doctor.identity.retracted":  {"%s is withdrawn by its author: %s", "%s 已被作者撤回：%s"},
+		"doctor.identity.deprecated": {"%s is given up by its author: %s", "%s 已被作者弃用：%s"},
+
 		"doctor.network":          {"network", "网络"},
 		"doctor.network.fine":     {"answer: %s", "有应答：%s"},
 		"doctor.network.bad":      {"trouble with %s", "有问题：%s"},
