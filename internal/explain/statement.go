@@ -334,7 +334,7 @@ type contexts struct {
 var contextWords = sync.OnceValue(func() contexts {
 	c := regexp.MustCompile
 	return contexts{
-		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|could not read from remote repository|无法访问 '|正克隆到 '|无法读取远程仓库|module lookup|at revision v?\d|\b[\w-]+\.golang\.org\b|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\.go:\d+:\d+: \S+@v\d`),
+		fetch: c(`(?i)/@v/|/@latest|\?go-get=1|/sumdb/|sum\.golang\.(?:org|google\.cn)|(?:^|\n)\s*go: |(?:^|\n)go (?:get|mod|install|list|build|work)\b[^:\n]*: |unrecognized import path|cache/vcs/|cache\\vcs\\|ls-remote|git (?:clone|fetch|pull|submodule)|go-import|fetch_repo|https fetch|goproxy|cannot find package|(?:^|\n)Cloning into|unable to access|could not read from remote repository|couldn't find remote ref|not found in upstream origin|submodule path '|无法访问 '|正克隆到 '|无法读取远程仓库|module lookup|at revision v?\d|\b[\w-]+\.golang\.org\b|storage\.googleapis\.com/|go\.dev/dl|dl\.google\.com/go|golang\.org/dl|go mod (?:tidy|download|vendor)|\.go:\d+:\d+: \S+@v\d`),
 		// A module's version or name, or an HTTP proxy: programs speak of those, too.
 		hint: c(`(?i)[\w~-]+[./][\w./~+-]*@v\d[\w.+-]*[:\s]|proxyconnect|\bmodule [\w-]+[./][\w./-]*: `),
 		// A request that, in the absence of the words of fetch, is no fetch.
