@@ -396,7 +396,7 @@ func TestInstallCommand(t *testing.T) {
 		}
 	}
 	f := keepwell.Finding{Evidence: []keepwell.Evidence{{Text: `cgo: C compiler "gcc" not found: exec: "gcc": executable file not found in $PATH`}}}
-	if got := toolOf(f); got != "cc" {
+	if got := missingTool(f); got != "cc" {
 		t.Errorf("toolOf = %q", got)
 	}
 }
