@@ -34,7 +34,7 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.toolchain.version": {"go %s, %s", "go %s，%s"},
 
 		"doctor.settings":      {"settings", "设置"},
-		"doctor.settings.bad":  {"%s settings look wrong (keepwell env)", "有 %s 处设置可疑（见 keepwell env）"},
+		"doctor.settings.bad":  {"settings that look wrong: %s (keepwell env)", "有 %s 处设置可疑（见 keepwell env）"},
 		"doctor.settings.fine": {"GOPROXY=%s GOSUMDB=%s", "GOPROXY=%s GOSUMDB=%s"},
 		"doctor.settings.none": {"nothing looks wrong", "没有发现问题"},
 
@@ -46,7 +46,7 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.modules.path":    {"that is no module path: %s", "这不是模块路径：%s"},
 		"doctor.modules.bad":     {"go refuses, whatever the network does", "与网络无关，go 本身就拒绝"},
 		"doctor.modules.other":   {"go stops for another reason: %s", "go 因其他原因停止：%s"},
-		"doctor.modules.missing": {"%s modules are not in the cache", "缓存中缺 %s 个模块"},
+		"doctor.modules.missing": {"modules missing from the cache: %s", "缓存中缺 %s 个模块"},
 
 		"doctor.fetch":         {"fetching", "下载"},
 		"doctor.fetch.fine":    {"the real go command fetched it just now", "刚才用真正的 go 命令下载成功"},

@@ -44,7 +44,7 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 
 		"doctor.cache.does":    {"go's directories: permissions, room, damaged files of the modules in question", "go 的缓存目录：权限、空间，以及相关模块的文件是否损坏"},
 		"doctor.cache":         {"caches", "缓存"},
-		"doctor.cache.fine":    {"writable, with room; files of %s modules are sound", "可写且有空间；已检查 %s 个模块的文件，均完好"},
+		"doctor.cache.fine":    {"writable, with room; modules whose files are sound: %s", "可写且有空间；已检查 %s 个模块的文件，均完好"},
 		"doctor.cache.part":    {"writable, with room; files of the first %s modules are sound", "可写且有空间；已检查前 %s 个模块的文件"},
 		"doctor.cache.bad":     {"faults: %s (more below)", "有 %s 处问题（见下）"},
 		"doctor.cache.unknown": {"not checked: where they are is not known", "未检查：不知道缓存在哪里"},
