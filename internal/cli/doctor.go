@@ -292,6 +292,8 @@ func doctorPicture(a *app, c *doctor.Case, r doctor.Report) []present.Line {
 		what = doctorTarget(c).Name
 	} else if m := c.Settings.Project.Module; m != "" {
 		what = m
+	} else if work := c.Settings.Env.Value("GOWORK"); work != "" && work != "off" {
+		what = msg.Text(a.lang, "doctor.workspace", mask.Text(work))
 	}
 	lines := []present.Line{{Text: msg.Text(a.lang, "doctor.head", what), Tone: present.Bold}}
 	partial := false
