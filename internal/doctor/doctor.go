@@ -76,6 +76,8 @@ type Case struct {
 	// Progress, if set, is told which checks are under way.
 	Progress func(ids []string)
 
+	readOnce sync.Once
+	files    *project
 	chooseGo sync.Once
 	chosenGo choice
 }

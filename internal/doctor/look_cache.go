@@ -238,7 +238,7 @@ func (c *Case) wantedFiles(p *project) []wantedFile {
 
 // lookCachedFiles looks at the files of the modules in question, as long as it may.
 func (c *Case) lookCachedFiles(ctx context.Context) (out []keepwell.Finding, looked int, all bool) {
-	p := c.readProject()
+	p := c.project()
 	until := time.Now().Add(cacheTime)
 	for _, w := range c.wantedFiles(p) {
 		if ctx.Err() != nil || time.Now().After(until) || len(out) >= 2*mostSaid {

@@ -60,7 +60,7 @@ func zipEntries(name, prefix string, most int) []entry {
 	if err != nil {
 		return nil
 	}
-	defer z.Close()
+	defer func() { _ = z.Close() }()
 	var out []entry
 	for _, f := range z.File {
 		rest, ok := strings.CutPrefix(f.Name, prefix)

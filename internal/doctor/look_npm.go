@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +46,9 @@ type tryTool struct {
 	// key and args replace the words of success.
 	key  string
 	args []string
+	// listing says that only descriptions of packages were fetched, no packages.
+	listing bool
+	server  func() string
 }
 
 // outcome reads a run as lookFetch does: what the tool said leads.
@@ -54,16 +59,49 @@ func (c *Case) outcome(t tryTool) Outcome {
 	seconds := number(int(took.Round(time.Second).Seconds()))
 	switch {
 	case r.ok():
+	case r.Late && t.listing && largest(t.dir) > endless:
+		o.State, o.Key = observe.No, "doctor."+t.id+".bad"
+		o.Findings = []keepwell.Finding{waitedFor(t, "proxy/bad-response", 0.75, c.Say("doctor."+t.id+".endless", number(endless>>20)))}
 	case r.Late && steady(t.dir, took):
 		o.Key, o.Args, o.Works, o.Findings = "doctor."+t.id+".running", []string{seconds}, true, nil
 	case r.Late && len(o.Findings) == 0:
 		o.State, o.Key, o.Args, o.Hung = observe.No, "doctor."+t.id+".hung", []string{seconds}, true
+		if server := t.server(); server != "" {
+			o.Findings = []keepwell.Finding{waitedFor(t, "net/slow", 0.8, c.Say("doctor."+t.id+".waits", mask.Text(server), seconds))}
+		}
 	case len(o.Findings) == 0:
 		o.State, o.Key, o.Args, o.Tried = observe.NotChecked, "doctor."+t.id+".unknown", []string{lastLine(r.Output)}, false
 	default:
 		o.State, o.Key = observe.No, "doctor."+t.id+".bad"
 	}
 	return o
+}
+
+// endless is more than any registry says about a package.
+const endless = 32 << 20
+
+// largest is the size of the largest file below dir.
+func largest(dir string) (most int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil //nolint:nilerr // what has gone meanwhile does not count
+		}
+		if info, err := d.Info(); err == nil {
+			most = max(most, info.Size())
+		}
+		return nil
+	})
+	return most
+}
+
+// waitedFor is what is known of a tool that did not end.
+func waitedFor(t tryTool, code keepwell.Code, confidence float64, text string) keepwell.Finding {
+	f := keepwell.Finding{Code: code, Severity: keepwell.SeverityError, Confidence: confidence, Tool: t.id, Facts: keepwell.Facts{}}
+	f.Evidence = []keepwell.Evidence{{Source: "tool", Text: text}}
+	if u, err := url.Parse(t.server()); err == nil && keepwell.ValidFact("host", u.Hostname()) {
+		f.Facts["host"] = u.Hostname()
+	}
+	return f
 }
 
 // atFault leaves out what a tool mentioned although it succeeded.
@@ -97,9 +135,10 @@ func lookNpm(ctx context.Context, c *Case, _ []Outcome) Outcome {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
 	defer removeAll(dir)
-	t := tryTool{id: "npm", dir: dir, began: time.Now()}
+	t := tryTool{id: "npm", dir: dir, began: time.Now(), server: func() string { return c.npmSetting("registry") }}
 	env := c.npmEnv(dir)
 	if len(subjects) == 0 {
+		t.listing = !c.npmLocked()
 		t.run = c.npmProject(ctx, dir, env)
 		return c.outcome(t)
 	}
@@ -108,10 +147,12 @@ func lookNpm(ctx context.Context, c *Case, _ []Outcome) Outcome {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
 	for _, s := range subjects {
+		t.listing = true
 		if t.run = c.npm(ctx, dir, env, "install", "--dry-run", "--no-package-lock", s.String()); !t.run.ok() {
 			break
 		}
 		// What install did not fetch: the package itself.
+		t.listing = false
 		if t.run = c.npm(ctx, dir, env, "pack", s.String()); !t.run.ok() {
 			break
 		}
@@ -191,7 +232,7 @@ func (c *Case) npmLeftAlone() string {
 		return "doctor.npm.unreadable"
 	}
 	parsed, err := parsePackageJSON(data)
-	locked := c.exists("package-lock.json") || c.exists("npm-shrinkwrap.json")
+	locked := c.npmLocked()
 	switch {
 	case err != nil:
 		return "doctor.npm.unreadable"
@@ -247,10 +288,14 @@ func (c *Case) npmInstalled(ctx context.Context) bool {
 // choose.
 func (c *Case) npmProject(ctx context.Context, dir string, env []string) toolRun {
 	copyFiles(c.Dir, dir, npmFiles()...)
-	if c.exists("package-lock.json") || c.exists("npm-shrinkwrap.json") {
+	if c.npmLocked() {
 		return c.npm(ctx, dir, env, "ci")
 	}
 	return c.npm(ctx, dir, env, "install", "--dry-run", "--no-package-lock")
+}
+
+func (c *Case) npmLocked() bool {
+	return c.exists("package-lock.json") || c.exists("npm-shrinkwrap.json")
 }
 
 // copyFiles copies those files that are there.

@@ -47,7 +47,7 @@ func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
 	defer removeAll(dir)
-	t := tryTool{id: "pip", dir: dir, began: time.Now()}
+	t := tryTool{id: "pip", dir: dir, began: time.Now(), server: c.pipServer}
 	if subjects := c.asked(PyPI); len(subjects) > 0 {
 		for _, s := range subjects {
 			t.run = c.pipDownload(ctx, py, dir, s.String())
@@ -120,7 +120,10 @@ func (c *Case) pipDownload(ctx context.Context, py, dir string, what ...string) 
 	if c.Settings.OS["PIP_TIMEOUT"] == "" && c.Settings.OS["PIP_DEFAULT_TIMEOUT"] == "" {
 		args = append(args, "--timeout", "6")
 	}
-	r := c.runTool(ctx, dir, []string{"TMPDIR=" + dir}, py, append(args, what...)...)
+	r := c.runTool(ctx, dir, []string{
+		"TMPDIR=" + dir,
+		"RUSTUP_HOME=" + filepath.Join(dir, "rustup"), // pip asks rustc for its version, and rustup then makes its home
+	}, py, append(args, what...)...)
 	if noDistribution(r.Output) { // without dependencies nothing conflicts: those are words of pip's traceback
 		r.findings = slices.DeleteFunc(r.findings, func(f keepwell.Finding) bool { return f.Code == "version/conflict" })
 	}
@@ -258,6 +261,16 @@ func requirementLines(text string) []string {
 	return out
 }
 
+// pipServer is the index that is set; "" where none is.
+func (c *Case) pipServer() string {
+	for _, e := range c.Settings.Pip {
+		if e.Name == "index-url" && e.InForce {
+			return strings.TrimSpace(e.Value)
+		}
+	}
+	return ""
+}
+
 // pipIndex is where pip looks for projects.
 func (c *Case) pipIndex(ctx context.Context) string {
 	for _, e := range c.Settings.Pip {
@@ -265,10 +278,8 @@ func (c *Case) pipIndex(ctx context.Context) string {
 			return ""
 		}
 	}
-	for _, e := range c.Settings.Pip {
-		if e.Name == "index-url" && e.InForce {
-			return strings.TrimSpace(e.Value)
-		}
+	if v := c.pipServer(); v != "" {
+		return v
 	}
 	py := python()
 	if py == "" {

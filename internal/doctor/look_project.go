@@ -66,7 +66,9 @@ func (c *Case) exists(name string) bool {
 
 // lookProject reads the project's own files as go would, without go.
 func lookProject(_ context.Context, c *Case, _ []Outcome) Outcome {
-	p := c.readProject()
+	read := *c.project()
+	read.findings = slices.Clone(read.findings)
+	p := &read
 	for _, look := range []func(*Case, *project){
 		(*Case).lookUses, (*Case).lookReplaces, (*Case).lookMissingSums, (*Case).lookGoLines, (*Case).lookVendor,
 	} {
@@ -165,6 +167,12 @@ func (c *Case) shownPath(name string) string {
 	return mask.Text(name)
 }
 
+// project is read once; nobody changes it.
+func (c *Case) project() *project {
+	c.readOnce.Do(func() { c.files = c.readProject() })
+	return c.files
+}
+
 // readProject reads go.work, go.mod and the files of hashes; what is wrong with them
 // becomes findings.
 func (c *Case) readProject() *project {
@@ -252,6 +260,10 @@ func (c *Case) readOwn(p *project, name string) ([]byte, bool) {
 		p.add("local/go-mod-parse", keepwell.SeverityError, 0.97, c.Say(key, shown), "path", shown)
 		return nil, false
 	}
+	if line := longLine(data); line > 0 {
+		p.add("local/go-mod-parse", keepwell.SeverityWarning, 0.7, c.Say("doctor.project.long", shown, number(line), number(longestLine>>10)), "path", shown)
+		return nil, false
+	}
 	if line := conflictLine(data); line > 0 {
 		p.add("local/go-mod-parse", keepwell.SeverityError, 0.97, c.Say("doctor.project.conflict", shown, number(line)), "path", shown)
 		return nil, false
@@ -279,6 +291,20 @@ func encodingFault(data []byte) string {
 		return "doctor.project.binary"
 	}
 	return ""
+}
+
+// longestLine bounds what is parsed: a parser may copy a line many times.
+const longestLine = 256 << 10
+
+// longLine is the first line that is longer than any that people or go write.
+func longLine(data []byte) int {
+	line := 0
+	for l := range bytes.Lines(data) {
+		if line++; len(l) > longestLine {
+			return line
+		}
+	}
+	return 0
 }
 
 // conflictLine is the first line that a merge left behind; 0 where there is none.

@@ -23,7 +23,7 @@ type choice struct {
 // choice decides once, as go does when it starts.
 func (c *Case) choice() choice {
 	c.chooseGo.Do(func() {
-		c.chosenGo.name = c.toolchain(c.readProject())
+		c.chosenGo.name = c.toolchain(c.project())
 		if c.chosenGo.name != "" {
 			c.chosenGo.at = c.toolchainAt(c.chosenGo.name)
 		}
