@@ -171,6 +171,7 @@ func (c *Case) npmEnv(dir string) []string {
 	env := []string{
 		"npm_config_fetch_retries=0", "npm_config_ignore_scripts=true", "npm_config_audit=false", "npm_config_fund=false",
 		"npm_config_update_notifier=false", "npm_config_logs_max=0", "npm_config_progress=false", "npm_config_color=false",
+		"npm_config_node_options=", "npm_config_git=git", // a project's .npmrc may name programs
 	}
 	if v := c.npmSetting("offline"); v != "true" {
 		env = append(env, "npm_config_cache="+filepath.Join(dir, "cache"))

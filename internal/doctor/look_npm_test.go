@@ -106,6 +106,35 @@ func TestRequirementLines(t *testing.T) {
 	}
 }
 
+// TestPythonElsewhere: Python imports from the directory that it runs in, so it never
+// runs in the project.
+func TestPythonElsewhere(t *testing.T) {
+	noted := fake(t, "python3", `pwd >> "$(dirname "$0")/where"
+case "$*" in
+*download*) echo "ERROR: No matching distribution found for widget"; exit 1;;
+*tomllib*) echo "widget==1.0";;
+esac
+exit 1`)
+	dir := tree(t, map[string]string{"requirements.txt": "widget==1.0\n"})
+	t.Chdir(dir)
+	lookPip(context.Background(), caseIn(dir), nil)
+	toml := tree(t, map[string]string{"pyproject.toml": ""})
+	t.Chdir(toml)
+	lookPip(context.Background(), caseIn(toml), nil)
+	c := caseIn(dir)
+	c.pipIndex(context.Background())
+	c.externallyManaged(context.Background(), "python3", t.TempDir(), Outcome{Works: true})
+	where := lines(t, filepath.Join(filepath.Dir(noted), "where"))
+	if len(where) < 6 {
+		t.Errorf("Python ran only %d times", len(where))
+	}
+	for _, at := range where {
+		if strings.HasPrefix(at, dir) || strings.HasPrefix(at, toml) {
+			t.Errorf("Python ran in the project")
+		}
+	}
+}
+
 // TestPipSource: a project with source distributions only is no fault, and is not built.
 func TestPipSource(t *testing.T) {
 	const script = `case "$3" in

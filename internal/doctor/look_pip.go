@@ -35,6 +35,12 @@ func python() string {
 	return ""
 }
 
+// python runs Python where nobody else's modules lie: it imports from the directory that
+// it is called in, and a project's may be hostile.
+func (c *Case) python(ctx context.Context, dir string, env []string, py string, args ...string) toolRun {
+	return c.runTool(ctx, dir, append([]string{"PYTHONSAFEPATH=1"}, env...), py, args...)
+}
+
 // lookPip lets the real pip fetch what is in question into a directory of its own: only
 // wheels, since building a source distribution runs what its author wrote.
 func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
@@ -51,16 +57,16 @@ func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	if subjects := c.asked(PyPI); len(subjects) > 0 {
 		for _, s := range subjects {
 			t.run = c.pipDownload(ctx, py, dir, s.String())
-			if !t.run.ok() && c.sourceOnly(ctx, py, t.run, s) {
+			if !t.run.ok() && c.sourceOnly(ctx, py, dir, t.run, s) {
 				t.run, t.key, t.args = toolRun{}, "doctor.pip.source", []string{s.Path}
 			}
 			if !t.run.ok() {
 				return c.outcome(t)
 			}
 		}
-		return c.externallyManaged(ctx, py, c.outcome(t))
+		return c.externallyManaged(ctx, py, dir, c.outcome(t))
 	}
-	lines, f := c.requirements(ctx, py)
+	lines, f := c.requirements(ctx, py, dir)
 	if f != nil {
 		return Outcome{State: observe.No, Key: "doctor.pip.bad", Findings: []keepwell.Finding{*f}}
 	}
@@ -78,7 +84,7 @@ func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	py = cmp.Or(own, py)
 	t.run = c.pipDownload(ctx, py, dir, "-r", file)
 	if !t.run.ok() && noDistribution(t.run.Output) {
-		if name := lacking(t.run.Output); name != "" && c.sourceOnly(ctx, py, t.run, Subject{Ecosystem: PyPI, Path: name}) {
+		if name := lacking(t.run.Output); name != "" && c.sourceOnly(ctx, py, dir, t.run, Subject{Ecosystem: PyPI, Path: name}) {
 			t.run, t.key, t.args = toolRun{}, "doctor.pip.source", []string{name}
 		}
 	}
@@ -103,7 +109,7 @@ print("all")
 `
 	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	r := c.runTool(limited, dir, nil, py, "-c", script, file)
+	r := c.python(limited, dir, nil, py, "-c", script, file)
 	first, rest, _ := strings.Cut(string(r.Stdout), "\n")
 	if !filepath.IsAbs(first) {
 		first = ""
@@ -120,7 +126,7 @@ func (c *Case) pipDownload(ctx context.Context, py, dir string, what ...string) 
 	if c.Settings.OS["PIP_TIMEOUT"] == "" && c.Settings.OS["PIP_DEFAULT_TIMEOUT"] == "" {
 		args = append(args, "--timeout", "6")
 	}
-	r := c.runTool(ctx, dir, []string{
+	r := c.python(ctx, dir, []string{
 		"TMPDIR=" + dir,
 		"RUSTUP_HOME=" + filepath.Join(dir, "rustup"), // pip asks rustc for its version, and rustup then makes its home
 	}, py, append(args, what...)...)
@@ -132,7 +138,7 @@ func (c *Case) pipDownload(ctx context.Context, py, dir string, what ...string) 
 
 // externallyManaged adds that pip install will be refused where the system manages this
 // Python (PEP 668), and there is no virtual environment to install into.
-func (c *Case) externallyManaged(ctx context.Context, py string, o Outcome) Outcome {
+func (c *Case) externallyManaged(ctx context.Context, py, dir string, o Outcome) Outcome {
 	env := c.Settings.OS
 	if !o.Works || env["VIRTUAL_ENV"] != "" || env["CONDA_PREFIX"] != "" || env["PIP_BREAK_SYSTEM_PACKAGES"] != "" || env["PIP_TARGET"] != "" || env["PIP_PREFIX"] != "" {
 		return o
@@ -147,7 +153,7 @@ func (c *Case) externallyManaged(ctx context.Context, py string, o Outcome) Outc
 		"print(p if sys.prefix == sys.base_prefix and os.path.exists(p) else '')\n"
 	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	r := c.runTool(limited, "", nil, py, "-c", script)
+	r := c.python(limited, dir, nil, py, "-c", script)
 	marker := strings.TrimSpace(string(r.Stdout))
 	if !r.ok() || marker == "" {
 		return o
@@ -176,11 +182,11 @@ func lacking(out []byte) string {
 
 // sourceOnly reports whether pip found no wheel only because there are none: the index
 // lists the version as a source distribution.
-func (c *Case) sourceOnly(ctx context.Context, py string, r toolRun, s Subject) bool {
+func (c *Case) sourceOnly(ctx context.Context, py, dir string, r toolRun, s Subject) bool {
 	if !noDistribution(r.Output) || hasStatus(r.findings) {
 		return false
 	}
-	list := c.runTool(ctx, "", nil, py, "-m", "pip", "index", "versions", "--pre", "--no-input", "--disable-pip-version-check", "--retries", "0", s.Path)
+	list := c.python(ctx, dir, nil, py, "-m", "pip", "index", "versions", "--pre", "--no-input", "--disable-pip-version-check", "--retries", "0", s.Path)
 	if !list.ok() {
 		return false
 	}
@@ -206,7 +212,7 @@ const mostLines = 300
 // requirements are the lines of requirements.txt, or the dependencies of pyproject.toml,
 // that name a project of an index. Directories, archives and repositories are left out:
 // pip would run what they hold.
-func (c *Case) requirements(ctx context.Context, py string) ([]string, *keepwell.Finding) {
+func (c *Case) requirements(ctx context.Context, py, dir string) ([]string, *keepwell.Finding) {
 	if c.exists("requirements.txt") {
 		data, err := readRegular(filepath.Join(c.Dir, "requirements.txt"), 1<<20)
 		if err != nil || bytes.IndexByte(data, 0) >= 0 {
@@ -219,7 +225,7 @@ func (c *Case) requirements(ctx context.Context, py string) ([]string, *keepwell
 		"print('\\n'.join(x for x in d.get('project', {}).get('dependencies', []) if isinstance(x, str)))\n"
 	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	r := c.runTool(limited, c.Dir, nil, py, "-I", "-c", script, "pyproject.toml")
+	r := c.python(limited, dir, nil, py, "-I", "-c", script, filepath.Join(absolute(c.Dir), "pyproject.toml"))
 	if _, said, ok := bytes.Cut(r.Output, []byte("tomllib.TOMLDecodeError: ")); ok {
 		first, _, _ := bytes.Cut(said, []byte("\n"))
 		f := seen("local/go-mod-parse", keepwell.SeverityError, 0.9, "pyproject.toml: "+string(first), "path", "pyproject.toml")
@@ -287,7 +293,7 @@ func (c *Case) pipIndex(ctx context.Context) string {
 	}
 	limited, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	r := c.runTool(limited, "", nil, py, "-I", "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
+	r := c.python(limited, os.TempDir(), nil, py, "-I", "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
 	if !r.ok() {
 		return ""
 	}
