@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/observe"
 )
 
@@ -33,10 +35,10 @@ const (
 // lookCache looks at go's directories, and at the files in the module cache that the
 // modules in question need, without go.
 func lookCache(ctx context.Context, c *Case, _ []Outcome) Outcome {
-	if len(c.Settings.Gos) == 0 || c.Settings.Env.Value("GOMODCACHE") == "" {
+	found := c.lookDirectories()
+	if c.Settings.Env.Value("GOMODCACHE") == "" && len(found) == 0 {
 		return Outcome{State: observe.NotChecked, Key: "doctor.cache.unknown"}
 	}
-	found := c.lookDirectories()
 	files, looked, all := c.lookCachedFiles(ctx)
 	found = append(found, files...)
 	found = append(found, c.lookSumdbNotes()...)
@@ -69,12 +71,36 @@ type directory struct {
 func (c *Case) directories() []directory {
 	env := c.Settings.Env
 	list := []directory{{name: "GOMODCACHE", path: env.Value("GOMODCACHE")}, {name: "GOCACHE", path: env.Value("GOCACHE")}}
+	if env.Value("GOMODCACHE") == "" { // go env fails, too, where it cannot make its build cache
+		env, list = goenv.Env{"GOTMPDIR": {Value: c.Settings.OS["GOTMPDIR"]}}, c.likely()
+	}
 	if tmp := env.Value("GOTMPDIR"); tmp != "" {
 		list = append(list, directory{name: "GOTMPDIR", path: tmp, must: true})
 	} else {
 		list = append(list, directory{name: "TMPDIR", path: os.TempDir(), must: true})
 	}
 	return list
+}
+
+// likely are go's directories as the environment, the user's file and go's defaults
+// have them, where go itself cannot be asked.
+func (c *Case) likely() []directory {
+	var user map[string]string
+	if conf, err := os.UserConfigDir(); err == nil {
+		user, _ = goenv.ReadFile(cmp.Or(c.Settings.OS["GOENV"], filepath.Join(conf, "go", "env")))
+	}
+	value := func(name string) string { return cmp.Or(c.Settings.OS[name], user[name]) }
+	build := value("GOCACHE")
+	if caches, err := os.UserCacheDir(); err == nil && build == "" {
+		build = filepath.Join(caches, "go-build")
+	}
+	modules := value("GOMODCACHE")
+	if gopath := filepath.SplitList(value("GOPATH")); modules == "" && len(gopath) > 0 {
+		modules = filepath.Join(gopath[0], "pkg", "mod")
+	} else if modules == "" && c.Settings.Home != "" {
+		modules = filepath.Join(c.Settings.Home, "go", "pkg", "mod")
+	}
+	return []directory{{name: "GOMODCACHE", path: modules}, {name: "GOCACHE", path: build}}
 }
 
 // lookDirectories asks whether go may write where it has to, and whether there is room.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/goenv"
 )
 
 // moduleZip is the zip of a module with one file, and its hash.
@@ -139,6 +140,21 @@ func TestForbidden(t *testing.T) {
 	c := caseIn(dir, "GOCACHE="+filepath.Join(dir, "build"))
 	got := said(lookCache(context.Background(), c, nil).Findings)
 	if got != "error local/cache-permission\n" {
+		t.Error(got)
+	}
+}
+
+// TestMuteGo: where go cannot even say its settings, because it cannot make its build
+// cache, the directories are those that it would take.
+func TestMuteGo(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, map[string]string{"go.mod": mod, "build": "a file"})
+	c := caseIn(dir)
+	c.Settings.Env = goenv.Env{}
+	c.Settings.Project.GoModHere = true
+	c.Settings.OS = map[string]string{"GOCACHE": filepath.Join(dir, "build"), "GOMODCACHE": filepath.Join(dir, "modules"), "GOENV": "off"}
+	o := lookCache(context.Background(), c, nil)
+	if got := said(o.Findings, "path"); got != "error local/cache-permission path="+filepath.Join(dir, "build")+"\n" {
 		t.Error(got)
 	}
 }
