@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -204,6 +205,9 @@ func TestKey(t *testing.T) {
 			if err := os.WriteFile(name, []byte(row.data), row.mode); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if row.want == KeyOpen && runtime.GOOS == "windows" {
+			continue // files have no such mode
 		}
 		if got := Key(name); got != row.want {
 			t.Errorf("%s is %s", row.name, got)
