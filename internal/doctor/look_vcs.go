@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,7 +58,8 @@ func lookVCS(ctx context.Context, c *Case, _ []Outcome) Outcome {
 		l.rewrites(ctx, uses)
 	}
 	o := Outcome{State: observe.Yes, Key: "doctor.vcs.fine", Args: []string{version}}
-	if version == "" || len(uses) == 0 {
+	needed := slices.ContainsFunc(c.repositories(), func(u use) bool { return u.kind == useGit && (u.sure || u.likely) })
+	if version == "" || !needed {
 		o.Key, o.Args = "doctor.vcs.unneeded", nil
 	}
 	if refused := l.ownership(ctx); refused {
