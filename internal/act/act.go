@@ -83,6 +83,9 @@ type Keep struct {
 	ModeOnly bool
 	// Tree says that it is a directory, all of which is kept, within bounds.
 	Tree bool
+	// Remade says that a tool makes it anew, such as a file of a cache: undo puts back
+	// what was, whatever stands there.
+	Remade bool
 	// Want is the state that Do will leave, where that is known: then a process that
 	// is killed in between can be finished by the next.
 	Want *State

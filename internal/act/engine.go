@@ -226,7 +226,7 @@ func (e *Engine) keep(k Keep, name string) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	out := kept{Path: path, ModeOnly: k.ModeOnly, Tree: k.Tree, Want: k.Want}
+	out := kept{Path: path, ModeOnly: k.ModeOnly, Tree: k.Tree, Remade: k.Remade, Want: k.Want}
 	if k.Tree {
 		if out.Before, err = keepTree(path, filepath.Join(e.undoDir(), name)); err == nil && out.Before.Exists {
 			out.Undo = name

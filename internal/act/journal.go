@@ -50,6 +50,7 @@ type kept struct {
 	Path     string `json:"path"`
 	ModeOnly bool   `json:"mode_only,omitempty"`
 	Tree     bool   `json:"tree,omitempty"`
+	Remade   bool   `json:"remade,omitempty"`
 	Before   State  `json:"before"`
 	Want     *State `json:"want,omitempty"`
 	// Undo names the file with the bytes, in the directory undo; empty where there were none.

@@ -155,6 +155,8 @@ type Remove struct {
 	// Safety; empty means asks.
 	Safety  keepwell.Safety
 	Concern Concern
+	// Remade: see [Keep].
+	Remade bool
 }
 
 // Describe implements [Step].
@@ -175,7 +177,7 @@ func (s Remove) Describe(context.Context) (Change, error) {
 
 // Keeps implements [Step].
 func (s Remove) Keeps(context.Context) ([]Keep, error) {
-	return []Keep{{Path: s.Path, Want: &State{}}}, nil
+	return []Keep{{Path: s.Path, Remade: s.Remade, Want: &State{}}}, nil
 }
 
 // Do implements [Step].

@@ -285,6 +285,8 @@ type RemoveDir struct {
 	// Safety; empty means asks.
 	Safety  keepwell.Safety
 	Concern Concern
+	// Remade: see [Keep].
+	Remade bool
 }
 
 // Describe implements [Step].
@@ -305,7 +307,7 @@ func (s RemoveDir) Describe(context.Context) (Change, error) {
 
 // Keeps implements [Step].
 func (s RemoveDir) Keeps(context.Context) ([]Keep, error) {
-	return []Keep{{Path: s.Path, Tree: true, Want: &State{}}}, nil
+	return []Keep{{Path: s.Path, Tree: true, Remade: s.Remade, Want: &State{}}}, nil
 }
 
 // Do implements [Step].

@@ -111,7 +111,7 @@ func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
 		}
 		switch {
 		case now.meets(k.Before):
-		case k.Tree && force && !now.Exists:
+		case k.Remade, k.Tree && force && !now.Exists:
 			ms = append(ms, move{kept: k})
 		case ours:
 			ms = append(ms, move{kept: k})

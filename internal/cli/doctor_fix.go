@@ -18,6 +18,7 @@ import (
 	"github.com/keepwell/keepwell/internal/doctor"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -93,24 +94,29 @@ func planMends(ctx context.Context, c *doctor.Case, findings []keepwell.Finding,
 	out := make([][]*planned, len(findings))
 	faulty := exitFor(findings, present.Text) == exitFaults
 	for i, f := range findings {
-		mends := doctor.Mends
+		var mends []doctor.Mend
 		if f.Severity == keepwell.SeverityInfo {
-			mends = doctor.MendsBeside
+			mends = doctor.MendsBeside(ctx, c, f, faulty)
+		} else {
+			mends = doctor.Mends(ctx, c, f)
 		}
-		if !faulty {
-			break
-		}
-		for _, m := range mends(ctx, c, f) {
-			if slices.Contains(tried, m.Name()) {
-				continue
-			}
-			changes, err := act.Plan{Steps: m.Steps}.Preview(ctx)
-			if err != nil || len(changes) == 0 { // it makes no sense here
-				continue
-			}
-			out[i] = append(out[i], &planned{code: f.Code, mend: m, changes: changes, state: mendPlanned})
-		}
+		out[i] = previewed(ctx, f.Code, mends, tried)
 		slices.SortStableFunc(out[i], func(a, b *planned) int { return rankManual(a) - rankManual(b) })
+	}
+	return out
+}
+
+// previewed are mends with what they would change, without those that make no sense
+// here.
+func previewed(ctx context.Context, code keepwell.Code, mends []doctor.Mend, tried []string) []*planned {
+	var out []*planned
+	for _, m := range mends {
+		if slices.Contains(tried, m.Name()) {
+			continue
+		}
+		if changes, err := (act.Plan{Steps: m.Steps}).Preview(ctx); err == nil && len(changes) > 0 {
+			out = append(out, &planned{code: code, mend: m, changes: changes, state: mendPlanned})
+		}
 	}
 	return out
 }
@@ -259,6 +265,10 @@ func (f *fixing) plan(ctx context.Context, c *doctor.Case, r doctor.Report) ([][
 	limited, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
 	mends := planMends(limited, c, r.Findings, tried)
+	fails := slices.ContainsFunc(r.Outcomes, func(o doctor.Outcome) bool { return o.State == observe.No && o.Check != "settings" })
+	if fails && exitFor(r.Findings, present.Text) == exitFine { // go fails, and the catalogue has no name for it
+		mends = append(mends, previewed(limited, "", doctor.MendsOfSettings(c), tried))
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -409,7 +419,7 @@ type fixed struct {
 type fixedMend struct {
 	ID      string          `json:"id"`
 	Name    string          `json:"name"`
-	Code    keepwell.Code   `json:"code"`
+	Code    keepwell.Code   `json:"code,omitempty"`
 	Title   string          `json:"title"`
 	State   mendState       `json:"state"`
 	Safety  keepwell.Safety `json:"safety"`
@@ -504,6 +514,7 @@ func (f *fixing) endText(c *doctor.Case, r doctor.Report, after []keepwell.Findi
 	for i, p := range f.all {
 		switch {
 		case p.state != mendDone || slices.ContainsFunc(f.all[i+1:], func(later *planned) bool { return later.code == p.code && later.state == mendDone }):
+		case p.code == "":
 		case foundIn(after, p.code):
 			say("doctor.fix.stays", p.code, p.op)
 		default:

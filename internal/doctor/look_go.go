@@ -109,7 +109,11 @@ func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	go func() {
 		modules <- c.runGo(limited, "", alone(), slices.Concat([]string{"mod", "download", "-json"}, flags)...)
 	}()
-	packages := c.runGo(limited, "", alone(), append([]string{"list", "-deps", "-test", "-f", "{{with .Error}}{{end}}"}, c.patterns()...)...)
+	var aside []string
+	if flagValue(c.Settings.Env.Value("GOFLAGS"), "mod") == "mod" { // then go list writes too
+		aside = flags
+	}
+	packages := c.runGo(limited, "", alone(), slices.Concat([]string{"list", "-deps", "-test", "-f", "{{with .Error}}{{end}}"}, aside, c.patterns())...)
 	all := <-modules
 	missing := missingModules(all.Stdout)
 	switch {

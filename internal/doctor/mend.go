@@ -12,6 +12,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/settings"
 )
@@ -23,6 +24,8 @@ type Mend struct {
 	ID    string
 	Args  []string
 	Steps []act.Step
+	// Key tells this mend from others of its ID; empty means the first of Args.
+	Key string
 	// Sets are variables of this process's environment that will only have their new
 	// value, "" for none, in the next shell: the steps change the file that sets them.
 	Sets map[string]string
@@ -31,7 +34,10 @@ type Mend struct {
 // Name tells this very mend from others of the same ID, for a consent that covers
 // nothing else.
 func (m Mend) Name() string {
-	if len(m.Args) == 0 {
+	switch {
+	case m.Key != "":
+		return m.ID + ":" + m.Key
+	case len(m.Args) == 0:
 		return m.ID
 	}
 	return m.ID + ":" + m.Args[0]
@@ -58,10 +64,15 @@ func Mends(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 	return out
 }
 
-// MendsBeside are mends of what the examination took for hygiene because something else
-// stops go first, and what go cannot read at all: broken settings. Where nothing else
-// fails, they are nobody's concern.
-func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
+// MendsBeside are mends of what the examination took for hygiene: a damaged cache, and,
+// where something fails, a setting that go cannot read at all.
+func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding, fails bool) []Mend {
+	if f.Code == "local/cache-corrupt" {
+		return c.mendUnpacked(f)
+	}
+	if !fails {
+		return nil
+	}
 	name := f.Facts["setting"]
 	if name == "" || !slices.ContainsFunc(c.Settings.Lints(), func(l settings.Lint) bool {
 		return l.Name == name && l.Line == 0 && l.Severity == keepwell.SeverityError
@@ -69,6 +80,21 @@ func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 		return nil
 	}
 	return mendSetting(ctx, c, f)
+}
+
+// MendsOfSettings are mends of settings that go cannot read and that are no fault of
+// the catalogue, such as an unknown word in GOFLAGS.
+func MendsOfSettings(c *Case) []Mend {
+	var out []Mend
+	for _, l := range c.Settings.Lints() {
+		if l.Severity != keepwell.SeverityError || l.Code != "" || l.Line > 0 || c.Settings.KindOf(l.Name) != settings.ByGo {
+			continue
+		}
+		if value, ok := soundValue(c.Settings, l.Name); ok && mask.Text(l.Name+"="+value) == l.Name+"="+value {
+			out = append(out, c.assignments("setting", []string{l.Name, value}, [2]string{l.Name, value})...)
+		}
+	}
+	return out
 }
 
 type mender struct {

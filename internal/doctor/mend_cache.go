@@ -19,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/proc"
 )
 
 // cacheCodes are the faults that a damaged file of a cache can bring about.
@@ -45,7 +46,7 @@ func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 		bad = append(bad, p)
 	}
 	if len(bad) == 0 {
-		return nil
+		return c.mendUnpacked(f)
 	}
 	m := Mend{ID: "cache-files", Args: []string{bad[0]}}
 	// A sum that differs is never made to fit. What is no module at all may still go, but
@@ -57,13 +58,13 @@ func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	if sums != nil { // what was unpacked from a wrong archive goes with it
 		for _, name := range bad {
 			if dir := c.unpacked(name); strings.HasSuffix(name, ".zip") && dir != "" {
-				m.Steps = append(m.Steps, act.RemoveDir{Path: dir, Safety: safety, Concern: concern})
+				m.Steps = append(m.Steps, act.RemoveDir{Path: dir, Safety: safety, Concern: concern, Remade: true})
 			}
 		}
 	}
 	slices.Sort(bad)
 	for _, name := range slices.Compact(bad) {
-		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: safety, Concern: concern})
+		m.Steps = append(m.Steps, act.Remove{Path: name, Safety: safety, Concern: concern, Remade: true})
 	}
 	return []Mend{m}
 }
@@ -82,6 +83,27 @@ func (c *Case) unpacked(zip string) string {
 		return ""
 	}
 	return dir
+}
+
+// mendUnpacked removes an unpacked module that is not what its archive holds; go unpacks
+// it anew. It asks: the change may be somebody's work.
+func (c *Case) mendUnpacked(f keepwell.Finding) []Mend {
+	m := module.Version{Path: f.Facts["module"], Version: f.Facts["version"]}
+	path, err1 := module.EscapePath(m.Path)
+	version, err2 := module.EscapeVersion(m.Version)
+	if f.Code != "local/cache-corrupt" || err1 != nil || err2 != nil || !filepath.IsAbs(c.Settings.Env.Value("GOMODCACHE")) {
+		return nil
+	}
+	zip := filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download", filepath.FromSlash(path), "@v", version+".zip")
+	want, err := dirhash.HashZip(zip, dirhash.Hash1)
+	dir := c.unpacked(zip)
+	if err != nil || dir == "" {
+		return nil
+	}
+	if got, err := dirhash.HashDir(dir, m.Path+"@"+m.Version, dirhash.Hash1); err != nil || got == want {
+		return nil
+	}
+	return []Mend{{ID: "cache-unpacked", Args: []string{dir}, Steps: []act.Step{act.RemoveDir{Path: dir, Remade: true}}}}
 }
 
 // inCaches reports files that go itself can make anew.
@@ -336,15 +358,20 @@ func closed(path string) (string, fs.FileInfo) {
 	}
 }
 
-// mendSafeDirectory tells git that a checkout of another owner may be trusted.
-func mendSafeDirectory(_ context.Context, c *Case, f keepwell.Finding) []Mend {
-	dir := f.Facts["path"]
-	if !filepath.IsAbs(dir) {
+// mendSafeDirectory tells git that a checkout of another owner may be trusted: only the
+// one that the project lies in. What a remote names is not trusted.
+func mendSafeDirectory(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
+	project, err := filepath.Abs(c.projectDir())
+	if err != nil {
 		return nil
 	}
-	// Only the checkout that the project lies in: what a remote names is not trusted.
-	project, err := filepath.Abs(c.projectDir())
-	if err != nil || resolved(dir) != resolved(project) && !within(dir, project) {
+	r, err := proc.Run(ctx, proc.Options{Dir: project}, "git", "rev-parse", "--git-dir")
+	if err != nil || r.Exit == 0 {
+		return nil
+	}
+	_, rest, ok := strings.Cut(string(r.Output), "dubious ownership in repository at '")
+	dir, _, closed := strings.Cut(rest, "'\n")
+	if !ok || !closed || !filepath.IsAbs(filepath.FromSlash(dir)) || resolved(dir) != resolved(project) && !within(dir, project) {
 		return nil
 	}
 	return []Mend{{ID: "safe-directory", Args: []string{dir}, Steps: []act.Step{act.SafeDirectory{Dir: dir}}}}

@@ -90,7 +90,10 @@ func mendGoMod(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 		return nil
 	}
 	text := exchangeLines(files.mod, todo)
-	m := Mend{ID: "go-mod", Args: []string{todo[0].whatGoes}}
+	m := Mend{ID: "go-mod", Args: []string{todo[0].whatGoes}, Key: todo[0].verb}
+	if len(todo[0].fields) > 0 && todo[0].verb != "go" && todo[0].verb != "toolchain" {
+		m.Key = todo[0].fields[0]
+	}
 	concern := act.Ordinary
 	for _, l := range todo {
 		if l.concern != act.Ordinary {
@@ -182,7 +185,7 @@ func soundRequire(l goModLine, uses []string, f keepwell.Finding) (goModLine, bo
 	}
 	path, version := l.fields[0], l.fields[1]
 	if !strings.HasPrefix(version, "v") && semver.IsValid("v"+version) && version != "" && version[0] >= '0' && version[0] <= '9' {
-		return l.with(strings.Replace(l.old, " "+version, " v"+version, 1), act.Ordinary), true
+		return l.with(strings.Replace(l.old, " "+version, " v"+version, 1), act.Packages), true
 	}
 	if newpath := f.Facts["newpath"]; f.Code == "module/moved" && f.Facts["module"] == path && module.CheckPath(newpath) == nil && semver.IsValid(version) {
 		if imported(uses, newpath) && !imported(uses, path) {
@@ -211,7 +214,7 @@ func soundRequire(l goModLine, uses []string, f keepwell.Finding) (goModLine, bo
 		text := strings.Replace(l.old, path, meant, 1)
 		return l.with(strings.Replace(text, version, plain, 1), act.Packages), true
 	case wrongMajor && major == "" && plain == version && semver.Canonical(version) == version && !imported(uses, meant):
-		return l.with(strings.Replace(l.old, version, version+"+incompatible", 1), act.Ordinary), true
+		return l.with(strings.Replace(l.old, version, version+"+incompatible", 1), act.Packages), true
 	}
 	return l, false
 }

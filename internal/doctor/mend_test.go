@@ -101,12 +101,12 @@ func TestSoundLine(t *testing.T) {
 		{"go 1.24", "?", ""},
 		{"toolchain 1.24.1", "toolchain go1.24.1", act.Ordinary},
 		{"toolchain default", "?", ""},
-		{"require example.com/plain 1.5.0", "require example.com/plain v1.5.0", act.Ordinary},
+		{"require example.com/plain 1.5.0", "require example.com/plain v1.5.0", act.Packages},
 		{"require example.com/plain master", "?", ""},
 		{"require example.com/plain v1.5.0", "?", ""},
 		{"require example.com/big v2.1.0", "require example.com/big/v2 v2.1.0", act.Packages},
 		{"require example.com/big v2.1.0+incompatible // x", "require example.com/big/v2 v2.1.0 // x", act.Packages},
-		{"require example.com/plain v2.1.0", "require example.com/plain v2.1.0+incompatible", act.Ordinary},
+		{"require example.com/plain v2.1.0", "require example.com/plain v2.1.0+incompatible", act.Packages},
 		{"require gopkg.in/yaml.v3 v3.0.1", "?", ""},
 		{"require example.com/old v1.0.0", "require example.com/old v1.0.0", act.Packages},
 		{"replace example.com/plain => ../nowhere", "", act.Packages},
@@ -397,7 +397,7 @@ func TestInstallCommand(t *testing.T) {
 	}
 	f := keepwell.Finding{Evidence: []keepwell.Evidence{{Text: `cgo: C compiler "gcc" not found: exec: "gcc": executable file not found in $PATH`}}}
 	if got := missingTool(f); got != "cc" {
-		t.Errorf("toolOf = %q", got)
+		t.Errorf("missingTool = %q", got)
 	}
 }
 

@@ -87,7 +87,7 @@ func tidyCodes() []keepwell.Code {
 
 // mendTidy lets go complete go.mod and go.sum, where it can: each change is known, and
 // shown, before it is made.
-func mendTidy(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
+func mendTidy(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 	files, ok := c.modFiles()
 	if !ok {
 		return nil
@@ -96,7 +96,12 @@ func mendTidy(ctx context.Context, c *Case, _ keepwell.Finding) []Mend {
 	if !ok {
 		return mendFirst(ctx, c, why)
 	}
-	steps := files.exchanged(mod, sum, act.Ordinary)
+	concern := act.Ordinary
+	switch f.Code {
+	case "module/not-required", "module/no-package", "version/invalid": // a package that the project did not know
+		concern = act.Packages
+	}
+	steps := files.exchanged(mod, sum, concern)
 	if len(steps) == 0 {
 		return nil
 	}

@@ -44,6 +44,7 @@ var mendTable = sync.OnceValue(func() map[string]message {
 		"mend.go-sum":         {"take the %s broken lines out of go.sum and let go complete it", "去掉 go.sum 里 %s 行坏数据，并让 go 补全"},
 		"mend.go-mod":         {"mend go.mod: %s", "修正 go.mod：%s"},
 		"mend.cache-files":    {"remove the damaged files of this version from the cache; go fetches them anew: %s", "从缓存中删除这个版本损坏的文件，go 会重新下载：%s"},
+		"mend.cache-unpacked": {"remove an unpacked module that is not what its archive holds; go unpacks it anew: %s", "删除与压缩包不一致的已解压模块，go 会重新解压：%s"},
 		"mend.permission":     {"give yourself back the right to work in %s", "恢复你对 %s 的读写权限"},
 		"mend.owner":          {"%s belongs to somebody else: make it yours", "%s 属于别的用户：改回归自己所有"},
 		"mend.safe-directory": {"tell git to trust %s, if you know who writes there", "如果清楚是谁在写 %s，就让 git 信任它"},
