@@ -209,7 +209,10 @@ type fixing struct {
 }
 
 func runDoctorFix(ctx context.Context, a *app, o doctorOptions) error {
-	f := &fixing{a: a, o: o, run: strconv.FormatInt(time.Now().UnixNano(), 36), ask: asker(ctx, a)}
+	f := &fixing{a: a, o: o, run: strconv.FormatInt(time.Now().UnixNano(), 36)}
+	if present.Format(a.format) == present.Text { // a person agrees to what they have seen
+		f.ask = asker(ctx, a)
+	}
 	c, report, err := examineNow(ctx, a, o)
 	if err != nil {
 		return err

@@ -3,7 +3,9 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -57,8 +59,13 @@ func mendCache(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	}
 	if sums != nil { // what was unpacked from a wrong archive goes with it
 		for _, name := range bad {
-			if dir := c.unpacked(name); strings.HasSuffix(name, ".zip") && dir != "" {
-				m.Steps = append(m.Steps, act.RemoveDir{Path: dir, Safety: safety, Concern: concern, Remade: true})
+			dir := c.unpacked(name)
+			if !strings.HasSuffix(name, ".zip") || dir == "" {
+				continue
+			}
+			m.Steps = append(m.Steps, act.RemoveDir{Path: dir, Safety: safety, Concern: concern, Remade: true})
+			if entry := c.indexOf(dir); entry != "" {
+				m.Steps = append(m.Steps, act.Remove{Path: entry, Safety: safety, Concern: concern, Remade: true})
 			}
 		}
 	}
@@ -103,7 +110,28 @@ func (c *Case) mendUnpacked(f keepwell.Finding) []Mend {
 	if got, err := dirhash.HashDir(dir, m.Path+"@"+m.Version, dirhash.Hash1); err != nil || got == want {
 		return nil
 	}
-	return []Mend{{ID: "cache-unpacked", Args: []string{dir}, Steps: []act.Step{act.RemoveDir{Path: dir, Remade: true}}}}
+	steps := []act.Step{act.RemoveDir{Path: dir, Remade: true}}
+	if entry := c.indexOf(dir); entry != "" {
+		steps = append(steps, act.Remove{Path: entry, Remade: true})
+	}
+	return []Mend{{ID: "cache-unpacked", Args: []string{dir}, Steps: steps}}
+}
+
+// indexOf is the entry of go's build cache that says which packages an unpacked module
+// has; "" where there is none. go takes it to be true for ever (cmd/go's modindex), also
+// when it was made of a damaged directory.
+func (c *Case) indexOf(dir string) string {
+	version, cache := c.Settings.Env.Value("GOVERSION"), c.Settings.Env.Value("GOCACHE")
+	if version == "" || !filepath.IsAbs(cache) {
+		return ""
+	}
+	salt, _, _ := strings.Cut(version, " X:")
+	id := fmt.Sprintf("%x", sha256.Sum256([]byte(salt+"module index "+version+" go index v2 "+dir+"\n")))
+	entry := filepath.Join(cache, id[:2], id+"-a")
+	if info, err := os.Lstat(entry); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return entry
 }
 
 // inCaches reports files that go itself can make anew.
