@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -156,7 +157,7 @@ func hasRoots() bool {
 
 // mendNpmCache lets npm check its cache.
 func mendNpmCache(_ context.Context, _ *Case, f keepwell.Finding) []Mend {
-	if f.Tool != "npm" {
+	if _, err := exec.LookPath("npm"); err != nil || f.Tool != "npm" {
 		return nil
 	}
 	return []Mend{{ID: "npm-cache", Steps: []act.Step{act.Run{Name: "npm", Args: []string{"cache", "verify"}, Safety: keepwell.SafetySafe}}}}

@@ -254,6 +254,11 @@ func mendPrivate(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	if pattern == "" || f.Facts["setting"] != "" || strings.HasPrefix(pattern, "golang.org") || !strings.Contains(pattern, ".") || !keepwell.ValidFact("scope", pattern) {
 		return nil
 	}
+	for _, l := range s.With("GOPRIVATE", pattern).Lints() {
+		if l.ID == "broad-goprivate" { // a whole forge is nobody's
+			return nil
+		}
+	}
 	values := [][2]string{}
 	private := s.Env.Value("GOPRIVATE")
 	if !covered(private, pattern) {

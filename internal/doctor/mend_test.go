@@ -326,6 +326,7 @@ func TestMendPrivate(t *testing.T) {
 		{map[string]string{"GOPRIVATE": "*.corp.example"}, "git.corp.example", nil},
 		{map[string]string{"GOPRIVATE": "a.example", "GONOPROXY": "none"}, "b.example", []string{"GOPRIVATE=a.example,b.example", "GONOPROXY="}},
 		{nil, "golang.org/x", nil},
+		{nil, "github.com", nil},
 	} {
 		s := &settings.Settings{OS: map[string]string{}, Env: goenv.Env{}, Go: goenv.Layers{User: test.user, UserFile: file}}
 		for k, v := range test.user {
