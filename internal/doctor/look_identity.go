@@ -53,7 +53,7 @@ func (c *Case) identity(modCache string) []keepwell.Finding {
 // user's own.
 func (c *Case) advice(ctx context.Context, dir string, settings ...string) []keepwell.Finding {
 	var out []keepwell.Finding
-	env := append([]string{"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOFLAGS=-modcacherw"}, settings...)
+	env := append([]string{"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPATH=" + filepath.Join(dir, "gopath"), "GOFLAGS=-modcacherw"}, settings...)
 	for _, s := range c.Asked {
 		if s.Ecosystem != Go || !exactVersion(s.Version) {
 			continue

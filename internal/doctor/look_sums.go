@@ -74,7 +74,7 @@ func lookSums(ctx context.Context, c *Case, seen []Outcome) Outcome {
 		return Outcome{State: observe.NotChecked, Key: "doctor.sums.off", Args: []string{d.mod.Path}}
 	}
 	env := []string{
-		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"),
+		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPATH=" + filepath.Join(dir, "gopath"),
 		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
 	}
 	r := c.runGo(ctx, dir, env, "mod", "download", "-json", d.mod.String())

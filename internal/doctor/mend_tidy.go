@@ -60,7 +60,7 @@ func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (new
 // asideEnv lets go fetch into a module cache in dir, from the user's as far as it goes.
 func (c *Case) asideEnv(dir string) []string {
 	return []string{
-		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOTMPDIR=",
+		"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPATH=" + filepath.Join(dir, "gopath"), "GOTMPDIR=",
 		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(c.Settings.Env.Value("GOMODCACHE"), "cache", "download")) + "," + c.Settings.Env.Value("GOPROXY"),
 		"GOFLAGS=" + fetchFlags(c.Settings.Env.Value("GOFLAGS")),
 	}
