@@ -471,6 +471,11 @@ func (c *Case) lookSumdbNotes() []keepwell.Finding {
 	return out
 }
 
+// damagedOnly leaves files that are not what they should be.
+func damagedOnly(list []keepwell.Finding) []keepwell.Finding {
+	return slices.DeleteFunc(list, func(f keepwell.Finding) bool { return f.Code != "local/cache-corrupt" })
+}
+
 // spoilt are faults of the user's own caches, which a fetch into another directory does
 // not meet.
 func spoilt(list []Outcome) []keepwell.Finding {

@@ -118,6 +118,10 @@ func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	missing := missingModules(all.Stdout)
 	switch {
 	case packages.ok() && all.ok():
+		// What builds is not what go.sum vouches for; that go cannot write is no matter now.
+		if found := damagedOnly(spoilt(seen)); len(found) > 0 {
+			return Outcome{State: observe.No, Key: "doctor.modules.damaged", Tried: true, Findings: found}
+		}
 		return Outcome{State: observe.Yes, Key: "doctor.modules.fine", Tried: true, Works: true}
 	case packages.Late:
 		return Outcome{State: observe.NotChecked, Key: "doctor.modules.late", Wants: true}

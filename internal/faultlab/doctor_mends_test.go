@@ -103,10 +103,11 @@ func (l *Lab) undo(ctx context.Context, bin string) string {
 	return said.String()
 }
 
-// ownChanges are differences in the user's files; what go itself fetched or locked in
-// its module cache is new there and may stay.
+// ownChanges are differences in the user's files; what go itself fetched, unpacked or
+// locked in its module cache may stay.
 func ownChanges(before, after map[string]string) []string {
 	return slices.DeleteFunc(changed(before, after), func(c string) bool {
-		return c == "new: home/go" || strings.HasPrefix(c, "new: home/go/pkg")
+		unpacked := strings.HasPrefix(c, "changed: home/go/pkg/mod/") && (strings.HasSuffix(c, "-> dr-xr-xr-x") || strings.Contains(c, "-> -r--r--r-- "))
+		return unpacked || c == "new: home/go" || strings.HasPrefix(c, "new: home/go/pkg")
 	})
 }

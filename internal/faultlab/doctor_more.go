@@ -230,6 +230,7 @@ func goCacheZipCut(ctx context.Context, l *Lab) string {
 // goCacheEmptied has an unpacked module without its files, as a clean-up script
 // leaves it.
 func goCacheEmptied(ctx context.Context, l *Lab) string {
+	l.Set("GOCACHE", filepath.Join(l.Dir, "tmp/gocache")) // go notes there what it does not find
 	l.warm(ctx)
 	l.unlock()
 	l.check(os.Remove(l.modCache("example.com/widget@v1.0.0/widget.go")))

@@ -147,6 +147,7 @@ func goCachePoisoned(ctx context.Context, l *Lab) string {
 
 // goCacheModified edits a dependency in the cache, as a debugging hand does.
 func goCacheModified(ctx context.Context, l *Lab) string {
+	l.Set("GOCACHE", filepath.Join(l.Dir, "tmp/gocache"))
 	l.app()
 	l.proxyWith()
 	l.trust(widget())
