@@ -18,7 +18,6 @@ import (
 	"github.com/keepwell/keepwell/internal/doctor"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
-	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -268,9 +267,8 @@ func (f *fixing) plan(ctx context.Context, c *doctor.Case, r doctor.Report) ([][
 	limited, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
 	mends := planMends(limited, c, r.Findings, tried)
-	fails := slices.ContainsFunc(r.Outcomes, func(o doctor.Outcome) bool { return o.State == observe.No && o.Check != "settings" })
-	if fails && exitFor(r.Findings, present.Text) == exitFine { // go fails, and the catalogue has no name for it
-		mends = append(mends, previewed(limited, "", doctor.MendsOfSettings(c), tried))
+	if exitFor(r.Findings, present.Text) == exitFine { // go may fail all the same, and the catalogue has no name for it
+		mends = append(mends, previewed(limited, "", doctor.MendsOfSettings(c, r.Outcomes), tried))
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -83,11 +83,17 @@ func MendsBeside(ctx context.Context, c *Case, f keepwell.Finding, fails bool) [
 }
 
 // MendsOfSettings are mends of settings that go cannot read and that are no fault of
-// the catalogue, such as an unknown word in GOFLAGS.
-func MendsOfSettings(c *Case) []Mend {
+// the catalogue, such as an unknown word in GOFLAGS: those that go names in what the
+// checks saw.
+func MendsOfSettings(c *Case, seen []Outcome) []Mend {
 	var out []Mend
+	named := func(name string) bool {
+		return slices.ContainsFunc(seen, func(o Outcome) bool {
+			return o.Check != "settings" && strings.Contains(strings.Join(o.Args, "\n"), "$"+name)
+		})
+	}
 	for _, l := range c.Settings.Lints() {
-		if l.Severity != keepwell.SeverityError || l.Code != "" || l.Line > 0 || c.Settings.KindOf(l.Name) != settings.ByGo {
+		if l.Severity != keepwell.SeverityError || l.Code != "" || l.Line > 0 || c.Settings.KindOf(l.Name) != settings.ByGo || !named(l.Name) {
 			continue
 		}
 		if value, ok := soundValue(c.Settings, l.Name); ok && mask.Text(l.Name+"="+value) == l.Name+"="+value {

@@ -74,9 +74,14 @@ func Load(ctx context.Context, dir string) (Env, error) {
 // LoadLayers asks as [Load] does and keeps the places apart.
 func LoadLayers(ctx context.Context, dir string) (Layers, error) {
 	// With GOTOOLCHAIN=auto even `go env` would fetch the toolchain that go.mod names.
-	out, err := proc.Output(ctx, proc.Options{Dir: dir, Env: []string{"GOTOOLCHAIN=local"}}, "go", "env", "-json")
-	if err != nil {
-		return Layers{}, err
+	env := []string{"GOTOOLCHAIN=local"}
+	out, err := proc.Output(ctx, proc.Options{Dir: dir, Env: env}, "go", "env", "-json")
+	mute := err != nil
+	if mute { // a word that go does not know in this variable silences even go env
+		var again error
+		if out, again = proc.Output(ctx, proc.Options{Dir: dir, Env: append(env, "GO111MODULE=on")}, "go", "env", "-json"); again != nil {
+			return Layers{}, err
+		}
 	}
 	l := Layers{OS: Environment(), Go: map[string]string{}}
 	if err := json.Unmarshal(out, &l.Go); err != nil {
@@ -88,6 +93,9 @@ func LoadLayers(ctx context.Context, dir string) (Layers, error) {
 	}
 	if l.Root, err = ReadFile(l.RootFile); err != nil {
 		return Layers{}, err
+	}
+	if mute {
+		l.Go["GO111MODULE"] = cmp.Or(l.OS["GO111MODULE"], l.User["GO111MODULE"], l.Root["GO111MODULE"])
 	}
 	l.Go["GOTOOLCHAIN"] = cmp.Or(l.OS["GOTOOLCHAIN"], l.User["GOTOOLCHAIN"], l.Root["GOTOOLCHAIN"], "auto")
 	return l, nil
