@@ -105,6 +105,9 @@ func explains(b, s keepwell.Finding) bool {
 	if family, _, _ := strings.Cut(string(b.Code), "/"); family == "version" && b.Facts["module"] != "" && b.Facts["module"] == s.Facts["module"] {
 		return true // a version that is none explains whatever anybody says of it
 	}
+	if b.Code == "module/bad-path" && s.Code == "sum/missing-entry" {
+		return true // what cannot be asked for never gets a sum
+	}
 	if slices.ContainsFunc(s.Rivals, func(r keepwell.Rival) bool { return r.Code == b.Code }) {
 		return sameHost(b, s)
 	}

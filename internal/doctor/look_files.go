@@ -35,7 +35,7 @@ func (c *Case) wantsGo() bool {
 			return true
 		}
 	}
-	return len(c.Asked) == 0 && (c.gomod() != "" || c.gowork() != "" || c.Settings.Project.GoModHere)
+	return len(c.Asked) == 0 && (c.gomod() != "" || c.gowork() != "" || c.Settings.Project.GoModHere || len(c.goFiles()) > 0)
 }
 
 // gomod is the main module's file; "" where there is none.

@@ -98,6 +98,9 @@ func lookModules(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if len(c.Asked) > 0 {
 		return c.lookAsked(ctx, seen)
 	}
+	if o, ok := c.noModule(); ok {
+		return o
+	}
 	if o := c.lookSwitch(seen); o != nil {
 		return *o
 	}

@@ -70,7 +70,7 @@ func lookProject(_ context.Context, c *Case, _ []Outcome) Outcome {
 	read.findings = slices.Clone(read.findings)
 	p := &read
 	for _, look := range []func(*Case, *project){
-		(*Case).lookUses, (*Case).lookReplaces, (*Case).lookMissingSums, (*Case).lookGoLines, (*Case).lookVendor,
+		(*Case).lookUses, (*Case).lookPaths, (*Case).lookReplaces, (*Case).lookMissingSums, (*Case).lookGoLines, (*Case).lookVendor,
 	} {
 		look(c, p)
 	}

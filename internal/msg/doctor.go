@@ -44,6 +44,8 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.modules.cached":  {"already in the module cache", "已在模块缓存中"},
 		"doctor.modules.asked":   {"not in the module cache: it has to be fetched", "不在模块缓存中，需要下载"},
 		"doctor.modules.late":    {"go list did not end within 4 seconds", "go list 在 4 秒内没有结束"},
+		"doctor.modules.none":    {"%s lies in no module: there is no go.mod here or above", "%s 不属于任何模块：当前目录及上级都没有 go.mod"},
+		"doctor.modules.script":  {"programs of the standard library alone need no go.mod", "只用标准库的程序不需要 go.mod"},
 		"doctor.modules.path":    {"that is no module path: %s", "这不是模块路径：%s"},
 		"doctor.modules.bad":     {"go refuses, whatever the network does", "与网络无关，go 本身就拒绝"},
 		"doctor.modules.other":   {"go stops for another reason: %s", "go 因其他原因停止：%s"},

@@ -43,6 +43,8 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.modules.damaged":    {"in the module cache, but go cannot use it", "在模块缓存里，但 go 用不了"},
 		"doctor.fetch.spoilt":       {"it can be fetched, but go will still fail here", "可以下载，但这里的 go 仍会失败"},
 
+		"doctor.project.path": {"%s: %s names nothing that could be fetched: %s", "%s：%s 不是可以下载的模块路径：%s"},
+
 		"doctor.cache.does":    {"go's directories: permissions, room, damaged files of the modules in question", "go 的缓存目录：权限、空间，以及相关模块的文件是否损坏"},
 		"doctor.cache":         {"caches", "缓存"},
 		"doctor.cache.fine":    {"writable, with room; modules whose files are sound: %s", "可写且有空间；已检查 %s 个模块的文件，均完好"},
