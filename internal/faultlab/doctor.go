@@ -74,6 +74,7 @@ func notForDoctor() map[string]string {
 		"pip-conflict":          "the two versions are words of that one call",
 		"pip-no-ssl":            "a Python without ssl runs no index client that could be asked",
 		"go-no-go-mod-get":      "only go get needs a module; what doctor is asked about can be fetched",
+		"go-git-stale-clone":    "the second try succeeds: the first has fetched what was missing",
 		"go-git-unknown-commit": "go-git-unknown-tag is the same fault",
 	}
 }

@@ -46,6 +46,7 @@ func healthySituations() []situation {
 		{name: "healthy-read-only-cache", needs: []string{"root", "setpriv"}, run: healthyReadOnly},
 		{name: "healthy-toolchain-line", run: healthyToolchain},
 		{name: "healthy-no-dependencies", run: healthyBare},
+		{name: "healthy-script-without-module", run: healthyScript},
 		{name: "healthy-netrc-for-another-host", run: healthyApp(func(l *Lab) { l.netrc("machine git.corp.example login user password hunter2-of-elsewhere\n") })},
 		{name: "healthy-own-root", run: healthyOwnRoot},
 		{name: "healthy-noproxy-none", run: healthyApp(func(l *Lab) { l.Set("GOPRIVATE", "example.com", "GONOPROXY", "none") })},
@@ -299,6 +300,14 @@ func healthyBare(ctx context.Context, l *Lab) string {
 	l.bareApp()
 	l.HTTPS("goproxy.example.org", http.NotFoundHandler())
 	return build(ctx, l)
+}
+
+// healthyScript is one file, as people try things out.
+func healthyScript(ctx context.Context, l *Lab) string {
+	l.outsideModules()
+	l.Set("GO111MODULE", "")
+	l.Files("try.go", "package main\n\nfunc main() { println(\"hello\") }\n")
+	return l.Run(ctx, "go", "vet", "try.go")
 }
 
 // healthyOwnRoot trusts a company's root beside the others.

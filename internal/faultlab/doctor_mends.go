@@ -28,7 +28,6 @@ func mendables() []mendable {
 		{name: "cache-modified", run: goCacheModified},
 		{name: "cache-not-writable", needs: []string{"root", "setpriv"}, run: mendCacheMode},
 		{name: "sumdb-cache-corrupt", run: goSumDBCacheCorrupt},
-		{name: "git-stale-clone", needs: []string{"git"}, run: goGitStaleClone},
 		{name: "git-ownership", consent: true, needs: []string{"git"}, run: goVCSStamping},
 		{name: "setting-goproxy-scheme", run: mendSetting("GOPROXY=htps://goproxy.example.org\n")},
 		{name: "setting-goproxy-full-width-comma", run: mendSetting("GOPROXY=https://goproxy.example.org，direct\n")},
