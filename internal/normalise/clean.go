@@ -49,8 +49,13 @@ func plain(line string) bool {
 			return false
 		}
 	}
-	if !strings.ContainsAny(line, `\^`) {
+	if !strings.ContainsAny(line, `\^[`) {
 		return true
+	}
+	for i := range len(line) {
+		if line[i] == '[' && bareColourLen(line[i:]) > 0 {
+			return false
+		}
 	}
 	return !slices.ContainsFunc(spelled, func(esc string) bool { return strings.Contains(line, esc) })
 }
@@ -87,6 +92,8 @@ func escapeLen(s string) int {
 			return stringLen(s, 2)
 		}
 		return 0
+	case s[0] == '[':
+		return bareColourLen(s)
 	case s[0] != '^' && s[0] != '\\':
 		return 0
 	}
@@ -96,6 +103,38 @@ func escapeLen(s string) int {
 		}
 	}
 	return 0
+}
+
+// bareColourLen measures a colour that lost its escape character when it was
+// copied from a page, as Docker's "[91m" before each line of stderr. Durations in
+// brackets, "[5m]", and other numbers are none.
+func bareColourLen(s string) int {
+	for i := 1; ; {
+		start := i
+		for i < len(s) && i < start+2 && s[i] >= '0' && s[i] <= '9' {
+			i++
+		}
+		if i == len(s) || !isColour(s[start:i]) {
+			return 0
+		}
+		switch {
+		case s[i] == 'm' && (i+1 == len(s) || s[i+1] != ']'):
+			return i + 1
+		case s[i] != ';':
+			return 0
+		}
+		i++
+	}
+}
+
+// isColour reports whether n selects a colour, or bold, or the plain form (ECMA-48,
+// SGR; 90 to 97 are the bright colours of aixterm).
+func isColour(n string) bool {
+	switch n {
+	case "0", "00", "1", "01", "22", "39":
+		return true
+	}
+	return len(n) == 2 && (n[0] == '3' || n[0] == '9') && n[1] <= '7'
 }
 
 // sequenceLen measures an escape sequence whose introducer takes n bytes.

@@ -108,6 +108,8 @@ func TestClean(t *testing.T) {
 		{"colours spelt in hex", `\x1b[31mfatal\x1B[0m`, "fatal"},
 		{"colours spelt in JSON", `\u001b[31mfatal\u001B[0m`, "fatal"},
 		{"colours spelt for a shell", `\e[31mfatal\e[0m`, "fatal"},
+		{"colours whose escape was lost", "[91mfatal: [0m[1;31mno[0m", "fatal: no"},
+		{"what is no colour", "rate[5m] sum[30m] a[1] [0] [m [;m [1;5m [", "rate[5m] sum[30m] a[1] [0] [m [;m [1;5m ["},
 		{"erasing", "\x1b[2K\x1b[1Gnpm", "npm"},
 		{"a hyperlink", "see \x1b]8;;https://x.example\x1b\\here\x1b]8;;\x07.", "see here."},
 		{"a title", "\x1b]0;title\x07npm", "npm"},
@@ -148,6 +150,8 @@ func TestPrefixes(t *testing.T) {
 		"##[error]", "##[warning]", "::error::", "::error file=a,line=1::",
 		"web-1  | ", "app_build.1 | ", "| ", " │ ", "┃ ", " → ",
 		"widget> ", "my-app.drv> ", "       > ", "> ", "[pipenv.exceptions.InstallError]: ", "@scope/app:build: ", "app:test: ", "[pod/app-1/main] ",
+		"(03:04:05) ", "3:04:05 PM: ", "Step #1: ", "Step #1 - \"build\": ", "[03:04:05]W:\t [Step 1/3] ", "[exec] ", "     [exec] ", "[stderr] ",
+		"2026-01-02 03:04:05,678 - INFO - ", "2026-01-02 03:04:05,678 - build.run - ERROR - ", "[91m", "#12 68.72 [0m[91m",
 		"2026-01-02T03:04:05.1234567Z #12 68.72 ", "[2026-01-02T03:04:05Z] web-1  | ", "2026-01-02T03:04:05Z ##[error]",
 	} {
 		for _, line := range []string{refused, "\tfatal: could not read Username for 'https://git.example.com': terminal prompts disabled"} {
@@ -168,7 +172,7 @@ func TestNoPrefix(t *testing.T) {
 	for _, line := range []string{
 		"go: example.com/widget@v1.2.0: not found", "example.com/widget@v1.2.0: Get \"x\": EOF", "[1/4] Resolving packages...", "fatal: not a git repository",
 		"main.go:4:2: no required module provides package example.com/widget", "    hint: 42 things", "10 errors", "404 Not Found", "--> x",
-		"example.com:443: connection refused", "a > b",
+		"example.com:443: connection refused", "a > b", "(12 files)", "- ERROR", "--- FAIL: TestStep", "Step #1", "Step 1/3 : FROM golang",
 	} {
 		if got := normalise.Lines(line, 7); len(got) != 1 || got[0].Text != line || got[0].N != 7 {
 			t.Errorf("Lines(%q) = %+v", line, got)

@@ -48,6 +48,10 @@ var prefixes = sync.OnceValue(func() []*regexp.Regexp {
 		`^\[pod/[^\]]+\] `,
 		// Maven, which runs npm; Heroku, through git.
 		`^\[(?:INFO|ERROR|WARN|WARNING|DEBUG)\] `, `^remote: {5,}`,
+		// Bazel, Netlify, Google Cloud Build, TeamCity behind its time of day.
+		`^\(\d\d:\d\d:\d\d(?:\.\d+)?\) `, `^\d{1,2}:\d\d:\d\d [AP]M: `, `^Step #\d+(?: - "[^"]*")?: `, `^[WEi]?:\t ?\[Step \d+/\d+\] `,
+		// Ant, runners that tell the streams apart, Python's logging behind its time.
+		`^ *\[(?:exec|stdout|stderr)\] `, `^- (?:[\w.]+ - )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) - `,
 	}
 	compiled := make([]*regexp.Regexp, len(exprs))
 	for i, e := range exprs {
@@ -62,12 +66,12 @@ func mayHavePrefix(s string) bool {
 		return false
 	}
 	switch c := s[0]; {
-	case c >= '0' && c <= '9', c == '[', c == '#', c == ':', c == '|', c == ' ', c == '>', c == '@', c >= 0x80:
+	case c >= '0' && c <= '9', c == '[', c == '(', c == '-', c == '#', c == ':', c == '|', c == ' ', c == '>', c == '@', c >= 0x80:
 		return true
 	}
 	head := s[:min(len(s), 64)]
 	return strings.Contains(head, " | ") || strings.Contains(head, "> ") || strings.Contains(head, " #") ||
-		strings.HasPrefix(s, "lerna ") || strings.HasPrefix(s, "remote:     ") || strings.Contains(head, ":build") || strings.Contains(head, ":install") ||
+		strings.HasPrefix(s, "lerna ") || strings.HasPrefix(s, "Step #") || strings.Contains(head, ":\t") || strings.HasPrefix(s, "remote:     ") || strings.Contains(head, ":build") || strings.Contains(head, ":install") ||
 		strings.Contains(head, ":test") || strings.Contains(head, ":lint") || strings.Contains(head, ":dev") || strings.Contains(head, ":setup")
 }
 
