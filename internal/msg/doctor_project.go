@@ -32,7 +32,7 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.project.dependency-line": {"%s requires go >= %s, but %s says go %s; go mod tidy raises it", "%s 要求 go >= %s，而 %s 写的是 go %s；go mod tidy 会把它改高"},
 		"doctor.project.short-hash":      {"%s: the hash of %s is cut off or no base64", "%s：%s 的校验和不完整，或不是 base64"},
 		"doctor.project.two-hashes":      {"%s: a second, different hash of %s", "%s：%s 出现了第二个不同的校验和"},
-		"doctor.project.no-sum":          {"there is no %s, although %s modules are required", "需要 %[2]s 个模块，但没有 %[1]s"},
+		"doctor.project.no-sum":          {"there is no %s (modules required: %s)", "需要 %[2]s 个模块，但没有 %[1]s"},
 		"doctor.project.gopath":          {"%s is GOPATH itself; a go.mod there is ignored, or warned about", "%s 就是 GOPATH，里面的 go.mod 会被忽略，或者引起警告"},
 		"doctor.project.two-locks":       {"lock files of different package managers lie side by side: %s", "同时存在不同包管理器的锁文件：%s"},
 		"doctor.project.no-lock":         {"package.json has dependencies, but there is no lock file", "package.json 里有依赖，但没有锁文件"},
