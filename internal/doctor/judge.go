@@ -114,8 +114,8 @@ func explains(b, s keepwell.Finding) bool {
 	if f, err := faults.Lookup(s.Code); err == nil && slices.Contains(f.DependsOn, b.Code) {
 		return sameHost(b, s)
 	}
-	if b.Code == "net/http-proxy" && s.Code == "net/slow" { // it stands before every server
-		return true
+	if s.Code == "net/slow" && (b.Code == "net/http-proxy" || hostOf(b) != "" && strings.EqualFold(hostOf(b), hostOf(s))) {
+		return true // a silence says least of all; an HTTP proxy stands before every server
 	}
 	return isWay(b.Code) && isWay(s.Code) && sameHost(b, s) && hostOf(s) != ""
 }

@@ -81,6 +81,9 @@ func TestJudge(t *testing.T) {
 		{"a silence at one server is told by what its probe saw", []Outcome{
 			fetch(Outcome{Hung: true}, fault("net/slow", "host", "a.example.org")), probe(fault("net/tls-timeout", "host", "a.example.org")),
 		}, []want{{"net/tls-timeout", e}}},
+		{"a silence is told by whatever its server said to a probe", []Outcome{
+			fetch(Outcome{Hung: true}, fault("net/slow", "host", "a.example.org")), probe(fault("proxy/unauthorized", "host", "a.example.org")),
+		}, []want{{"proxy/unauthorized", e}}},
 		{"an HTTP proxy stands before the server that is silent", []Outcome{
 			fetch(Outcome{Hung: true}, fault("net/slow", "host", "a.example.org")), probe(fault("net/http-proxy", "host", "proxy.example.org")),
 		}, []want{{"net/http-proxy", e}}},

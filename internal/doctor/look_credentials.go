@@ -57,6 +57,9 @@ func (c *Case) inQuestion() []route.Query {
 		if len(out) == mostQueries {
 			break
 		}
+		if len(r.Mod.Path) > longestPath {
+			continue
+		}
 		out = append(out, route.Query{Module: r.Mod.Path, Version: r.Mod.Version})
 	}
 	return out

@@ -132,6 +132,9 @@ func (c *Case) queries(seen []Outcome) []route.Query {
 	}
 	if o := find(seen, "modules"); o != nil && len(c.Asked) == 0 {
 		for _, m := range o.Missing[:min(len(o.Missing), most)] {
+			if len(m.Path) > longestPath {
+				continue
+			}
 			out = append(out, route.Query{Module: m.Path, Version: m.Version})
 		}
 	}

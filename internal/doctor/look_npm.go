@@ -66,6 +66,7 @@ func (c *Case) outcome(t tryTool) Outcome {
 		o.Key, o.Args, o.Works, o.Findings = "doctor."+t.id+".running", []string{seconds}, true, nil
 	case r.Late && len(o.Findings) == 0:
 		o.State, o.Key, o.Args, o.Hung = observe.No, "doctor."+t.id+".hung", []string{seconds}, true
+		o.Findings = []keepwell.Finding{c.silentServer(t.id, c.Say(o.Key, o.Args...))}
 		if server := t.server(); server != "" {
 			o.Findings = []keepwell.Finding{waitedFor(t, "net/slow", 0.8, c.Say("doctor."+t.id+".waits", mask.Text(server), seconds))}
 		}
@@ -100,6 +101,18 @@ func waitedFor(t tryTool, code keepwell.Code, confidence float64, text string) k
 	f.Evidence = []keepwell.Evidence{{Source: "tool", Text: text}}
 	if u, err := url.Parse(t.server()); err == nil && keepwell.ValidFact("host", u.Hostname()) {
 		f.Facts["host"] = u.Hostname()
+	}
+	return f
+}
+
+// silentServer is all that can be said of a tool that did not end and said nothing.
+func (c *Case) silentServer(tool, text string) keepwell.Finding {
+	f := keepwell.Finding{Code: "net/slow", Confidence: 0.6, Tool: tool, Facts: keepwell.Facts{}, Evidence: []keepwell.Evidence{{Source: "tool", Text: text}}}
+	for _, base := range map[string][]string{"npm": c.Observe.Npm, "pip": c.Observe.PyPI}[tool] {
+		if u, err := url.Parse(base); err == nil && keepwell.ValidFact("host", u.Hostname()) {
+			f.Facts["host"] = u.Hostname()
+			break
+		}
 	}
 	return f
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"syscall"
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
@@ -9,6 +10,10 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 )
+
+// longestPath is the longest module path that a file system could hold, with room: what
+// is longer was not written by anybody.
+const longestPath = 4 << 10
 
 // lookPaths finds requirements that nobody could be asked for: go says so only when it
 // fetches them. Names of replaced modules are the project's own affair.
@@ -33,6 +38,9 @@ func (c *Case) lookPaths(p *project) {
 	for _, m := range p.read() {
 		for _, r := range m.file.Require {
 			err := module.CheckPath(r.Mod.Path)
+			if err == nil && len(r.Mod.Path) > longestPath {
+				err = syscall.ENAMETOOLONG
+			}
 			if err == nil || replaced[r.Mod.Path] || p.vendored {
 				continue
 			}
@@ -40,7 +48,7 @@ func (c *Case) lookPaths(p *project) {
 				err = why.Err
 			}
 			at := c.shownPath(m.name) + ":" + number(r.Syntax.Start.Line)
-			p.add("module/bad-path", keepwell.SeverityError, 0.95, c.Say("doctor.project.path", at, r.Mod.Path, mask.Text(err.Error())), "module", r.Mod.Path)
+			p.add("module/bad-path", keepwell.SeverityError, 0.95, c.Say("doctor.project.path", at, clip(r.Mod.Path), mask.Text(err.Error())), "module", r.Mod.Path)
 		}
 	}
 }

@@ -307,7 +307,7 @@ func healthyScript(ctx context.Context, l *Lab) string {
 	l.outsideModules()
 	l.Set("GO111MODULE", "")
 	l.Files("try.go", "package main\n\nfunc main() { println(\"hello\") }\n")
-	return l.Run(ctx, "go", "vet", "try.go")
+	return l.Run(ctx, "go", "list", "try.go")
 }
 
 // healthyOwnRoot trusts a company's root beside the others.

@@ -83,9 +83,9 @@ func hostileCases() []hostile {
 			l.proxyWith()
 			l.sumDB([]mod{widget()}, fault{"", l.endless()})
 		}},
-		{name: "npm-endless", tool: "npm", args: []string{"npm:widget"}, setUp: func(l *Lab) { l.HTTPS("npm.example.org", l.endless()) }},
+		{name: "npm-endless", tool: "npm", silent: true, args: []string{"npm:widget"}, setUp: func(l *Lab) { l.HTTPS("npm.example.org", l.endless()) }},
 		{name: "npm-gzip-bomb", tool: "npm", args: []string{"npm:widget"}, setUp: bombed("npm.example.org", func(*Lab) {})},
-		{name: "pip-endless", tool: "pip", args: []string{"pypi:widget"}, setUp: func(l *Lab) { l.HTTPS("pypi.example.org", l.endless()) }},
+		{name: "pip-endless", tool: "pip", silent: true, args: []string{"pypi:widget"}, setUp: func(l *Lab) { l.HTTPS("pypi.example.org", l.endless()) }},
 		{name: "pip-gzip-bomb", tool: "pip", args: []string{"pypi:widget"}, setUp: bombed("pypi.example.org", func(*Lab) {})},
 	}
 	for _, name := range hostileNames() {

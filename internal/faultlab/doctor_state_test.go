@@ -21,7 +21,8 @@ func (l *Lab) fingerprints() map[string]string {
 		if err != nil {
 			return err
 		}
-		if name == l.stateDir() || name == filepath.Join(l.Dir, "tmp") {
+		// pip asks rustc for its version, and rustup makes itself a home.
+		if name == l.stateDir() || name == filepath.Join(l.Dir, "tmp") || name == filepath.Join(l.Home, ".rustup") {
 			return fs.SkipDir
 		}
 		info, err := d.Info()
