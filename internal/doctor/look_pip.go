@@ -251,6 +251,9 @@ func requirementLines(text string) []string {
 		if line == "" || line[0] == '#' || len(out) >= mostLines {
 			continue
 		}
+		if strings.Contains(line, "${") { // pip would send a variable of this environment where the project says
+			return nil
+		}
 		option, _, _ := strings.Cut(strings.ReplaceAll(line, "=", " "), " ")
 		switch {
 		case slices.Contains([]string{"-i", "--index-url", "--extra-index-url", "--trusted-host", "--no-index", "--require-hashes", "--pre"}, option):
