@@ -26,15 +26,18 @@ type modFiles struct {
 
 func (c *Case) modFiles() (modFiles, bool) {
 	name := c.gomod()
-	if name == "" || len(c.Asked) > 0 {
+	if info, err := os.Lstat(name); name == "" || len(c.Asked) > 0 || err != nil || info.Size() > largestMended {
 		return modFiles{}, false
 	}
 	m := modFiles{dir: filepath.Dir(name), modName: name, sumName: strings.TrimSuffix(name, ".mod") + ".sum"}
 	var ok, also bool
 	m.mod, ok = lookFile(m.modName)
 	m.sum, also = lookFile(m.sumName)
-	return m, ok && also && m.mod != nil
+	return m, ok && also && m.mod != nil && len(m.mod) <= largestMended && len(m.sum) <= 16*largestMended
 }
+
+// largestMended bounds a go.mod that is mended: no person has written a larger one.
+const largestMended = 1 << 20
 
 // tidied is what `go mod tidy` makes of a go.mod and a go.sum, in a directory of its
 // own: what the module cache lacks is fetched there too. Where go refuses, why is what
