@@ -2236,8 +2236,8 @@ var table = [...]Entry{
 	},
 	{
 		ID: "npm-yarn-bad-archive", Code: "proxy/bad-response",
-		Anchors:    []string{"extracting tar content of", "fail extracting tarball"},
-		Pattern:    "(?:Extracting tar content of \\S+ failed, the file appears to be corrupt|Fail(?:ed)? extracting tarball)",
+		Anchors:    []string{"extracting tar content of", "fail extracting tarball", ".tgz: invalid tar file"},
+		Pattern:    "(?:Extracting tar content of \\S+ failed, the file appears to be corrupt|Fail(?:ed)? extracting tarball|https?://\\S+\\.tgz: invalid tar file)",
 		Confidence: 0.72,
 		Rivals:     []keepwell.Code{"local/cache-corrupt", "net/reset"},
 		Phase:      "body",
