@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
 )
 
 var (
@@ -57,4 +56,3 @@ func (c *Case) ownNpmHosts() []string {
 	}
 	return hosts
 }
-

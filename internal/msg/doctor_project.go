@@ -73,7 +73,7 @@ var doctorProjectTable = sync.OnceValue(func() map[string]message {
 		"doctor.cache.sumdb":        {"%s is no note of the checksum database; it begins with %q", "%s 不是校验数据库的记录，开头是 %q"},
 		"doctor.cache.lookup":       {"%s is no answer of the checksum database; it begins with %q", "%s 不是校验数据库的应答，开头是 %q"},
 
-		"doctor.npm.borrows": {"not checked: this project's .npmrc would have npm send ${%s} to %s, which your own settings do not name", "未检查：本项目的 .npmrc 会让 npm 把 ${%s} 发给 %s，而你自己的设置里没有这台服务器"},
+		"doctor.npm.borrows":    {"not checked: this project's .npmrc would have npm send ${%s} to %s, which your own settings do not name", "未检查：本项目的 .npmrc 会让 npm 把 ${%s} 发给 %s，而你自己的设置里没有这台服务器"},
 		"doctor.npm.does":       {"fetches with the real npm into a directory of its own, without running scripts", "用真正的 npm 下载到临时目录，不运行任何脚本"},
 		"doctor.npm":            {"npm", "npm"},
 		"doctor.npm.none":       {"there is no npm command in PATH", "PATH 里没有 npm 命令"},
