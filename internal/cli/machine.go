@@ -41,7 +41,7 @@ func readGoMod(name string) *modfile.File {
 		return nil
 	}
 	data, err := plainfile.Read(name)
-	if err != nil {
+	if err != nil || len(data) > 4<<20 { // nothing that is ever required fills that
 		return nil
 	}
 	f, err := modfile.Parse(name, data, nil)

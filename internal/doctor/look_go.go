@@ -77,7 +77,7 @@ func (c *Case) diagnose(ctx context.Context, output []byte) []keepwell.Finding {
 	if len(bytes.TrimSpace(output)) == 0 {
 		return nil
 	}
-	list, _, err := diagnose.Read(context.WithoutCancel(ctx), bytes.NewReader(output), fingerprint.Default(), c.Machine, nil)
+	list, _, err := diagnose.Read(context.WithoutCancel(ctx), bytes.NewReader(readable(output)), fingerprint.Default(), c.Machine, nil)
 	if err != nil {
 		return nil
 	}
@@ -90,6 +90,23 @@ func (c *Case) diagnose(ctx context.Context, output []byte) []keepwell.Finding {
 		}
 	}
 	return list
+}
+
+// readable is what a person would read of a tool's output: no endless line, and of a
+// flood its beginning and its end.
+func readable(output []byte) []byte {
+	const line, half = 16 << 10, 256 << 10
+	if len(output) > 2*half {
+		output = slices.Concat(output[:half], []byte("\n"), output[len(output)-half:])
+	}
+	var out []byte
+	for l := range bytes.Lines(output) {
+		if len(l) > line {
+			l = append(bytes.ToValidUTF8(l[:line:line], nil), '\n')
+		}
+		out = append(out, l...)
+	}
+	return out
 }
 
 // lookModules asks go itself, without a network, whether it has all that it needs: it
@@ -274,7 +291,7 @@ func missingModules(out []byte) []module.Version {
 		if err := dec.Decode(&m); err != nil {
 			return list
 		}
-		if m.Error != "" && m.Version != "" {
+		if m.Error != "" && m.Version != "" && len(m.Path)+len(m.Version) < 2000 {
 			list = append(list, module.Version{Path: m.Path, Version: m.Version})
 		}
 	}
