@@ -129,6 +129,11 @@ func (s Edit) Do(context.Context) error {
 	if err := s.unchanged(); err != nil {
 		return err
 	}
+	if s.Before == nil {
+		if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil { //nolint:gosec // what others may read is the file's business
+			return err
+		}
+	}
 	path, err := resolve(s.Path)
 	if err != nil {
 		return err

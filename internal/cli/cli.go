@@ -169,6 +169,7 @@ func newRoot(a *app) *cobra.Command {
 		newTraceCmd(a), newVersionsCmd(a),
 		newProbeCmd(a),
 		newDoctorCmd(a),
+		newMirrorsCmd(a),
 	)
 	return root
 }

@@ -77,7 +77,7 @@ func runEnv(ctx context.Context, a *app, o envOptions) error {
 	}
 	switch {
 	case o.undo != "":
-		return runEnvUndo(ctx, a, o)
+		return runUndo(ctx, a, "env", o.undo)
 	case o.history:
 		return runEnvHistory(a)
 	}

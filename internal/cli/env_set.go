@@ -93,7 +93,7 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 		return err
 	}
 	if o.dryRun {
-		return shown(a, a.reportChanges(act.Result{Changes: changes}, nil, nil, after))
+		return shown(a, a.reportChanges("env", act.Result{Changes: changes}, nil, nil, after))
 	}
 	e, err := engine()
 	if err != nil {
@@ -104,7 +104,7 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 	if err != nil {
 		return actFailure(a, plan.Note, err)
 	}
-	return shown(a, a.reportChanges(r, todo, s, after))
+	return shown(a, a.reportChanges("env", r, todo, s, after))
 }
 
 // planSet finds the place that has to change for as to hold; no step means that it
@@ -185,14 +185,14 @@ func asker(ctx context.Context, a *app) act.Consent {
 }
 
 // reportChanges tells what now holds and how it is taken back.
-func (a *app) reportChanges(r act.Result, done []assignment, before, after *settings.Settings) error {
+func (a *app) reportChanges(name string, r act.Result, done []assignment, before, after *settings.Settings) error {
 	if present.Format(a.format).Machine() {
 		return writeDocument(a, struct {
 			Command string       `json:"command"`
 			Applied bool         `json:"applied"`
 			ID      int          `json:"id,omitempty"`
 			Changes []act.Change `json:"changes"`
-		}{"env", r.ID > 0, r.ID, r.Changes})
+		}{name, r.ID > 0, r.ID, r.Changes})
 	}
 	if r.ID == 0 {
 		fmt.Fprintln(a.out, msg.Text(a.lang, "env.dryrun"))
@@ -275,8 +275,9 @@ func actFailure(a *app, what string, err error) error {
 	return f
 }
 
-func runEnvUndo(ctx context.Context, a *app, o envOptions) error {
-	id, err := changeID(o.undo)
+// runUndo takes back the last change of the command called name, or the one of a number.
+func runUndo(ctx context.Context, a *app, name, which string) error {
+	id, err := changeID(which)
 	if err != nil {
 		return err
 	}
@@ -284,7 +285,7 @@ func runEnvUndo(ctx context.Context, a *app, o envOptions) error {
 	if err != nil {
 		return err
 	}
-	command := "env"
+	command := name
 	if id > 0 {
 		command = ""
 	}
@@ -297,7 +298,7 @@ func runEnvUndo(ctx context.Context, a *app, o envOptions) error {
 		return shown(a, writeDocument(a, struct {
 			Command string        `json:"command"`
 			Undone  act.Operation `json:"undone"`
-		}{"env", op}))
+		}{name, op}))
 	}
 	fmt.Fprintln(a.out, present.Visible(msg.Text(a.lang, "env.undone", op.ID, strings.Join(op.Targets, ", ")), true))
 	return nil

@@ -45,6 +45,7 @@ import (
 //
 //	module HOST PATH VERSION [GOMOD]   HOST is a module proxy that has it; GOMOD is a file
 //	sumdb HOST FROM [wrong]            HOST vouches for the modules of FROM, or lies
+//	passes HOST SUMDB                  HOST passes on the checksum database SUMDB
 //	file HOST PATH FILE                HOST serves FILE at PATH
 //	git HOST DIR                       HOST serves the repositories below DIR
 //	login HOST USER PASSWORD           HOST answers 401 without
@@ -137,6 +138,10 @@ func (w *world) line(f []string) {
 			return []byte(lines), nil
 		}))
 		w.ts.Setenv("GOSUMDB", verifier)
+	case "passes":
+		prefix := "/sumdb/" + f[2]
+		h.files[prefix+"/supported"] = []byte{}
+		h.other = http.StripPrefix(prefix, w.host(f[2]).other)
 	case "file":
 		h.files[f[2]] = []byte(w.ts.ReadFile(f[3]))
 	case "git":

@@ -90,6 +90,7 @@ func tables() []func() map[string]message {
 		envTable,
 		explainProbeTable,
 		mendTable,
+		mirrorsTable,
 		probeTable,
 		routeTable,
 		traceTable,

@@ -188,6 +188,26 @@ func mendPatterns(items []string) string {
 	return strings.Join(out, ",")
 }
 
+// ProxyEntry is one entry of GOPROXY: an address, direct or off.
+type ProxyEntry struct {
+	Text string
+	// Pipe says that what follows is asked after any error, not only after "not found".
+	Pipe bool
+}
+
+// ProxyList splits GOPROXY as go does, up to direct or off.
+func ProxyList(value string) []ProxyEntry {
+	list, _ := proxyEntries(value)
+	out := make([]ProxyEntry, 0, len(list))
+	for _, e := range list {
+		out = append(out, ProxyEntry{e.text, e.pipe})
+	}
+	return out
+}
+
+// PrivateLooking reports modules of hosts that the public internet does not know.
+func PrivateLooking(modulePath string) bool { return privateLooking(modulePath) }
+
 // AddPattern is a list of patterns with one more; items that match nothing as they
 // are written are mended on the way.
 func AddPattern(list, pattern string) string {
@@ -264,10 +284,10 @@ func patternFault(item string) (id, fixed string) {
 	return "", ""
 }
 
-// publicProxies are hosts of module proxies that anybody may ask; the default of this
+// PublicProxy reports hosts of module proxies that anybody may ask; the default of this
 // installation comes on top.
-func (s *Settings) publicProxy(host string) bool {
-	if slices.Contains([]string{"goproxy.cn", "goproxy.io", "mirrors.aliyun.com", "repo.huaweicloud.com", "mirrors.cloud.tencent.com", "athens.azurefd.net", "goproxy.bj.bcebos.com"}, host) {
+func (s *Settings) PublicProxy(host string) bool {
+	if slices.Contains([]string{"goproxy.cn", "goproxy.io", "mirrors.aliyun.com", "repo.huaweicloud.com", "mirrors.huaweicloud.com", "mirrors.cloud.tencent.com", "mirrors.tencent.com", "athens.azurefd.net", "goproxy.bj.bcebos.com"}, host) {
 		return true
 	}
 	return slices.Contains(s.PublicHosts(), host)
@@ -289,7 +309,7 @@ func (s *Settings) PublicHosts() []string {
 func (s *Settings) asksPublic() string {
 	list, _ := proxyEntries(s.value("GOPROXY"))
 	for _, e := range list {
-		if u, err := url.Parse(e.text); err == nil && s.publicProxy(u.Hostname()) {
+		if u, err := url.Parse(e.text); err == nil && s.PublicProxy(u.Hostname()) {
 			return u.Hostname()
 		}
 	}

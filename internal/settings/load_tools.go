@@ -23,7 +23,7 @@ func (s *Settings) readNpm() []Entry {
 	var out []Entry
 	for _, name := range sortedKeys(s.OS) {
 		key, ok := cutPrefixFold(name, "npm_config_")
-		if !ok || strings.HasPrefix(key, "/") || strings.HasPrefix(key, "_") {
+		if !ok || s.OS[name] == "" || strings.HasPrefix(key, "/") || strings.HasPrefix(key, "_") { // npm skips empty ones too
 			continue
 		}
 		key = strings.ReplaceAll(strings.ToLower(key), "_", "-")
@@ -183,6 +183,40 @@ func (s *Settings) pipFiles() []file {
 		out = append(out, file{"global", filepath.Join(dir, "pip", name)})
 	}
 	return append(out, file{"global", filepath.Join("/etc", name)})
+}
+
+// NpmUserFile is the file that `npm config set` writes; "" where there is no home.
+func (s *Settings) NpmUserFile() string { return userFile(s.npmFiles()) }
+
+// PipUserFile is the file that `pip config set` writes; "" where there is no home, or
+// pip reads no files.
+func (s *Settings) PipUserFile() string { return userFile(s.pipFiles()) }
+
+// userFile is the strongest of the user's files that is there, or whose directory is;
+// else the last that is in use nowadays.
+func userFile(list []file) string {
+	var users []string
+	for _, f := range list {
+		if f.place == "user" && f.path != "" {
+			users = append(users, f.path)
+		}
+	}
+	for _, path := range users {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	for _, path := range users {
+		if _, err := os.Stat(filepath.Dir(path)); err == nil && filepath.Base(filepath.Dir(path)) == "pip" {
+			return path
+		}
+	}
+	if n := len(users); n > 1 { // the very last is what pip has outgrown: ~/.pip
+		return users[n-2]
+	} else if n == 1 {
+		return users[0]
+	}
+	return ""
 }
 
 // pipEntry takes the login out of URLs, and says that there was one.
