@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,6 +84,7 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 		plan.Note = strings.TrimSpace(plan.Note + " " + as.name)
 		plan.Steps = append(plan.Steps, steps...)
 	}
+	plan.Steps = mergeEdits(plan.Steps)
 	if len(todo) == 0 {
 		return nil
 	}
@@ -131,6 +134,37 @@ func planSet(a *app, s *settings.Settings, as assignment) ([]act.Step, error) {
 		f.hint, f.hintArgs = "hint.env.shellonly", []any{faults.Quote(as.String())}
 	}
 	return nil, f
+}
+
+// mergeEdits makes one edit of those that exchange lines of the same file: each was
+// planned on the file as it is now.
+func mergeEdits(steps []act.Step) []act.Step {
+	var out []act.Step
+	for _, s := range steps {
+		e, isEdit := s.(act.Edit)
+		at := slices.IndexFunc(out, func(o act.Step) bool {
+			earlier, ok := o.(act.Edit)
+			return ok && isEdit && earlier.Path == e.Path
+		})
+		if at < 0 {
+			out = append(out, s)
+			continue
+		}
+		earlier, ok := out[at].(act.Edit)
+		before, mine, theirs := bytes.SplitAfter(e.Before, []byte("\n")), bytes.SplitAfter(earlier.After, []byte("\n")), bytes.SplitAfter(e.After, []byte("\n"))
+		if !ok || len(before) != len(mine) || len(before) != len(theirs) {
+			out = append(out, s) // it will say that the file has changed
+			continue
+		}
+		for i := range before {
+			if !bytes.Equal(theirs[i], before[i]) {
+				mine[i] = theirs[i]
+			}
+		}
+		earlier.After, earlier.Concern = bytes.Join(mine, nil), cmp.Or(earlier.Concern, e.Concern)
+		out[at] = earlier
+	}
+	return out
 }
 
 func lines(list []settings.Assignment) string {
