@@ -85,6 +85,7 @@ func setGo(ctx context.Context, a *app, o mirrorsOptions, s *settings.Settings, 
 		}
 		after = after.With(v.Name, v.Value)
 	}
+	plan.Steps = mergeEdits(plan.Steps)
 	return carryOut(ctx, a, o, plan, person, done, s, after)
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // lengthOfBar is the columns of the longest bar.
-const lengthOfBar = 8
+const lengthOfBar = 6
 
 func (a *app) check(c mirrors.Check) string {
 	return probeWords{a.lang}.say(observe.Result{Key: c.Key, Args: c.Args})
@@ -33,7 +33,8 @@ func (a *app) mirrorsTable(c *mirrors.Catalogue, sec section) []present.Line {
 	}
 	columns := []present.Column{
 		{Title: text("mirrors.col.rank"), Right: true},
-		{Title: text("mirrors.col.name"), Most: 20},
+		{Title: text("mirrors.col.name"), Most: 14},
+		{Title: ""},
 		{Title: text("mirrors.col.score"), Right: true},
 		{Title: text("mirrors.col.latency"), Right: true},
 		{Title: ""},
@@ -52,20 +53,20 @@ func (a *app) mirrorsTable(c *mirrors.Catalogue, sec section) []present.Line {
 	}
 	rows := make([]present.Row, 0, len(sec.list))
 	for _, m := range sec.list {
-		row := present.Row{Cells: []string{"·", m.Name, "·", "·", drawn(float64(m.Median), slowest), "·", drawn(m.BytesPerSecond, fastest), freshCell(m), sumsCell(m)}}
+		row := present.Row{Cells: []string{"·", m.Name, "", "·", "·", drawn(float64(m.Median), slowest), "·", drawn(m.BytesPerSecond, fastest), freshCell(m), sumsCell(m)}}
 		if m.InUse {
-			row.Cells[1] = m.Name + " ●"
+			row.Cells[2] = "●"
 		}
 		if m.Rank > 0 {
-			row.Cells[0], row.Cells[2] = strconv.Itoa(m.Rank), strconv.Itoa(m.Score)
+			row.Cells[0], row.Cells[3] = strconv.Itoa(m.Rank), strconv.Itoa(m.Score)
 		} else {
 			row.Tone = present.Faint
 		}
 		if m.Latency.State == observe.Yes {
-			row.Cells[3] = a.check(m.Latency)
+			row.Cells[4] = a.check(m.Latency)
 		}
 		if m.Speed.State == observe.Yes {
-			row.Cells[5] = a.check(m.Speed)
+			row.Cells[6] = a.check(m.Speed)
 		}
 		row.Cells = row.Cells[:len(columns)]
 		rows = append(rows, row)

@@ -1,6 +1,7 @@
 package mirrors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -83,7 +84,7 @@ func Measure(ctx context.Context, list []Mirror, ask Ask, o Options) []Measured 
 	}
 	wg.Wait()
 	compare(out)
-	slices.SortStableFunc(lookers, func(a, b *looker) int { return int(a.m.Median - b.m.Median) })
+	slices.SortStableFunc(lookers, func(a, b *looker) int { return cmp.Compare(a.m.patience(), b.m.patience()) })
 	sums := agreed(out)
 	for _, l := range lookers {
 		if l.m.first {
@@ -94,6 +95,14 @@ func Measure(ctx context.Context, list []Mirror, ask Ask, o Options) []Measured 
 	}
 	rank(out)
 	return out
+}
+
+// patience orders mirrors by how soon they answered; those that did not are last.
+func (m *Measured) patience() time.Duration {
+	if m.Median == 0 {
+		return time.Hour
+	}
+	return m.Median
 }
 
 // all gives every question the same answer.
@@ -123,7 +132,12 @@ func (l *looker) look(ctx context.Context) {
 	l.rest(ctx, l)
 }
 
+// wrong says what is the matter with the first answer. What is absent may just not be
+// kept there.
 func (l *looker) wrong(a *answer, file string) Check {
+	if absent(a.status) {
+		return unknown("mirrors.why.absent", file)
+	}
 	w := a.wrong(file)
 	if l.pages && w.Key == "mirrors.protocol.page" {
 		w.Key = "mirrors.protocol.wrong"
@@ -193,7 +207,7 @@ func (l *looker) newest(ctx context.Context, path func(name string) string, read
 func (l *looker) speed(ctx context.Context, sums map[string]string) {
 	at := l.file(l)
 	if at == "" {
-		l.m.Speed = unknown("mirrors.why.below")
+		l.m.Speed = unknown("mirrors.why.nofile", l.ask.Path+"@"+l.ask.Version)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, speedTime)
@@ -243,18 +257,35 @@ func agreed(list []Measured) map[string]string {
 	return nil
 }
 
-// compare holds each mirror's newest versions to the newest that any told.
+// compare holds each mirror's newest versions to the newest that is known.
 func compare(list []Measured) {
-	best, told := map[string]string{}, 0
-	for _, m := range list {
-		if len(m.Newest) > 0 {
-			told++
+	told := map[string][]string{}
+	best := map[string]string{}
+	mirrors := 0
+	newer := protocolOf(list[0].Ecosystem).newer
+	for i := range list {
+		m := &list[i]
+		if len(m.Newest) == 0 || !m.usable() { // one that answers wrongly elsewhere is not believed here
+			continue
 		}
-		newer := protocolOf(m.Ecosystem).newer
+		mirrors++
 		for name, v := range m.Newest {
-			if best[name] == "" || newer(v, best[name]) > 0 {
+			told[name] = append(told[name], v)
+			if m.Origin == FromDefault {
 				best[name] = v
 			}
+			slices.SortFunc(told[name], func(a, b string) int { return newer(b, a) })
+		}
+	}
+	for name, versions := range told {
+		// Of three or more, one alone is not believed that its version exists, unless it is
+		// what the tool comes with; nor does its haste make the others late.
+		v := versions[0]
+		if len(versions) > 2 {
+			v = versions[1]
+		}
+		if best[name] == "" || newer(v, best[name]) > 0 {
+			best[name] = v
 		}
 	}
 	for i := range list {
@@ -262,7 +293,7 @@ func compare(list []Measured) {
 		switch {
 		case len(m.Newest) == 0:
 			continue
-		case told < 2:
+		case mirrors < 2 && m.usable() || mirrors == 0:
 			m.Fresh = unknown("mirrors.fresh.alone")
 			continue
 		}
@@ -273,7 +304,7 @@ func compare(list []Measured) {
 func freshness(m *Measured, best map[string]string) Check {
 	behind, example := 0, ""
 	for name, v := range m.Newest {
-		if protocolOf(m.Ecosystem).newer(v, best[name]) >= 0 {
+		if best[name] == "" || protocolOf(m.Ecosystem).newer(v, best[name]) >= 0 {
 			continue
 		}
 		behind++
@@ -281,7 +312,7 @@ func freshness(m *Measured, best map[string]string) Check {
 			example = text
 		}
 	}
-	m.late = behind
+	m.late, m.compared = behind, len(best)
 	all := strconv.Itoa(len(m.Newest))
 	if behind > 0 {
 		return no("mirrors.fresh.behind", strconv.Itoa(behind), all, example)

@@ -92,10 +92,11 @@ type Measured struct {
 	Score  int
 	Rank   int
 
-	late   int               // packages with a newer version elsewhere
-	modSum string            // of the .mod file that it served
-	sums   map[string]string // what the checksum database says through it
-	first  bool              // the first question was answered rightly
+	late     int               // packages with a newer version elsewhere
+	compared int               // packages of which anybody told a version
+	modSum   string            // of the .mod file that it served
+	sums     map[string]string // what the checksum database says through it
+	first    bool              // the first question was answered rightly
 }
 
 // Options are the surroundings. The zero value is this machine with Go's own limits.

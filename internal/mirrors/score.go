@@ -57,8 +57,8 @@ func (m *Measured) score() int {
 	if m.Speed.State == observe.Yes {
 		points += forSpeed * between(m.BytesPerSecond, goodSpeed, badSpeed)
 	}
-	if n := len(m.Newest); n > 0 && m.Fresh.State != observe.NotChecked {
-		points += forFresh * float64(n-m.late) / float64(n)
+	if m.compared > 0 && m.Fresh.State != observe.NotChecked { // what it did not tell is not up to date
+		points += forFresh * float64(len(m.Newest)-m.late) / float64(m.compared)
 	}
 	if m.Ecosystem == Go {
 		of += forSums
@@ -81,7 +81,7 @@ func rank(list []Measured) {
 		list[i].Usable, list[i].Score = list[i].usable(), list[i].score()
 	}
 	slices.SortStableFunc(list, func(a, b Measured) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Median, b.Median))
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.patience(), b.patience()))
 	})
 	for i := range list {
 		if list[i].Usable {

@@ -10,7 +10,7 @@ func TestScore(t *testing.T) {
 	t.Parallel()
 	perfect := Measured{
 		Mirror: Mirror{Ecosystem: Go}, first: true, Protocol: yes("x"), Latency: yes("x"), Median: 10 * time.Millisecond,
-		Speed: yes("x"), BytesPerSecond: 50e6, Fresh: yes("mirrors.fresh.newest", "2"), Newest: map[string]string{"a": "", "b": ""}, Sums: yes("mirrors.sums.proved"),
+		Speed: yes("x"), BytesPerSecond: 50e6, Fresh: yes("mirrors.fresh.newest", "2"), Newest: map[string]string{"a": "", "b": ""}, compared: 2, Sums: yes("mirrors.sums.proved"),
 	}
 	with := func(change func(*Measured)) Measured {
 		m := perfect
@@ -28,6 +28,7 @@ func TestScore(t *testing.T) {
 		"slow":             {with(func(m *Measured) { m.BytesPerSecond = 50e3 }), 70},
 		"half way":         {with(func(m *Measured) { m.BytesPerSecond = 707107 }), 85},
 		"one of two stale": {with(func(m *Measured) { m.Fresh, m.late = no("mirrors.fresh.behind"), 1 }), 93},
+		"told one of two":  {with(func(m *Measured) { m.Newest = map[string]string{"a": ""} }), 93},
 		"not compared":     {with(func(m *Measured) { m.Fresh = unknown("x") }), 85},
 		"sums directly":    {with(func(m *Measured) { m.Sums = no("mirrors.sums.direct") }), 90},
 		"sums not checked": {with(func(m *Measured) { m.Sums = unknown("x") }), 85},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/keepwell/keepwell/internal/act"
@@ -67,6 +68,10 @@ func GoSet(s *settings.Settings, c *Catalogue, m *Measured, direct map[string]Ch
 // has other servers, closed that it is off or direct alone.
 func goList(was string, m *Measured, public func(string) bool) (list string, company, closed bool) {
 	entries := settings.ProxyList(was)
+	first := slices.IndexFunc(entries, func(e settings.ProxyEntry) bool { return public(e.Text) })
+	if first >= 0 && same(entries[first].Text, m.URL) { // it is asked already; what falls in for it stays
+		return was, false, false
+	}
 	var b strings.Builder
 	placed := false
 	for i, e := range entries {

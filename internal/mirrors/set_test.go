@@ -78,6 +78,7 @@ func TestGoSet(t *testing.T) {
 		"several public ones":       {s: machine("GOPROXY=https://a.example.org,https://goproxy.cn,direct"), want: "GOPROXY=" + b + ",direct"},
 		"no direct":                 {s: machine("GOPROXY=https://a.example.org"), want: "GOPROXY=" + b},
 		"in use":                    {s: machine("GOPROXY=" + b + ",direct"), want: ""},
+		"in use with others":        {s: machine("GOPROXY=https://b.example.org/go|https://a.example.org,direct"), want: ""},
 		"one that stops":            {s: machine(), stops: true, want: "GOPROXY=" + b + "|direct"},
 		"off":                       {s: machine("GOPROXY=off"), want: "!GOPROXY=" + b + ",direct"},
 		"direct":                    {s: machine("GOPROXY=direct"), want: "!GOPROXY=" + b + ",direct"},

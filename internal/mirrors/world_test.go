@@ -393,8 +393,8 @@ func TestNpmMirrors(t *testing.T) {
 		{"another file", npmMirror("/f/widget.tgz", right, rule{".tgz", text("another")}), "protocol.other sums.none fresh.newest speed", false},
 		{"pages", http.HandlerFunc(page), "protocol.page why.below why.below why.below", false},
 		{"invents", npmMirror("/f/widget.tgz", right, rule{"/absent", text("{}")}), "protocol.invents sums.none fresh.newest speed", false},
-		{"no file", npmMirror("", ""), "protocol.right sums.none fresh.newest why.below", true},
-		{"a file over http of others", npmMirror("http://mirror.invalid/x.tgz", ""), "protocol.right sums.none fresh.newest why.below", true},
+		{"no file", npmMirror("", ""), "protocol.right sums.none fresh.newest why.nofile", true},
+		{"a file over http of others", npmMirror("http://mirror.invalid/x.tgz", ""), "protocol.right sums.none fresh.newest why.nofile", true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -433,7 +433,7 @@ func TestPyPIMirrors(t *testing.T) {
 		{"sign in", http.HandlerFunc(page), "protocol.wrong why.below why.below why.below", false},
 		{"another file", pypiMirror(rule{"/f/widget-1.0.tar.gz", text("another")}), "protocol.other sums.none fresh.newest speed", false},
 		{"invents", pypiMirror(rule{"/absent/", page}), "protocol.invents sums.none fresh.newest speed", false},
-		{"gone", http.NotFoundHandler(), "protocol.status why.below why.below why.below", false},
+		{"gone", http.NotFoundHandler(), "why.absent why.absent why.absent why.absent", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -57,6 +57,8 @@ var mirrorsTable = sync.OnceValue(func() map[string]message {
 		"mirrors.why.tls":       {"not checked: its certificate is not accepted", "未检查：它的证书没有通过验证"},
 		"mirrors.why.proxy":     {"not checked: the HTTP proxy is not reached", "未检查：连不上 HTTP 代理"},
 		"mirrors.why.tunnel":    {"not checked: the HTTP proxy answers %s when asked to connect", "未检查：要求连接时 HTTP 代理回答 %s"},
+		"mirrors.why.absent":    {"not checked: it does not have %s", "未检查：它没有 %s"},
+		"mirrors.why.nofile":    {"speed not checked: it names no file of %s", "速度未检查：它没有给出 %s 的文件"},
 		"mirrors.why.forbidden": {"not checked: link-local and metadata addresses are never asked", "未检查：从不访问链路本地和云元数据地址"},
 		"mirrors.why.login":     {"not checked: it wants a login, and none is sent", "未检查：它要求登录，而这里从不发送凭据"},
 		"mirrors.why.status":    {"not checked: it answers %s to the file", "未检查：下载文件时它回答 %s"},
