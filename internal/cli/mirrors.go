@@ -34,7 +34,7 @@ type mirrorsOptions struct {
 }
 
 // bestMirror is --set without a name.
-const bestMirror = "\x00best"
+const bestMirror = "best"
 
 func newMirrorsCmd(a *app) *cobra.Command {
 	var o mirrorsOptions
@@ -67,6 +67,12 @@ func newMirrorsCmd(a *app) *cobra.Command {
 	flags.StringVar(&o.catalogue, "catalogue", "", "a catalogue in the place of the embedded one")
 	_ = flags.MarkHidden("catalogue") // it exists
 	return cmd
+}
+
+// downloaded names what speed is measured by.
+func (s section) downloaded() string {
+	path, version := s.ask.File()
+	return path + "@" + version
 }
 
 // section is what was measured of one ecosystem.
@@ -199,7 +205,7 @@ func askModule(sec *section, arg string, s *settings.Settings) error {
 	if at < 1 {
 		return bad
 	}
-	sec.ask.Path, sec.ask.Version = arg[:at], arg[at+1:]
+	sec.ask.FilePath, sec.ask.FileVersion = arg[:at], arg[at+1:]
 	if sec.ask.Validate(sec.eco) != nil {
 		return bad
 	}
@@ -207,8 +213,8 @@ func askModule(sec *section, arg string, s *settings.Settings) error {
 		return nil
 	}
 	private := strings.Join([]string{s.Env.Value("GOPRIVATE"), s.Env.Value("GONOPROXY"), s.Env.Value("GONOSUMDB")}, ",")
-	if module.MatchPrefixPatterns(private, sec.ask.Path) || settings.PrivateLooking(sec.ask.Path) {
-		return &failure{exit: exitUsage, key: "err.mirrors.private", args: []any{sec.ask.Path}, hint: "hint.mirrors.private"}
+	if module.MatchPrefixPatterns(private, arg[:at]) || settings.PrivateLooking(arg[:at]) {
+		return &failure{exit: exitUsage, key: "err.mirrors.private", args: []any{arg[:at]}, hint: "hint.mirrors.private"}
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func (a *app) mirrorsTable(c *mirrors.Catalogue, sec section) []present.Line {
 	text := func(key string, args ...any) string { return msg.Text(a.lang, key, args...) }
 	lines := []present.Line{
 		{Text: text("mirrors.head." + string(sec.eco)), Tone: present.Bold},
-		{Text: text("mirrors.about", c.Checked, sec.ask.Path+"@"+sec.ask.Version), Tone: present.Faint},
+		{Text: text("mirrors.about", c.Checked, sec.downloaded()), Tone: present.Faint},
 	}
 	if through := via(sec); through != "" && !sec.options.Offline {
 		lines = append(lines, present.Line{Text: text("mirrors.via", mask.Text(through)), Tone: present.Faint})
@@ -225,7 +225,7 @@ type mirrorCheck struct {
 }
 
 func (a *app) mirrorsSection(sec section) mirrorsSection {
-	out := mirrorsSection{Ecosystem: sec.eco, Downloaded: sec.ask.Path + "@" + sec.ask.Version, Mirrors: []mirrorEntry{}}
+	out := mirrorsSection{Ecosystem: sec.eco, Downloaded: sec.downloaded(), Mirrors: []mirrorEntry{}}
 	if best := mirrors.Best(sec.list); best != nil {
 		out.Recommended = best.Name
 	}

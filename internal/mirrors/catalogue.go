@@ -34,6 +34,21 @@ type Ask struct {
 	Fresh []string `yaml:"fresh"`
 	// Absent is a name that nobody has.
 	Absent string `yaml:"absent"`
+	// FilePath and FileVersion, where the user chose, name what is downloaded in place of
+	// Path and Version. That a mirror does not have it is no fault.
+	FilePath    string `yaml:"-"`
+	FileVersion string `yaml:"-"`
+}
+
+// Chosen reports whether the user chose what is downloaded.
+func (a Ask) Chosen() bool { return a.FilePath != "" }
+
+// File is what is downloaded.
+func (a Ask) File() (path, version string) {
+	if a.Chosen() {
+		return a.FilePath, a.FileVersion
+	}
+	return a.Path, a.Version
 }
 
 // Embedded is the catalogue that keepwell comes with.
@@ -89,7 +104,8 @@ func (a Ask) Validate(eco Ecosystem) error {
 	if len(a.Fresh) == 0 {
 		return errors.New("no package to compare")
 	}
-	for _, n := range append([]string{a.Path, a.Absent}, a.Fresh...) {
+	path, version := a.File()
+	for _, n := range append([]string{a.Path, a.Absent, path}, a.Fresh...) {
 		if eco == Go {
 			if err := module.CheckPath(n); err != nil {
 				return err
@@ -99,10 +115,12 @@ func (a Ask) Validate(eco Ecosystem) error {
 		}
 	}
 	if eco == Go {
-		return module.Check(a.Path, a.Version)
+		return errors.Join(module.Check(a.Path, a.Version), module.Check(path, version))
 	}
-	if !release().MatchString(a.Version) {
-		return fmt.Errorf("%q is no version", a.Version)
+	for _, v := range []string{a.Version, version} {
+		if !release().MatchString(v) {
+			return fmt.Errorf("%q is no version", v)
+		}
 	}
 	return nil
 }

@@ -35,13 +35,16 @@ const largestZip = 64 << 20
 func goProtocol() protocol {
 	return protocol{
 		small: func(ask Ask) (string, func(*answer) bool) {
-			return goFile(ask, ".info"), func(a *answer) bool {
+			return goFile(ask.Path, ask.Version, ".info"), func(a *answer) bool {
 				var info struct{ Version string }
 				return json.Unmarshal(a.body, &info) == nil && info.Version == ask.Version
 			}
 		},
-		rest:  goRest,
-		file:  func(l *looker) string { return goFile(l.ask, ".zip") },
+		rest: goRest,
+		file: func(l *looker) string {
+			path, version := l.ask.File()
+			return goFile(path, version, ".zip")
+		},
 		whole: goZip,
 		newer: semver.Compare,
 	}
@@ -55,12 +58,12 @@ func goPath(path string) string {
 	return "/" + escaped
 }
 
-func goFile(ask Ask, ext string) string {
-	version, err := module.EscapeVersion(ask.Version)
+func goFile(path, version, ext string) string {
+	escaped, err := module.EscapeVersion(version)
 	if err != nil {
-		version = "invalid"
+		escaped = "invalid"
 	}
-	return goPath(ask.Path) + "/@v/" + version + ext
+	return goPath(path) + "/@v/" + escaped + ext
 }
 
 func goRest(ctx context.Context, l *looker) {
@@ -78,7 +81,7 @@ func goRest(ctx context.Context, l *looker) {
 }
 
 func (l *looker) mod(ctx context.Context) {
-	a, err := l.c.get(ctx, goFile(l.ask, ".mod"), largestAnswer)
+	a, err := l.c.get(ctx, goFile(l.ask.Path, l.ask.Version, ".mod"), largestAnswer)
 	switch {
 	case err != nil:
 		return
@@ -124,12 +127,12 @@ func newestOf(a, b string) string {
 }
 
 // goZip holds a zip to the checksum database.
-func goZip(_ *looker, data []byte, sums map[string]string) bool {
+func goZip(l *looker, data []byte, sums map[string]string) bool {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return false
 	}
-	if sums["zip"] == "" {
+	if sums["zip"] == "" || l.ask.Chosen() {
 		return true
 	}
 	files, names, left := map[string]*zip.File{}, []string{}, uint64(largestZip)

@@ -205,9 +205,10 @@ func (l *looker) newest(ctx context.Context, path func(name string) string, read
 
 // speed downloads a part of a file.
 func (l *looker) speed(ctx context.Context, sums map[string]string) {
+	path, version := l.ask.File()
 	at := l.file(l)
 	if at == "" {
-		l.m.Speed = unknown("mirrors.why.nofile", l.ask.Path+"@"+l.ask.Version)
+		l.m.Speed = unknown("mirrors.why.nofile", path+"@"+version)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, speedTime)
@@ -217,23 +218,23 @@ func (l *looker) speed(ctx context.Context, sums map[string]string) {
 	case a == nil:
 		l.m.Speed = why(err)
 		return
-	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden || a.status != http.StatusOK && l.ask.Chosen():
 		l.m.Speed = unknown("mirrors.why.status", strconv.Itoa(a.status))
 		return
 	case a.status != http.StatusOK || a.page():
 		l.m.Speed = unknown("mirrors.why.below")
-		l.worse(a.wrong(l.ask.Version))
+		l.worse(a.wrong(version))
 		return
 	case err != nil && !errors.Is(err, context.DeadlineExceeded), len(a.body) == 0:
 		l.m.Speed = why(err)
 		if err == nil {
 			l.m.Speed = unknown("mirrors.why.below")
-			l.worse(no("mirrors.protocol.wrong", l.ask.Version))
+			l.worse(no("mirrors.protocol.wrong", version))
 		}
 		return
 	}
 	if err == nil && !a.cut && l.whole != nil && !l.whole(l, a.body, sums) {
-		l.worse(no("mirrors.protocol.other", l.ask.Path+"@"+l.ask.Version))
+		l.worse(no("mirrors.protocol.other", path+"@"+version))
 	}
 	l.m.BytesPerSecond = float64(len(a.body)) / max(a.flow, time.Microsecond).Seconds()
 	l.m.Speed = yes("mirrors.speed", strconv.FormatFloat(l.m.BytesPerSecond/1e6, 'f', 1, 64))

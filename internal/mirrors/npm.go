@@ -5,6 +5,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -48,7 +49,8 @@ func npmVersion(a *answer) npmManifest {
 func npmRest(ctx context.Context, l *looker) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if a, err := l.c.get(ctx, npmPath(l.ask.Path)+"/"+l.ask.Version, largestAnswer); err == nil {
+		path, version := l.ask.File()
+		if a, err := l.c.get(ctx, npmPath(path)+"/"+version, largestAnswer); err == nil && a.status == http.StatusOK {
 			m := npmVersion(a)
 			l.linked(m.Dist.Tarball, m.Dist.Integrity)
 		}

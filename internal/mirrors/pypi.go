@@ -109,7 +109,8 @@ func pypiRest(ctx context.Context, l *looker) {
 
 // wheel finds the file that is downloaded on its package's page.
 func (l *looker) wheel(ctx context.Context) {
-	at := pypiPath(l.ask.Path)
+	path, release := l.ask.File()
+	at := pypiPath(path)
 	a, err := l.c.get(ctx, at, largestAnswer)
 	if err != nil || a.status != http.StatusOK {
 		return
@@ -119,7 +120,7 @@ func (l *looker) wheel(ctx context.Context) {
 		return
 	}
 	for _, link := range files(a.body) {
-		if version(l.ask.Path, link) != l.ask.Version {
+		if version(path, link) != release {
 			continue
 		}
 		if to, err := page.Parse(link); err == nil {

@@ -275,6 +275,24 @@ func TestRedirectHosts(t *testing.T) {
 	}
 }
 
+// TestChosenDownload: that a mirror does not have what the user chose is no fault of it.
+func TestChosenDownload(t *testing.T) {
+	t.Parallel()
+	signer, _ := keys(t, "k")
+	other, _ := widgetZip(t, "package widget // of another module\n")
+	good := goMirror(t, signer, rule{"/example.com/big/@v/v1.0.0.zip", text(string(other))})
+	ask := goAsk()
+	ask.FilePath, ask.FileVersion = "example.com/big", "v1.0.0"
+	m := measured(t, mirrors.Go, ask, wide(t), start(t, good), start(t, goMirror(t, signer)))
+	if got := keysOf(m); got != "protocol.right sums.proved fresh.newest why.status" || !m.Usable {
+		t.Errorf("got %s", got)
+	}
+	list := mirrors.Measure(t.Context(), []mirrors.Mirror{mirror(mirrors.Go, "m", start(t, good))}, ask, wide(t))
+	if short(list[0].Speed) != "speed" || !list[0].Usable {
+		t.Errorf("got %+v", list[0])
+	}
+}
+
 // TestDeadlinesEnd: a mirror that says nothing, or stops in the middle, ends with the
 // time that it has, and the others are measured all the same.
 func TestDeadlinesEnd(t *testing.T) {
