@@ -96,7 +96,7 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 		return err
 	}
 	if o.dryRun {
-		return shown(a, a.reportChanges("env", act.Result{Changes: changes}, nil, nil, after))
+		return shown(a, a.reportChanges(act.Result{Changes: changes}, nil, nil, after))
 	}
 	e, err := engine()
 	if err != nil {
@@ -107,7 +107,7 @@ func runEnvSet(ctx context.Context, a *app, o envOptions, s *settings.Settings) 
 	if err != nil {
 		return actFailure(a, plan.Note, err)
 	}
-	return shown(a, a.reportChanges("env", r, todo, s, after))
+	return shown(a, a.reportChanges(r, todo, s, after))
 }
 
 // planSet finds the place that has to change for as to hold; no step means that it
@@ -219,14 +219,14 @@ func asker(ctx context.Context, a *app) act.Consent {
 }
 
 // reportChanges tells what now holds and how it is taken back.
-func (a *app) reportChanges(name string, r act.Result, done []assignment, before, after *settings.Settings) error {
+func (a *app) reportChanges(r act.Result, done []assignment, before, after *settings.Settings) error {
 	if present.Format(a.format).Machine() {
 		return writeDocument(a, struct {
 			Command string       `json:"command"`
 			Applied bool         `json:"applied"`
 			ID      int          `json:"id,omitempty"`
 			Changes []act.Change `json:"changes"`
-		}{name, r.ID > 0, r.ID, r.Changes})
+		}{"env", r.ID > 0, r.ID, r.Changes})
 	}
 	if r.ID == 0 {
 		fmt.Fprintln(a.out, msg.Text(a.lang, "env.dryrun"))

@@ -37,8 +37,7 @@ func runMirrorsSet(ctx context.Context, a *app, o mirrorsOptions, s *settings.Se
 		}
 		return &failure{exit: exitError, key: "err.mirrors.unusable", args: []any{m.Name, a.check(reason)}, hint: "hint.mirrors.unusable"}
 	case m.Origin == mirrors.FromSettings, m.InUse && sec.eco != mirrors.Go:
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "mirrors.set.already", m.Name), true))
-		return nil
+		return carryOut(ctx, a, o, wish{plan: act.Plan{Command: "mirrors", Note: m.Name}, settings: []setEntry{}})
 	}
 	if text && o.offline {
 		fmt.Fprintln(a.out, msg.Text(a.lang, "mirrors.set.unmeasured"))
@@ -86,7 +85,39 @@ func setGo(ctx context.Context, a *app, o mirrorsOptions, s *settings.Settings, 
 		after = after.With(v.Name, v.Value)
 	}
 	plan.Steps = mergeEdits(plan.Steps)
-	return carryOut(ctx, a, o, plan, person, done, s, after)
+	return carryOut(ctx, a, o, wish{plan, person, done, a.setEntries(s, set), s, after})
+}
+
+// wish is a plan with what is to be said of it.
+type wish struct {
+	plan act.Plan
+	// person says that only a person may agree to it.
+	person        bool
+	done          []assignment
+	settings      []setEntry
+	before, after *settings.Settings
+}
+
+// setEntry is one setting of the consistent set, for programs.
+type setEntry struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Was    string `json:"was"`
+	Set    bool   `json:"changes"`
+	Person bool   `json:"needs_person"`
+	Note   string `json:"note,omitempty"`
+}
+
+func (a *app) setEntries(s *settings.Settings, set []mirrors.Setting) []setEntry {
+	out := make([]setEntry, 0, len(set))
+	for _, v := range set {
+		e := setEntry{Name: v.Name, Value: mask.Text(v.Value), Was: mask.Text(s.Env.Value(v.Name)), Set: v.Changes, Person: v.Changes && v.Ask}
+		if v.Why.Key != "" {
+			e.Note = mask.Text(a.check(v.Why))
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // asked makes steps that a blanket consent does not cover.
@@ -154,8 +185,7 @@ func setTool(ctx context.Context, a *app, o mirrorsOptions, s *settings.Settings
 	case err != nil:
 		return &failure{exit: exitError, key: "err.mirrors.nofile", args: []any{name, mask.Text(err.Error())}, hint: "hint.mirrors.nofile", unwrapped: err}
 	case string(edit.Before) == string(edit.After):
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "mirrors.set.already", m.Name), true))
-		return nil
+		return carryOut(ctx, a, o, wish{plan: act.Plan{Command: "mirrors", Note: m.Name}, settings: []setEntry{}})
 	}
 	person := false
 	known := mirrors.Candidates(c, sec.eco, s, sec.def)
@@ -168,36 +198,60 @@ func setTool(ctx context.Context, a *app, o mirrorsOptions, s *settings.Settings
 		}
 	}
 	plan := act.Plan{Command: "mirrors", Note: m.Name, Steps: []act.Step{edit}}
-	return carryOut(ctx, a, o, plan, person, []assignment{{name, m.URL}}, s, s)
+	entry := setEntry{Name: name, Value: mask.Text(m.URL), Set: true, Person: person}
+	if was := mirrors.InForce(sec.eco, s); len(was) > 0 {
+		entry.Was = mask.Text(was[0])
+	}
+	return carryOut(ctx, a, o, wish{plan, person, []assignment{{name, m.URL}}, []setEntry{entry}, s, s})
 }
 
 // carryOut shows a plan, asks, does it and says how it is taken back.
-func carryOut(ctx context.Context, a *app, o mirrorsOptions, plan act.Plan, person bool, done []assignment, before, after *settings.Settings) error {
-	if len(plan.Steps) == 0 {
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "mirrors.set.already", plan.Note), true))
-		return nil
+func carryOut(ctx context.Context, a *app, o mirrorsOptions, w wish) error {
+	name := w.plan.Note
+	if len(w.plan.Steps) == 0 {
+		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "mirrors.set.already", name), true))
+		return a.reportSet(name, act.Result{Changes: []act.Change{}}, w)
 	}
-	changes, err := plan.Preview(ctx)
+	changes, err := w.plan.Preview(ctx)
 	if err != nil {
-		return actFailure(a, plan.Note, err)
+		return actFailure(a, name, err)
 	}
 	if err := showChanges(a, changes); err != nil {
 		return err
 	}
 	if o.dryRun {
-		return shown(a, a.reportChanges(plan.Command, act.Result{Changes: changes}, nil, nil, after))
+		w.done = nil
+		return a.reportSet(name, act.Result{Changes: changes}, w)
 	}
 	e, err := engine()
 	if err != nil {
 		return err
 	}
-	r, err := e.Run(ctx, plan, act.Policy(o.yes, asker(ctx, a)))
+	r, err := e.Run(ctx, w.plan, act.Policy(o.yes, asker(ctx, a)))
 	a.tellRecovered(r.Recovered)
 	switch {
-	case errors.Is(err, act.ErrNeedsApproval) && (person || o.yes):
+	case errors.Is(err, act.ErrNeedsApproval) && (w.person || o.yes):
 		return &failure{exit: exitApproval, key: "err.mirrors.person", hint: "hint.mirrors.person", unwrapped: err}
 	case err != nil:
-		return actFailure(a, plan.Note, err)
+		return actFailure(a, name, err)
 	}
-	return shown(a, a.reportChanges(plan.Command, r, done, before, after))
+	return a.reportSet(name, r, w)
+}
+
+// reportSet tells what now holds: programs get the whole set.
+func (a *app) reportSet(mirror string, r act.Result, w wish) error {
+	if present.Format(a.format).Machine() {
+		return shown(a, writeDocument(a, struct {
+			Command  string       `json:"command"`
+			Mirror   string       `json:"mirror"`
+			Applied  bool         `json:"applied"`
+			ID       int          `json:"id,omitempty"`
+			Settings []setEntry   `json:"settings"`
+			Changes  []act.Change `json:"changes"`
+		}{"mirrors", mirror, r.ID > 0, r.ID, w.settings, r.Changes}))
+	}
+	if len(w.plan.Steps) == 0 {
+		return nil
+	}
+	return shown(a, a.reportChanges(r, w.done, w.before, w.after))
 }
