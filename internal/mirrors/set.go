@@ -2,13 +2,15 @@ package mirrors
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/keepwell/keepwell/internal/act"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/settings"
 )
 
@@ -228,7 +230,7 @@ func PipSet(s *settings.Settings, url string) (act.Edit, error) {
 // userSetting edits the line of name in the user's file, or lets change add one (line 0).
 func userSetting(list []settings.Entry, file, name string, change func(before []byte, line int) []byte) (act.Edit, error) {
 	if file == "" {
-		return act.Edit{}, fmt.Errorf("setting %s: %w", name, os.ErrNotExist)
+		return act.Edit{}, fmt.Errorf("setting %s: %w", name, fs.ErrNotExist)
 	}
 	line := 0
 	for _, e := range list {
@@ -240,8 +242,8 @@ func userSetting(list []settings.Entry, file, name string, change func(before []
 			return act.Edit{}, &OutrankedError{Name: name, Place: e.Place, File: e.File, Line: e.Line}
 		}
 	}
-	before, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
+	before, err := plainfile.Read(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return act.Edit{}, fmt.Errorf("setting %s: %w", name, err)
 	}
 	// A file that may hold passwords is its owner's.
