@@ -174,6 +174,11 @@ func (a *app) recommendation(sec section, s *settings.Settings) []present.Line {
 		{Text: msg.Text(a.lang, "mirrors.recommend", best.Name, msg.Text(a.lang, "mirrors.score", best.Score)), Tone: present.Bold},
 		{Gutter: "  ", Text: msg.Text(a.lang, "mirrors.how", ecosystem, best.Name), Whole: true, Tone: present.Command},
 	}
+	for _, m := range sec.list {
+		if m.InUse && m.Origin == mirrors.FromSettings {
+			lines = append(lines, present.Line{Text: msg.Text(a.lang, "mirrors.own", m.Name)})
+		}
+	}
 	if list := best.Offered(); list != "" && s.Env.Value("GOPROXY") != list {
 		lines = append(lines, present.Line{Text: msg.Text(a.lang, "mirrors.private.is", list)})
 	}
