@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/keepwell/keepwell/internal/act"
 	"github.com/keepwell/keepwell/internal/mask"
@@ -52,9 +53,12 @@ func runMirrorsSet(ctx context.Context, a *app, o mirrorsOptions, s *settings.Se
 func setGo(ctx context.Context, a *app, o mirrorsOptions, s *settings.Settings, c *mirrors.Catalogue, sec *section, m *mirrors.Measured) error {
 	direct := map[string]mirrors.Check{}
 	if m.Sums.Key == "mirrors.sums.direct" {
-		for _, host := range []string{mirrors.SumName, mirrors.SumAlias} {
-			direct[host] = mirrors.Direct(ctx, host, sec.ask, sec.options)
-		}
+		var name, alias mirrors.Check
+		var wg sync.WaitGroup
+		wg.Go(func() { name = mirrors.Direct(ctx, mirrors.SumName, sec.ask, sec.options) })
+		wg.Go(func() { alias = mirrors.Direct(ctx, mirrors.SumAlias, sec.ask, sec.options) })
+		wg.Wait()
+		direct[mirrors.SumName], direct[mirrors.SumAlias] = name, alias
 	}
 	set := mirrors.GoSet(s, c, m, direct)
 	if present.Format(a.format) == present.Text {

@@ -161,6 +161,8 @@ func (a *app) recommendation(sec section, s *settings.Settings) []present.Line {
 		return []present.Line{{Text: msg.Text(a.lang, "mirrors.none"), Tone: present.Bold}}
 	case best == nil:
 		return []present.Line{{Text: msg.Text(a.lang, "mirrors.unusable"), Tone: present.Bold}}
+	case best.InUse && len(sec.list) > 1 && !sec.list[1].Usable:
+		return []present.Line{{Text: msg.Text(a.lang, "mirrors.only", best.Name), Tone: present.Bold}}
 	case best.InUse:
 		return []present.Line{{Text: msg.Text(a.lang, "mirrors.keep", best.Name), Tone: present.Bold}}
 	case best.Origin == mirrors.FromSettings:

@@ -67,6 +67,9 @@ func Measure(ctx context.Context, list []Mirror, ask Ask, o Options) []Measured 
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.All)
 	defer cancel()
+	// However many are silent, a third of the time is for the downloads of the others.
+	asking, cancelAsking := context.WithTimeout(ctx, o.All-o.All/3)
+	defer cancelAsking()
 	lookers := make([]*looker, len(out))
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
@@ -77,7 +80,7 @@ func Measure(ctx context.Context, list []Mirror, ask Ask, o Options) []Measured 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			one, cancel := context.WithTimeout(ctx, o.Each)
+			one, cancel := context.WithTimeout(asking, o.Each)
 			defer cancel()
 			l.look(one)
 		})

@@ -321,6 +321,21 @@ func TestDeadlinesEnd(t *testing.T) {
 	}
 }
 
+// TestSilentOnesLeaveTimeForDownloads: more silent mirrors than are asked at a time.
+func TestSilentOnesLeaveTimeForDownloads(t *testing.T) {
+	t.Parallel()
+	signer, verifier := keys(t, "k")
+	list := []mirrors.Mirror{mirror(mirrors.Go, "good", start(t, goMirror(t, signer)))}
+	at := start(t, silent(t))
+	for i := range 20 {
+		list = append(list, mirror(mirrors.Go, fmt.Sprint(i), at))
+	}
+	got := mirrors.Measure(t.Context(), list, goAsk(), mirrors.Options{SumDB: verifier, Each: 2 * time.Second, All: 3 * time.Second})
+	if m := byName(got, "good"); !m.Usable || short(m.Speed) != "speed" || got[0].Name != "good" {
+		t.Errorf("got %+v", m)
+	}
+}
+
 func TestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -380,6 +395,9 @@ func TestThroughTheHTTPProxy(t *testing.T) {
 		list = mirrors.Measure(t.Context(), []mirrors.Mirror{mirror(mirrors.Go, "m", "https://mirror.invalid")}, goAsk(), o)
 		if short(list[0].Protocol) != "why.proxy" {
 			t.Errorf("without the proxy: %+v", list[0].Protocol)
+		}
+		if c := mirrors.Direct(t.Context(), "sum.invalid", goAsk(), o); short(c) != "why.proxy" {
+			t.Errorf("the database without the proxy: %+v", c)
 		}
 	}
 }

@@ -68,6 +68,7 @@ var mirrorsTable = sync.OnceValue(func() map[string]message {
 		"mirrors.none":       {"None of them could be measured.", "一个也没能测量。"},
 		"mirrors.unusable":   {"None of them can be used from here.", "从这里一个也不能用。"},
 		"mirrors.keep":       {"Recommended: %s, which is in use: nothing else is so much better that a change would pay.", "建议：继续用 %s，没有哪个好到值得更换。"},
+		"mirrors.only":       {"Recommended: %s, which is in use: no other can be used from here.", "建议：继续用 %s，从这里用不了别的。"},
 		"mirrors.recommend":  {"Recommended: %s, %s", "建议：%s，%s"},
 		"mirrors.own":        {"%s is of your own settings and may be the only one with private packages: replace it knowingly.", "%s 来自你自己的设置，私有包也许只有它才有：想清楚再换。"},
 		"mirrors.how":        {"keepwell mirrors%s --set %s", "keepwell mirrors%s --set %s"},
