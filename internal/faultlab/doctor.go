@@ -45,6 +45,9 @@ func (s situation) waits() bool {
 		func(word string) bool { return strings.Contains(s.name, word) })
 }
 
+// ownNetwork begins the addresses of a network of its own.
+const ownNetwork = "45.45.45."
+
 // situations lists all that doctor is tried on.
 func situations() []situation {
 	return slices.Concat(doctorScenarios(), moreSituations(), ownNetworks(), healthySituations())

@@ -246,7 +246,7 @@ func healthyRedirects(ctx context.Context, l *Lab) string {
 
 // slowButSteady is a large module on a slow link: nothing to mend, only to wait.
 func slowButSteady(ctx context.Context, l *Lab) string {
-	m := newMod("example.com/widget", "v1.0.0", "widget.go", "package widget\n", "data.txt", noise(12<<20))
+	m := newMod("example.com/widget", "v1.0.0", "widget.go", "package widget\n", "data.txt", noise(24<<20))
 	data := m.zip(l.T)
 	l.HTTPS("goproxy.example.org", breaking(goproxy(l.T, m), fault{".zip", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))

@@ -21,8 +21,8 @@ import (
 // there is nothing: its own address answers, packets to any other vanish. Names are
 // resolved by a resolver of the lab at 127.0.0.1.
 const (
-	ownAddress   = "45.45.45.1"
-	holeAddress  = "45.45.45.99" // packets to it vanish
+	ownAddress   = ownNetwork + "1"
+	holeAddress  = ownNetwork + "99" // packets to it vanish
 	noRoute6     = "2606:4700:4700::99"
 	proxyHost    = "goproxy.example.org"
 	holeNetwork  = ownAddress + "/24"
@@ -248,8 +248,8 @@ func servedAt(addrs ...string) func(context.Context, *Lab) string {
 
 // oneAddressRefuses has a second address on which nobody listens.
 func oneAddressRefuses(ctx context.Context, l *Lab) string {
-	l.Setup(ctx, l.Work, "ip", "addr", "add", "45.45.45.2/24", "dev", "hole")
-	return servedAt("45.45.45.2", ownAddress)(ctx, l)
+	l.Setup(ctx, l.Work, "ip", "addr", "add", ownNetwork+"2/24", "dev", "hole")
+	return servedAt(ownNetwork+"2", ownAddress)(ctx, l)
 }
 
 // sumdbBlackHole has a module proxy that works and a checksum database that does not
