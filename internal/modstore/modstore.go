@@ -1,0 +1,357 @@
+// Package modstore keeps what a module proxy has fetched: bytes under their sha256,
+// and beside them, in SQLite, what they are, who vouched for them and when they were
+// last wanted. Several processes may share one directory. It never fetches and never
+// decides whether bytes are good: what is put here was admitted by the caller.
+//
+// # What survives what
+//
+// Bytes are written to a file of their own, made durable (fsync) and only then given
+// their name; a row is added in the same SQLite transaction that holds the name. So a
+// kill at any moment leaves at most a nameless file, which the next Open clears, or a
+// blob without a row, which Collect clears. Small files lie in the row itself.
+// SQLite runs in WAL mode with synchronous=NORMAL: a power cut may take the last
+// rows, never half of one, and a row whose blob is missing or of another size counts
+// as absent. What rots later is found by Scrub.
+//
+// Another place for bytes (an object store) is an implementation of [Blobs].
+// A new kind of record is a table in schema.go.
+package modstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// Inline is the size up to which bytes lie in the database in place of a blob.
+const Inline = 16 << 10
+
+// Options of a store.
+type Options struct {
+	// Dir is where everything lies; it is created.
+	Dir string
+	// Blobs holds what is larger than Inline; nil: below Dir.
+	Blobs Blobs
+	// Now is the time; nil: the machine's.
+	Now func() time.Time
+}
+
+// Store is one opened store. It is safe for concurrent use.
+type Store struct {
+	dir   string
+	db    *sql.DB
+	blobs Blobs
+	now   func() time.Time
+	// scratch is this process's own directory, held by lock.
+	scratch string
+	lock    *flock.Flock
+
+	mu   sync.Mutex
+	used map[string]int64 // last use, not yet in the database
+	last time.Time        // when used was last written
+}
+
+// Entry is what is known of one file.
+type Entry struct {
+	Key    string // module/@v/version.ext, escaped as in the protocol
+	Sum    string // sha256 of the bytes, in hex
+	Size   int64
+	H1     string // the h1: sum that go knows; "" for files without one
+	Source string // the server that it came from
+	// Via says who vouched for the bytes: "go.sum", "sumdb", "first use", "import", or
+	// nobody.
+	Via string
+	// Stored is when it came, or was last confirmed by a server; Used when it was last
+	// wanted, as far as that is written.
+	Stored, Used time.Time
+	// Data holds a small file; nil: the bytes are a blob.
+	Data []byte
+}
+
+// Open opens the store at o.Dir.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{dir: o.Dir, blobs: o.Blobs, now: o.Now, used: map[string]int64{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.last = s.now()
+	if s.blobs == nil {
+		s.blobs = Directory(filepath.Join(o.Dir, "blobs"))
+	}
+	if err := s.makeScratch(); err != nil {
+		return nil, fmt.Errorf("opening the store at %s: %w", o.Dir, err)
+	}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(filepath.Join(o.Dir, "store.db"))}).EscapedPath()+"?"+q.Encode())
+	if err == nil {
+		db.SetMaxOpenConns(4)
+		s.db = db
+		err = s.migrate(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the store at %s: %w", o.Dir, err), s.Close()) //nolint:contextcheck // closing outlives the caller
+	}
+	return s, nil
+}
+
+// makeScratch makes the directory of this process and clears those of processes that
+// are gone: a lock is let go by the system however its holder ends.
+func (s *Store) makeScratch() error {
+	tmp := filepath.Join(s.dir, "tmp")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return err
+	}
+	// One process at a time makes or clears: else a directory could be cleared between
+	// its making and its locking.
+	door := flock.New(filepath.Join(tmp, "lock"))
+	if err := door.Lock(); err != nil {
+		return err
+	}
+	defer door.Unlock() //nolint:errcheck // closing the file lets go too
+	left, err := filepath.Glob(filepath.Join(tmp, "p*.lock"))
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		l := flock.New(name)
+		if ok, err := l.TryLock(); ok && err == nil {
+			removeAll(name[:len(name)-len(".lock")])
+			_ = os.Remove(name)
+			_ = l.Unlock()
+		}
+	}
+	if s.scratch, err = os.MkdirTemp(tmp, "p"); err != nil {
+		return err
+	}
+	s.lock = flock.New(s.scratch + ".lock")
+	return s.lock.Lock()
+}
+
+// removeAll also removes what go made read-only in a module cache.
+func removeAll(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory needs x to be emptied
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}
+
+// Scratch is a directory of this process, gone after Close.
+func (s *Store) Scratch() string { return s.scratch }
+
+// Close writes what is pending and lets go.
+func (s *Store) Close() error {
+	var err error
+	if s.db != nil {
+		err = errors.Join(s.Flush(context.Background()), s.db.Close())
+	}
+	removeAll(s.scratch)
+	_ = os.Remove(s.scratch + ".lock")
+	return errors.Join(err, s.lock.Unlock())
+}
+
+// Get finds a file. The error is fs.ErrNotExist where there is none.
+func (s *Store) Get(ctx context.Context, key string) (Entry, error) {
+	e, err := scanEntry(s.db.QueryRowContext(ctx, "SELECT "+columns+" FROM entries WHERE key = ?", key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
+	}
+	return e, err
+}
+
+// OpenFile opens the bytes of e, which is no small one. A blob that is gone or of another
+// size takes its row with it.
+func (s *Store) OpenFile(ctx context.Context, e Entry) (*os.File, error) {
+	f, err := s.blobs.Open(ctx, e.Sum)
+	if err == nil {
+		var st os.FileInfo
+		if st, err = f.Stat(); err == nil && st.Size() == e.Size {
+			return f, nil
+		}
+		_ = f.Close()
+		err = fs.ErrNotExist
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		_, _ = s.db.ExecContext(ctx, "DELETE FROM entries WHERE key = ? AND sum = ?", e.Key, e.Sum)
+	}
+	return nil, fmt.Errorf("opening %s: %w", e.Key, err)
+}
+
+// Keys lists the keys that begin with prefix.
+func (s *Store) Keys(ctx context.Context, prefix string) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key", prefix, prefix+"\U0010ffff")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // only read
+	var keys []string
+	for rows.Next() {
+		var k string
+		if err := rows.Scan(&k); err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, rows.Err()
+}
+
+// PutData stores a small file, or replaces it.
+func (s *Store) PutData(ctx context.Context, e Entry, data []byte) (Entry, error) {
+	if len(data) > Inline {
+		st, err := s.Stage()
+		if err != nil {
+			return e, err
+		}
+		defer st.Discard()
+		if _, err := st.Write(data); err != nil {
+			return e, err
+		}
+		return s.Put(ctx, e, st)
+	}
+	e.Sum, e.Size, e.Data, e.Stored = sumOf(data), int64(len(data)), data, s.now()
+	if e.Data == nil {
+		e.Data = []byte{}
+	}
+	_, err := s.db.ExecContext(ctx, insert, e.values()...)
+	if err != nil {
+		err = fmt.Errorf("storing %s: %w", e.Key, err)
+	}
+	return e, err
+}
+
+// Put stores what was staged, or replaces it.
+func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
+	e.Sum, e.Size, e.Data, e.Stored = st.Sum(), st.size, nil, s.now()
+	if e.Size <= Inline {
+		data, err := io.ReadAll(io.NewSectionReader(st.File, 0, st.size))
+		if err != nil {
+			return e, err
+		}
+		return s.PutData(ctx, e, data)
+	}
+	err := st.Sync()
+	if err == nil {
+		err = s.inside(ctx, func(tx *sql.Tx) error { // the lock keeps Collect from taking the blob away
+			if _, err := s.blobs.Create(ctx, e.Sum, st.Name()); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, insert, e.values()...)
+			return err
+		})
+	}
+	if err != nil {
+		return e, fmt.Errorf("storing %s: %w", e.Key, err)
+	}
+	return e, nil
+}
+
+// inside runs f in a transaction that alone may write.
+func (s *Store) inside(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// Confirm says that a server still answers the same for key.
+func (s *Store) Confirm(ctx context.Context, key string) error {
+	_, err := s.db.ExecContext(ctx, "UPDATE entries SET stored = ? WHERE key = ?", s.now().Unix(), key)
+	return err
+}
+
+// Touch notes that key was wanted. It is written in batches.
+func (s *Store) Touch(key string) {
+	now := s.now()
+	s.mu.Lock()
+	s.used[key] = now.Unix()
+	due := len(s.used) >= 512 || now.Sub(s.last) > time.Minute
+	if due {
+		s.last = now
+	}
+	s.mu.Unlock()
+	if due {
+		_ = s.Flush(context.Background()) // a use that is not noted makes a file look older
+	}
+}
+
+// Flush writes the uses that are pending.
+func (s *Store) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	used := s.used
+	s.used = map[string]int64{}
+	s.mu.Unlock()
+	if len(used) == 0 {
+		return nil
+	}
+	return s.inside(ctx, func(tx *sql.Tx) error {
+		for k, at := range used {
+			if _, err := tx.ExecContext(ctx, "UPDATE entries SET used = max(used, ?) WHERE key = ?", at, k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Trusted is the h1: sum that key had when it was first seen; "" where it never was.
+func (s *Store) Trusted(ctx context.Context, key string) (string, error) {
+	var h1 string
+	err := s.db.QueryRowContext(ctx, "SELECT h1 FROM trust WHERE key = ?", key).Scan(&h1)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return h1, err
+}
+
+// Trust pins the h1: sum of key, unless it has one, and returns the one it has.
+func (s *Store) Trust(ctx context.Context, key, h1 string) (string, error) {
+	if _, err := s.db.ExecContext(ctx, "INSERT INTO trust(key, h1, first) VALUES(?, ?, ?) ON CONFLICT DO NOTHING", key, h1, s.now().Unix()); err != nil {
+		return "", err
+	}
+	return s.Trusted(ctx, key)
+}
+
+// Note returns a word that was set, "" where none was.
+func (s *Store) Note(ctx context.Context, name string) (string, error) {
+	var v string
+	err := s.db.QueryRowContext(ctx, "SELECT value FROM notes WHERE name = ?", name).Scan(&v)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return v, err
+}
+
+// SetNote sets a word if it still is old, and tells whether it was.
+func (s *Store) SetNote(ctx context.Context, name, old, value string) (bool, error) {
+	done := false
+	err := s.inside(ctx, func(tx *sql.Tx) error {
+		var now string
+		if err := tx.QueryRowContext(ctx, "SELECT value FROM notes WHERE name = ?", name).Scan(&now); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if now != old {
+			return nil
+		}
+		done = true
+		_, err := tx.ExecContext(ctx, "INSERT INTO notes(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value", name, value)
+		return err
+	})
+	return done, err
+}
