@@ -21,7 +21,7 @@ var rings = [][]string{
 	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc"},
 	{"internal/fingerprint", "internal/goenv", "internal/modstore", "internal/present"},
 	{"internal/act", "internal/credentials", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
-	{"internal/diagnose", "internal/mirrors", "internal/trace"},
+	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
 	{"internal/doctor"},
 	{"internal/faultlab", "internal/mask/masktest"}, // for tests only
 	{"internal/cli"},

@@ -1,0 +1,208 @@
+package modproxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
+)
+
+// admission holds what upstreams send to what was asked for. Its methods' errors say
+// what is wrong with the content; a *trouble says something else.
+type admission struct {
+	p *Proxy
+	a ask
+	// expected is what the sum has to be; it is looked up while the file comes.
+	expected *expectation
+}
+
+func (c *admission) admit(ctx context.Context, u *Upstream, b *body) (got, error) {
+	g := got{body: b, server: u.Name}
+	var err error
+	switch c.a.kind {
+	case info, latest:
+		err = c.a.checkInfo(b.mem.Bytes())
+	case list:
+		err = checkList(b)
+	case goMod:
+		if err = checkMod(b.mem.Bytes()); err == nil {
+			g.h1, err = hashMod(b.mem.Bytes())
+		}
+	case zipped:
+		g.h1, err = c.a.checkZip(b.file.Name())
+	}
+	if err != nil || g.h1 == "" {
+		return g, err
+	}
+	g.via, err = c.vouch(ctx, u, g.h1)
+	return g, err
+}
+
+// looksLikePage tells the page of a portal or a login.
+func looksLikePage(data []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n\ufeff"), []byte("<"))
+}
+
+var errPage = errors.New("a web page in place of the file")
+
+func (a ask) checkInfo(data []byte) error {
+	var got struct {
+		Version string
+		Time    time.Time
+	}
+	if looksLikePage(data) {
+		return errPage
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return errors.New("an empty answer")
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		return fmt.Errorf("no valid JSON: %w", err)
+	}
+	switch {
+	case a.fixed() && got.Version != a.version:
+		return fmt.Errorf("it is about version %q", got.Version)
+	case !canonical(got.Version):
+		return fmt.Errorf("version %q is not canonical", got.Version)
+	}
+	return module.Check(a.module, got.Version)
+}
+
+// checkList leaves the versions. Mirrors add what is none; go passes it over, too.
+func checkList(b *body) error {
+	data := b.mem.Bytes()
+	if looksLikePage(data) {
+		return errPage
+	}
+	var kept bytes.Buffer
+	lines := 0
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		lines++
+		if semver.IsValid(f[0]) {
+			fmt.Fprintln(&kept, strings.Join(f, " "))
+		}
+	}
+	if lines > 0 && kept.Len() == 0 {
+		return errors.New("not a list of versions")
+	}
+	b.mem = kept
+	return nil
+}
+
+func checkMod(data []byte) error {
+	if looksLikePage(data) {
+		return errPage
+	}
+	f, err := modfile.ParseLax("go.mod", data, nil)
+	if err != nil {
+		return fmt.Errorf("no valid go.mod: %w", err)
+	}
+	if f.Module == nil {
+		return errors.New("no valid go.mod: the module line is missing")
+	}
+	return nil
+}
+
+func hashMod(data []byte) (string, error) {
+	return dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil })
+}
+
+// checkZip reads the directory against go's rules and limits, then every byte: that
+// holds each file to its CRC and gives the sum.
+func (a ask) checkZip(name string) (string, error) {
+	cf, err := modzip.CheckZip(module.Version{Path: a.module, Version: a.version}, name)
+	if err == nil {
+		err = cf.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("no valid module zip: %w", err)
+	}
+	h1, err := dirhash.HashZip(name, dirhash.Hash1)
+	if err != nil {
+		return "", fmt.Errorf("no valid module zip: %w", err)
+	}
+	return h1, nil
+}
+
+// expectation is a sum that is being looked up.
+type expectation struct {
+	done    chan struct{}
+	h1, via string
+	err     error
+}
+
+// expect looks up the sum that a has to have: in the client's go.sum, in the checksum
+// database, in what was seen first.
+func (p *Proxy) expect(ctx context.Context, a ask, own bool) *expectation {
+	x := &expectation{done: make(chan struct{})}
+	key := a.sumKey()
+	if h1 := p.Sums[key]; h1 != "" || key == "" {
+		x.h1, x.via = h1, "go.sum"
+		close(x.done)
+		return x
+	}
+	p.work.Go(func() {
+		defer close(x.done)
+		if !own && p.database.covers(a.module) {
+			_, version, _ := strings.Cut(key, " ")
+			x.h1, x.err = p.database.sum(ctx, a.module, version)
+			var f *Failure
+			switch {
+			case x.h1 != "":
+				x.via = "sumdb"
+				return
+			case errors.Is(x.err, errForked):
+				return
+			case errors.As(x.err, &f) && f.Status == http.StatusNotFound:
+			default:
+				p.seen.unverified(p.database.name)
+			}
+		}
+		x.h1, x.err = p.Store.Trusted(ctx, key)
+		x.via = "first use"
+	})
+	return x
+}
+
+// vouch compares h1 with what is expected, or pins it where nobody expects anything.
+func (c *admission) vouch(ctx context.Context, u *Upstream, h1 string) (string, error) {
+	x := c.expected
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if x.err != nil {
+		return "", &trouble{how: broken, said: "nobody can vouch for the content: " + clean(x.err.Error()), err: x.err}
+	}
+	want := x.h1
+	if want == "" {
+		var err error
+		if want, err = c.p.Store.Trust(ctx, c.a.sumKey(), h1); err != nil {
+			return "", &trouble{how: broken, said: "cannot pin the content: " + clean(err.Error()), err: err}
+		}
+	}
+	if want == h1 {
+		return x.via, nil
+	}
+	if x.via == "first use" {
+		c.p.seen.alarm(c.a.sumKey(), u.Name)
+		c.p.Log.Error("the content of a version changed since it was first seen", "module", c.a.module, "version", c.a.version, "upstream", u.Name)
+	}
+	return "", fmt.Errorf("wrong content: %s, where %s has %s", h1, x.via, want)
+}

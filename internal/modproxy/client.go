@@ -1,0 +1,196 @@
+package modproxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/keepwell/keepwell/internal/observe"
+)
+
+// client makes the requests to upstreams. Each host that an upstream leads to is
+// checked when its address is known: a redirect into the private network is refused,
+// unless the upstream itself lies there.
+type client struct {
+	http.Client
+	allowed []string // hosts with private addresses that any upstream may lead to
+	tunnels []string // host:port of HTTP proxies
+	logins  map[string]*url.Userinfo
+
+	mu      sync.Mutex
+	private map[string]bool // upstream hosts that have private addresses
+}
+
+// largestHeader bounds an answer's header, mostRedirects is go's own.
+const (
+	largestHeader = 64 << 10
+	mostRedirects = 10
+)
+
+var errPrivate = errors.New("a redirect to a private address, which is refused")
+
+// home is the upstream's host:port, in the context of each request.
+type home struct{}
+
+func newClient(o Options) *client {
+	c := &client{allowed: o.Private, logins: netrc(o.Netrc), private: map[string]bool{}}
+	env := httpproxy.FromEnvironment()
+	for _, v := range []string{env.HTTPProxy, env.HTTPSProxy} {
+		if u, err := url.Parse(v); err == nil && u.Host != "" {
+			c.tunnels = append(c.tunnels, withPort(u))
+		}
+	}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DisableCompression: true, ForceAttemptHTTP2: true,
+		MaxResponseHeaderBytes: largestHeader, MaxIdleConnsPerHost: 32, MaxConnsPerHost: 64, IdleConnTimeout: o.Limits.Rest,
+		TLSHandshakeTimeout: o.Limits.Connect, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	if o.Roots != nil {
+		t.TLSClientConfig.RootCAs = o.Roots.TLSClientConfig.RootCAs
+	}
+	t.DialContext = c.dialer(o)
+	c.Client = http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		if len(via) >= mostRedirects {
+			return fmt.Errorf("stopped after %d redirects", mostRedirects)
+		}
+		if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
+			return errors.New("a redirect from https to http, which is refused")
+		}
+		r.Header.Del("Referer")
+		return nil
+	}}
+	return c
+}
+
+func (c *client) close() { c.CloseIdleConnections() }
+
+// dialer opens connections and holds them to the rule above. Connections are reused
+// by host and port, whoever led there: that only the same upstream, or a public
+// address, can have opened one is why a private host is told by its name below.
+func (c *client) dialer(o Options) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		from, _ := ctx.Value(home{}).(string)
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		free := from == address || slices.Contains(c.tunnels, address) || slices.Contains(c.allowed, host)
+		d := net.Dialer{Timeout: o.Limits.Connect, Control: func(_, resolved string, _ syscall.RawConn) error {
+			at, err := netip.ParseAddrPort(resolved)
+			if err != nil {
+				return err
+			}
+			ip := at.Addr().Unmap()
+			inside := ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || sharedSpace(ip)
+			switch {
+			case observe.Forbidden(ip):
+				return errPrivate
+			case from == address && inside:
+				c.mu.Lock()
+				c.private[from] = true
+				c.mu.Unlock()
+			case inside && !free && !c.isPrivate(from):
+				return errPrivate
+			}
+			return nil
+		}}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+// sharedSpace is 100.64.0.0/10, which providers use inside (RFC 6598).
+func sharedSpace(ip netip.Addr) bool {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10).Contains(ip)
+}
+
+func (c *client) isPrivate(from string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.private[from]
+}
+
+func withPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// request is a GET of u's file with nothing of a client's in it. A login goes to the
+// upstream's own host, over https.
+func (c *client) request(ctx context.Context, u *Upstream, a ask) (*http.Request, error) {
+	to := u.address(a)
+	ctx = context.WithValue(ctx, home{}, withPort(to))
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("User-Agent", "keepwell")
+	r.Header.Set("Accept-Encoding", "identity")
+	login := u.Base.User
+	if login == nil {
+		login = c.logins[strings.ToLower(to.Hostname())]
+	}
+	if login != nil && to.Scheme == "https" {
+		password, _ := login.Password()
+		r.SetBasicAuth(login.Username(), password)
+	}
+	return r, nil
+}
+
+// netrc reads the logins of a netrc file, as go does: complete ones, the first of a
+// host.
+func netrc(data []byte) map[string]*url.Userinfo {
+	logins := map[string]*url.Userinfo{}
+	var machine, login, password string
+	macro := false
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if macro = macro && len(f) > 0; macro {
+			continue
+		}
+		for i := 0; i+1 < len(f); i += 2 {
+			switch f[i] {
+			case "machine":
+				machine, login, password = strings.ToLower(f[i+1]), "", ""
+			case "login":
+				login = f[i+1]
+			case "password":
+				password = f[i+1]
+			case "macdef":
+				macro = true
+			}
+			if _, known := logins[machine]; !known && machine != "" && login != "" && password != "" {
+				logins[machine] = url.UserPassword(login, password)
+				machine, login, password = "", "", ""
+			}
+		}
+		if len(f) > 0 && f[0] == "default" {
+			break
+		}
+	}
+	return logins
+}
+
+// openLocal opens a file of a file:// upstream, which never leaves its directory.
+func openLocal(dir string, a ask) (*os.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // only read
+	return root.Open(a.key)
+}

@@ -1,0 +1,343 @@
+package modproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/keepwell/keepwell/internal/modstore"
+	"github.com/keepwell/keepwell/internal/route"
+)
+
+// database is the checksum database, asked through the upstreams and at its own
+// address. What it answers is proved (x/mod/sumdb) before it counts or is kept: a
+// record, and every tile that leads to the signed tree, is then kept for ever.
+type database struct {
+	p        *Proxy
+	name     string
+	key      string
+	verifier note.Verifier
+	own      Upstream
+	only     bool
+
+	// quick is for admission, which may do without; patient is for clients.
+	quick, patient atomic.Pointer[sumdb.Client]
+
+	mu    sync.Mutex
+	down  time.Time      // not asked for admission until then
+	lacks map[string]int // upstreams that do not serve it
+	why   map[string]error
+	fork  string
+}
+
+var (
+	errDown   = errors.New("the checksum database cannot be reached")
+	errForked = errors.New("the checksum database contradicts itself")
+)
+
+// newDatabase reads GOSUMDB; nil where there is none.
+func newDatabase(p *Proxy, value string) (*database, error) {
+	r, ok, err := route.ReadDatabase(value)
+	if err != nil || !ok {
+		return nil, err
+	}
+	d := &database{p: p, name: r.Name, key: r.Key, only: r.Only, lacks: map[string]int{}, why: map[string]error{}}
+	if d.verifier, err = note.NewVerifier(r.Key); err != nil {
+		return nil, err
+	}
+	d.own = Upstream{Name: r.At.Host, Base: r.At, sums: true}
+	d.renew(&d.quick, p.Limits.Sum)
+	const patience = 30 * time.Second
+	d.renew(&d.patient, max(patience, p.Limits.Sum))
+	return d, nil
+}
+
+// renew replaces a client: it remembers failures for ever.
+func (d *database) renew(at *atomic.Pointer[sumdb.Client], limit time.Duration) {
+	at.Store(sumdb.NewClient(&sumOps{d, limit}))
+}
+
+// covers tells whether go would ask for the module.
+func (d *database) covers(path string) bool {
+	return d != nil && (path == "golang.org/toolchain" || !module.MatchPrefixPatterns(d.p.Unlisted, path))
+}
+
+// sum is the h1: sum of a version, which may end in /go.mod.
+func (d *database) sum(ctx context.Context, path, version string) (string, error) {
+	d.mu.Lock()
+	resting := time.Now().Before(d.down)
+	d.mu.Unlock()
+	if resting {
+		// What is kept needs nobody, but may: without a line there is no telling.
+		if data, err := d.kept(ctx, path, version); err == nil {
+			return lineOf(strings.Split(string(data), "\n"), path, version)
+		}
+		return "", errDown
+	}
+	lines, err := d.ask(ctx, &d.quick, d.p.Limits.Sum, path, version)
+	if err == nil {
+		return lineOf(lines, path, version)
+	}
+	var f *Failure
+	if !errors.Is(err, errForked) && (!errors.As(err, &f) || f.Status != http.StatusNotFound) {
+		d.mu.Lock()
+		d.down = time.Now().Add(d.p.Limits.Rest)
+		d.mu.Unlock()
+	}
+	return "", err
+}
+
+// kept is a record that was proved before.
+func (d *database) kept(ctx context.Context, path, version string) ([]byte, error) {
+	p, err := module.EscapePath(path)
+	if err != nil {
+		return nil, err
+	}
+	v, err := module.EscapeVersion(strings.TrimSuffix(version, "/go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	e, err := d.p.Store.Get(ctx, "sumdb/"+d.name+"/lookup/"+p+"@"+v)
+	return e.Data, err
+}
+
+func lineOf(lines []string, path, version string) (string, error) {
+	for _, line := range lines {
+		if h1, ok := strings.CutPrefix(line, path+" "+version+" "); ok {
+			return strings.TrimSpace(h1), nil
+		}
+	}
+	return "", errors.New("the checksum database has no line for it")
+}
+
+// ask looks a version up; what it waits for does not know of ctx, and ends with the
+// proxy.
+func (d *database) ask(ctx context.Context, at *atomic.Pointer[sumdb.Client], limit time.Duration, path, version string) ([]string, error) {
+	client := at.Load()
+	type answer struct {
+		lines []string
+		err   error
+	}
+	done := make(chan answer, 1)
+	d.p.work.Go(func() {
+		lines, err := client.Lookup(path, version)
+		done <- answer{lines, err}
+	})
+	var got answer
+	select {
+	case got = <-done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if got.err == nil {
+		return got.lines, nil
+	}
+	if at.CompareAndSwap(client, nil) {
+		d.renew(at, limit)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fork != "" {
+		return nil, fmt.Errorf("%w: %s", errForked, clean(d.fork))
+	}
+	p, _ := module.EscapePath(path)
+	v, _ := module.EscapeVersion(strings.TrimSuffix(version, "/go.mod"))
+	if why := d.why["/lookup/"+p+"@"+v]; why != nil {
+		return nil, why
+	}
+	return nil, got.err
+}
+
+// remote brings a file of the database from whoever has it, checked as far as it can
+// be by itself.
+func (d *database) remote(ctx context.Context, rest string) ([]byte, error) {
+	a, err := parse("sumdb/" + d.name + rest)
+	if err != nil {
+		return nil, err
+	}
+	var list []Upstream
+	if !d.only {
+		everyone, _ := d.p.everyone()
+		for _, u := range everyone {
+			_, local := u.local()
+			d.mu.Lock()
+			const often = 2
+			lacks := d.lacks[u.Name] >= often
+			d.mu.Unlock()
+			if !local && !u.isDirect() && !lacks {
+				u.Final = false
+				list = append(list, u)
+			}
+		}
+	}
+	list = append(list, d.own)
+	g, err := d.p.race(ctx, a, list, func(_ context.Context, u *Upstream, b *body) (got, error) {
+		return got{body: b, server: u.Name}, d.check(a, b.mem.Bytes())
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, u := range list {
+		if u.Name == g.server {
+			break
+		}
+		d.lacks[u.Name]++
+	}
+	return g.body.mem.Bytes(), nil
+}
+
+// everyone are the upstreams of modules that no pattern takes.
+func (p *Proxy) everyone() ([]Upstream, bool) {
+	for _, l := range p.Lists {
+		if l.Patterns == "" {
+			return l.Upstreams, true
+		}
+	}
+	return nil, false
+}
+
+func (d *database) check(a ask, data []byte) error {
+	if looksLikePage(data) {
+		return errPage
+	}
+	switch a.kind {
+	case sumLookup:
+		_, _, rest, err := tlog.ParseRecord(data)
+		if err == nil {
+			_, err = note.Open(rest, note.VerifierList(d.verifier))
+		}
+		return err
+	case sumLatest:
+		_, err := note.Open(data, note.VerifierList(d.verifier))
+		return err
+	case sumTile:
+		t, err := tlog.ParseTilePath(strings.TrimPrefix(a.rest, "/"))
+		if err == nil && t.L >= 0 && len(data) != t.W*tlog.HashSize {
+			err = errors.New("a tile of another size")
+		}
+		return err
+	}
+	return nil
+}
+
+// serve answers for a client: what was proved, or else what can be checked here and
+// will be proved by the client.
+func (d *database) serve(ctx context.Context, a ask) ([]byte, error) {
+	switch a.kind {
+	case sumLookup:
+		if e, err := d.p.Store.Get(ctx, a.key); err == nil {
+			return e.Data, nil
+		}
+		const patience = 30 * time.Second
+		if _, err := d.ask(ctx, &d.patient, max(patience, d.p.Limits.Sum), a.module, a.version); err != nil {
+			return nil, err
+		}
+		e, err := d.p.Store.Get(ctx, a.key)
+		return e.Data, err
+	case sumTile:
+		if _, err := tlog.ParseTilePath(strings.TrimPrefix(a.rest, "/")); err != nil {
+			return nil, &Failure{Status: http.StatusNotFound, What: a.key}
+		}
+		if e, err := d.p.Store.Get(ctx, a.key); err == nil {
+			return d.whole(ctx, e)
+		}
+		return d.remote(ctx, a.rest)
+	}
+	data, err := d.remote(ctx, a.rest)
+	if err != nil {
+		if known, noteErr := d.p.Store.Note(ctx, d.name+"/latest"); noteErr == nil && known != "" {
+			return []byte(known), nil // what was proved last
+		}
+	}
+	return data, err
+}
+
+func (d *database) whole(ctx context.Context, e modstore.Entry) ([]byte, error) {
+	if e.Data != nil {
+		return e.Data, nil
+	}
+	f, err := d.p.Store.OpenFile(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
+
+// sumOps is what x/mod/sumdb needs of the world.
+type sumOps struct {
+	d     *database
+	limit time.Duration
+}
+
+func (o *sumOps) ReadRemote(path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(o.d.p.ctx, o.limit)
+	defer cancel()
+	data, err := o.d.remote(ctx, path)
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	if err == nil {
+		delete(o.d.why, path)
+	} else if strings.HasPrefix(path, "/lookup/") {
+		const most = 1024
+		if len(o.d.why) >= most {
+			clear(o.d.why)
+		}
+		o.d.why[path] = err
+	}
+	return data, err
+}
+
+func (o *sumOps) ReadConfig(file string) ([]byte, error) {
+	if file == "key" {
+		return []byte(o.d.key), nil
+	}
+	v, err := o.d.p.Store.Note(o.d.p.ctx, file)
+	return []byte(v), err
+}
+
+func (o *sumOps) WriteConfig(file string, old, now []byte) error {
+	ok, err := o.d.p.Store.SetNote(o.d.p.ctx, file, string(old), string(now))
+	if err == nil && !ok {
+		return sumdb.ErrWriteConflict
+	}
+	return err
+}
+
+func (o *sumOps) ReadCache(file string) ([]byte, error) {
+	e, err := o.d.p.Store.Get(o.d.p.ctx, "sumdb/"+file)
+	if err != nil {
+		return nil, err
+	}
+	return o.d.whole(o.d.p.ctx, e)
+}
+
+func (o *sumOps) WriteCache(file string, data []byte) {
+	if _, err := o.d.p.Store.PutData(o.d.p.ctx, modstore.Entry{Key: "sumdb/" + file, Source: o.d.name, Via: "sumdb"}, data); err != nil {
+		o.d.p.Log.Warn("cannot keep a file of the checksum database", "file", file, "error", err)
+	}
+}
+
+func (o *sumOps) Log(string) {}
+
+func (o *sumOps) SecurityError(words string) {
+	o.d.mu.Lock()
+	o.d.fork = words
+	o.d.mu.Unlock()
+	o.d.p.Log.Error("the checksum database contradicts itself", "words", clean(words))
+}

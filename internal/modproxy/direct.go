@@ -1,0 +1,173 @@
+package modproxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/module"
+
+	"github.com/keepwell/keepwell/internal/proc"
+)
+
+// direct brings modules from where their source lies, through the real go command in a
+// module cache of its own, which lives as long as the process: its clones serve the
+// next request. What go may log in with (netrc, git's helpers, ssh) is the user's.
+type direct struct {
+	dir string
+	env []string
+
+	once sync.Once
+	err  error
+	// most bounds how many run at once: each may start git.
+	most chan struct{}
+}
+
+// directTime bounds one run: a repository may be large.
+const directTime = 10 * time.Minute
+
+func (d *direct) prepare() error {
+	d.once.Do(func() {
+		const parallel = 4
+		d.most = make(chan struct{}, parallel)
+		d.err = os.MkdirAll(filepath.Join(d.dir, "work"), 0o700)
+	})
+	return d.err
+}
+
+// answer is what go prints with -json.
+type answer struct {
+	Version, Error, Info, GoMod, Zip string
+	Time                             *time.Time
+	Versions                         []string
+}
+
+func (d *direct) fetch(ctx context.Context, a ask, b *body, most int64) error {
+	if err := d.prepare(); err != nil {
+		return err
+	}
+	select {
+	case d.most <- struct{}{}:
+		defer func() { <-d.most }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	switch a.kind {
+	case zipped:
+		said, err := d.run(ctx, "mod", "download", "-json", a.module+"@"+a.version)
+		if err != nil {
+			return err
+		}
+		return copyFile(b, said.Zip, most)
+	case goMod:
+		said, err := d.run(ctx, "list", "-m", "-json", a.module+"@"+a.version)
+		if err != nil {
+			return err
+		}
+		name, err := d.cached(a.module, said.Version, ".mod")
+		if err != nil {
+			return err
+		}
+		return copyFile(b, name, most)
+	case list:
+		said, err := d.run(ctx, "list", "-m", "-json", "-versions", a.module)
+		if err != nil {
+			return err
+		}
+		for _, v := range said.Versions {
+			fmt.Fprintln(b, v)
+		}
+		return nil
+	case latest, info:
+		version := "latest"
+		if a.kind == info {
+			version = a.version
+		}
+		said, err := d.run(ctx, "list", "-m", "-json", a.module+"@"+version)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(b).Encode(struct {
+			Version string
+			Time    *time.Time `json:",omitempty"`
+		}{said.Version, said.Time})
+	}
+	return &trouble{how: absent, said: "not a module's file"}
+}
+
+func copyFile(b *body, name string, most int64) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return copyUpTo(b, f, most)
+}
+
+func (d *direct) cached(path, version, ext string) (string, error) {
+	p, err := module.EscapePath(path)
+	if err != nil {
+		return "", err
+	}
+	v, err := module.EscapeVersion(version)
+	return filepath.Join(d.dir, "mod", "cache", "download", filepath.FromSlash(p), "@v", v+ext), err
+}
+
+func (d *direct) run(ctx context.Context, args ...string) (answer, error) {
+	var said answer
+	const largest = 4 << 20
+	ran, err := proc.Run(ctx, proc.Options{
+		Dir: filepath.Join(d.dir, "work"), Timeout: directTime, MaxOut: largest,
+		Env: append(d.env[:len(d.env):len(d.env)],
+			"GOMODCACHE="+filepath.Join(d.dir, "mod"), "GOPROXY=direct", "GONOPROXY=none", "GOSUMDB=off", "GOTOOLCHAIN=local",
+			"GOFLAGS=-modcacherw", "GOWORK=off", "GO111MODULE=on"),
+	}, "go", args...)
+	if err != nil {
+		return said, err
+	}
+	words := strings.TrimSpace(string(ran.Output))
+	if jsonErr := json.Unmarshal(ran.Stdout, &said); jsonErr == nil && said.Error == "" && ran.Exit == 0 {
+		return said, nil
+	}
+	if said.Error != "" {
+		words = said.Error
+	}
+	t := &trouble{how: broken, said: cause(words), err: errors.New(words)}
+	switch {
+	case ran.Late:
+		t.how, t.said = slowly, "the source was not fetched within "+directTime.String()
+	case missing(words):
+		t.how = absent
+	}
+	return said, t
+}
+
+// missing tells go's words for what is not there from those for what cannot be reached.
+func missing(words string) bool {
+	for _, w := range []string{
+		"unknown revision", "no matching versions", "404 Not Found", "410 Gone", "Repository not found", "repository not found",
+		"invalid github.com import path", "malformed module path", "missing dot in first path element", "does not exist", "no go-import meta tags",
+	} {
+		if strings.Contains(words, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// cause is the line that says most: git's own, where there is one.
+func cause(words string) string {
+	lines := strings.Split(words, "\n")
+	for _, l := range lines {
+		if l = strings.TrimSpace(l); strings.HasPrefix(l, "fatal:") || strings.HasPrefix(l, "ERROR:") {
+			return l
+		}
+	}
+	return lines[len(lines)-1]
+}

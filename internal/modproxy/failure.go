@@ -1,0 +1,167 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/keepwell/keepwell/internal/mask"
+)
+
+// how says what a failure means for the next upstream.
+type how int
+
+const (
+	broken  how = iota // no answer, or one that can get better: 5xx, reset, silence
+	absent             // 404, 410
+	refused            // 401, 403, 451
+	limited            // 429, and 503 with Retry-After
+	bad                // an answer that is not what was asked for
+	slowly             // silent or slow beyond patience
+)
+
+// trouble is what one upstream had to say against.
+type trouble struct {
+	server string
+	how    how
+	said   string
+	// after is Retry-After.
+	after time.Duration
+	// final ends the search: policy.
+	final bool
+	err   error
+}
+
+func (t *trouble) Error() string { return t.server + ": " + t.said }
+func (t *trouble) Unwrap() error { return t.err }
+
+// Failure is why a file could not be had.
+type Failure struct { //nolint:errname // it is what the client is told, and an error besides
+	// Status is what the client is answered.
+	Status int
+	// What was wanted, Rule what forbids it, Tried who was asked and what each said.
+	What, Rule string
+	Tried      []string
+}
+
+func (f *Failure) Error() string { return f.Text() }
+
+// mostLines is what go shows of an answer.
+const mostLines = 8
+
+// Text is the answer's body: at most eight lines, which go shows.
+func (f *Failure) Text() string {
+	var head string
+	switch {
+	case f.Status == http.StatusForbidden:
+		head = "forbidden: " + f.What + ": rule " + f.Rule
+	case f.Status == http.StatusNotFound && len(f.Tried) == 0:
+		head = "not found: " + f.What + f.Rule
+	case f.Status == http.StatusNotFound:
+		head = "not found: " + f.What
+	case f.Status == http.StatusBadRequest:
+		head = "bad request: " + f.Rule
+	default:
+		head = "keepwell could not get " + f.What + "; tried:"
+	}
+	lines := []string{clean(head)}
+	for i, t := range f.Tried {
+		if i == mostLines-2 && len(f.Tried) > mostLines-1 {
+			lines = append(lines, fmt.Sprintf("  and %d more", len(f.Tried)-i))
+			break
+		}
+		lines = append(lines, "  "+clean(t))
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// clean makes foreign words fit for one line of somebody's terminal.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(mask.Text(s), "?"))
+	const most = 160
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return strings.TrimSpace(s)
+}
+
+// failure sums up what all upstreams said.
+func (a ask) failure(all []*trouble) *Failure {
+	f := &Failure{Status: http.StatusBadGateway, What: a.what()}
+	absents, certain, late := 0, true, len(all) > 0
+	for _, t := range all {
+		f.Tried = append(f.Tried, t.Error())
+		if t.final && t.how == refused {
+			f.Status, f.Rule = http.StatusForbidden, "upstream "+t.server+" is final"
+			return f
+		}
+		if t.how == absent {
+			absents++
+		}
+		certain = certain && (t.how == absent || !t.final)
+		late = late && t.how == slowly
+	}
+	switch {
+	case absents > 0 && certain:
+		// Those who failed are no other authority than the one who answered.
+		f.Status = http.StatusNotFound
+	case late:
+		f.Status = http.StatusGatewayTimeout
+	}
+	return f
+}
+
+func (a ask) what() string {
+	switch a.kind {
+	case list:
+		return a.module + " (versions)"
+	case latest:
+		return a.module + "@latest"
+	case info, goMod, zipped:
+		return a.module + "@" + a.version + " (" + string(a.kind) + ")"
+	}
+	return a.key
+}
+
+// plain says why a request got no answer, without the URL, whose server is named
+// beside it.
+func plain(ctx context.Context, err error) (string, how) {
+	for _, cause := range []error{errStalled, errSilent} {
+		if errors.Is(context.Cause(ctx), cause) || errors.Is(err, cause) {
+			return cause.Error(), slowly
+		}
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was cut in the middle of the answer", broken
+	case errors.Is(err, io.EOF):
+		return "the connection was closed without an answer", broken
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return err.Error(), slowly
+	}
+	return err.Error(), broken
+}
+
+var (
+	errSilent   = errors.New("no answer within the time allowed")
+	errStalled  = errors.New("the body came too slowly")
+	errTooLarge = errors.New("the answer is larger than allowed")
+	errLost     = errors.New("another upstream was faster")
+)

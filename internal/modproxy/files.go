@@ -1,0 +1,224 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+
+	"github.com/keepwell/keepwell/internal/modstore"
+)
+
+// find brings a module's file: from memory, the store, or whoever has it.
+func (p *Proxy) find(ctx context.Context, a ask) (modstore.Entry, error) {
+	if p.Deny != nil {
+		if rule := p.Deny(a.module, a.version); rule != "" {
+			return modstore.Entry{}, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: rule}
+		}
+	}
+	upstreams, own := p.upstreamsFor(a.module)
+	if len(upstreams) == 0 {
+		return modstore.Entry{}, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name"}
+	}
+	if a.fixed() {
+		return p.findFixed(ctx, a, upstreams, own)
+	}
+	return p.findFresh(ctx, a, upstreams, own)
+}
+
+func (p *Proxy) findFixed(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	if e, ok := p.memory.get(a.key); ok && p.fits(a, e) {
+		p.Store.Touch(a.key)
+		return e, nil
+	}
+	e, err := p.Store.Get(ctx, a.key)
+	if err == nil && p.fits(a, e) {
+		p.memory.add(e)
+		p.Store.Touch(a.key)
+		return e, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return e, err
+	}
+	return p.together(ctx, a, upstreams, own)
+}
+
+// fits says that the client's go.sum has nothing against what is kept. What the database
+// vouched for stays whatever go.sum says: go itself has to tell of that.
+func (p *Proxy) fits(a ask, e modstore.Entry) bool {
+	want := p.Sums[a.sumKey()]
+	return want == "" || e.H1 == want || e.Via == "sumdb"
+}
+
+// together fetches a file one time for all who want it at the moment.
+func (p *Proxy) together(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	f := p.begin(a, upstreams, own) //nolint:contextcheck // it goes on for the others who wait
+	select {
+	case <-f.done:
+		p.leave(a.key, f)
+		return f.entry, f.err
+	case <-ctx.Done():
+		p.leave(a.key, f)
+		return modstore.Entry{}, ctx.Err()
+	}
+}
+
+// findFresh brings what may change: at once what is fresh enough; else what a server
+// says now, or what it said last where none answers in time.
+func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	have, err := p.Store.Get(ctx, a.key)
+	if err != nil {
+		e, err := p.together(ctx, a, upstreams, own)
+		if err != nil && a.kind == list && !absence(err) {
+			if kept := p.keptVersions(ctx, a); len(kept) > 0 {
+				return modstore.Entry{Key: a.key, Source: "store", Data: kept}, nil
+			}
+		}
+		return e, err
+	}
+	age := time.Since(have.Stored)
+	if age < p.Limits.Fresh {
+		return have, nil
+	}
+	wait := p.Limits.Stale
+	const long = 10
+	if age > long*p.Limits.Fresh {
+		wait *= long
+	}
+	f := p.begin(a, upstreams, own) //nolint:contextcheck // never left: it goes on for the next who asks
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+		if f.err == nil || absence(f.err) {
+			return f.entry, f.err
+		}
+	case <-timer.C:
+	case <-ctx.Done():
+		return have, ctx.Err()
+	}
+	return have, nil
+}
+
+// absence is an answer: there is no such module, or it is forbidden.
+func absence(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && f.Status < http.StatusInternalServerError
+}
+
+// keptVersions are the versions of which any file is kept.
+func (p *Proxy) keptVersions(ctx context.Context, a ask) []byte {
+	prefix := strings.TrimSuffix(a.key, "list")
+	keys, err := p.Store.Keys(ctx, prefix)
+	if err != nil {
+		return nil
+	}
+	var versions []string
+	seen := map[string]bool{}
+	for _, k := range keys {
+		name := strings.TrimPrefix(k, prefix)
+		v, err := module.UnescapeVersion(strings.TrimSuffix(name, path.Ext(name)))
+		if err == nil && canonical(v) && !module.IsPseudoVersion(v) && !seen[v] {
+			seen[v] = true
+			versions = append(versions, v)
+		}
+	}
+	semver.Sort(versions)
+	if len(versions) == 0 {
+		return nil
+	}
+	return []byte(strings.Join(versions, "\n") + "\n")
+}
+
+// fetch brings a file from the upstreams into the store.
+func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	c := &admission{p: p, a: a, expected: p.expect(ctx, a, own)}
+	g, err := p.race(ctx, a, upstreams, c.admit)
+	if err != nil {
+		return modstore.Entry{}, err
+	}
+	defer g.body.discard()
+	e := modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}
+	if g.body.file != nil {
+		e, err = p.Store.Put(ctx, e, g.body.file)
+	} else {
+		data := g.body.mem.Bytes()
+		stored, storeErr := p.Store.PutData(ctx, e, data)
+		if e = stored; storeErr != nil { // a full disk is no reason to withhold a small file
+			p.Log.Warn("cannot keep a file", "file", a.key, "error", storeErr)
+			e.Data = data
+		}
+	}
+	if err != nil {
+		return e, fmt.Errorf("keeping %s: %w", a.key, err)
+	}
+	if a.fixed() {
+		p.memory.add(e)
+	}
+	return e, nil
+}
+
+// flights are the files that are being fetched.
+type flights struct {
+	mu  sync.Mutex
+	all map[string]*flight
+}
+
+// flight is one of them. It goes on while anybody waits.
+type flight struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiting int
+	entry   modstore.Entry
+	err     error
+}
+
+func (p *Proxy) begin(a ask, upstreams []Upstream, own bool) *flight {
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	if f := p.flights.all[a.key]; f != nil {
+		f.waiting++
+		return f
+	}
+	if p.flights.all == nil {
+		p.flights.all = map[string]*flight{}
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	f := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1}
+	p.flights.all[a.key] = f
+	p.work.Go(func() {
+		defer cancel()
+		// Somebody may have fetched it between the look into the store and now.
+		if e, ok := p.memory.get(a.key); ok && a.fixed() && p.fits(a, e) {
+			f.entry = e
+		} else {
+			f.entry, f.err = p.fetch(ctx, a, upstreams, own)
+		}
+		p.flights.mu.Lock()
+		if p.flights.all[a.key] == f {
+			delete(p.flights.all, a.key)
+		}
+		p.flights.mu.Unlock()
+		close(f.done)
+	})
+	return f
+}
+
+func (p *Proxy) leave(key string, f *flight) {
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	if f.waiting--; f.waiting == 0 {
+		f.cancel()
+		if p.flights.all[key] == f {
+			delete(p.flights.all, key)
+		}
+	}
+}

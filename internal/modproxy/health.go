@@ -1,0 +1,200 @@
+package modproxy
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// healths are how the upstreams do, by name.
+type healths struct {
+	limits Limits
+	now    func() time.Time
+
+	mu  sync.Mutex
+	all map[string]*health
+
+	// Second requests beside a slow one, and repeated ones, are bounded in proportion to
+	// the first ones, so that a bad hour of a mirror is not made worse.
+	asked, hedged, retried int
+}
+
+// Shares of extra requests: one in hedgeShare, one in retryShare, and a few for a start.
+const (
+	hedgeShare = 20
+	retryShare = 10
+	headStart  = 16
+)
+
+func newHealths(l Limits) *healths {
+	return &healths{limits: l, now: time.Now, all: map[string]*health{}}
+}
+
+// health is how one upstream does.
+type health struct {
+	// latency is a mean of the time to the first header, errors of failures (1) among
+	// answers (0); both weigh the last answers most.
+	latency time.Duration
+	errors  float64
+	recent  [64]time.Duration // latencies, for the 95th percentile
+	n       int
+	row     int // failures in a row
+	until   time.Time
+	probing bool
+	served  int
+	failed  int
+}
+
+// weight of the newest value in the means.
+const weight = 0.2
+
+func (hs *healths) of(name string) *health {
+	h := hs.all[name]
+	if h == nil {
+		h = &health{}
+		hs.all[name] = h
+	}
+	return h
+}
+
+// allow tells whether the upstream may be asked. One that rests is asked by a single
+// request when its rest is over: that decides whether it is back.
+func (hs *healths) allow(name string) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.of(name)
+	switch {
+	case h.until.IsZero():
+	case hs.now().Before(h.until) || h.probing:
+		return false
+	default:
+		h.probing = true
+	}
+	return true
+}
+
+// first counts a request that somebody asked for.
+func (hs *healths) first() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.asked++
+}
+
+// mayHedge takes from the budget of second requests.
+func (hs *healths) mayHedge() bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.hedged*hedgeShare >= hs.asked+headStart*hedgeShare {
+		return false
+	}
+	hs.hedged++
+	return true
+}
+
+// mayRetry takes from the budget of repeated requests.
+func (hs *healths) mayRetry() bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.retried*retryShare >= hs.asked+headStart*retryShare {
+		return false
+	}
+	hs.retried++
+	return true
+}
+
+// header notes the time to a header.
+func (hs *healths) header(name string, took time.Duration) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.of(name)
+	if h.n == 0 {
+		h.latency = took
+	}
+	h.latency += time.Duration(weight * float64(took-h.latency))
+	h.recent[h.n%len(h.recent)] = took
+	h.n++
+}
+
+// patience is after how long without a header another upstream is asked too: the 95th
+// percentile where enough is known of this one.
+func (hs *healths) patience(name string) time.Duration {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.of(name)
+	const enough = 20
+	if h.n < enough {
+		return hs.limits.Slow
+	}
+	known := slices.Sorted(slices.Values(h.recent[:min(h.n, len(h.recent))]))
+	p95 := known[len(known)*95/100]
+	return min(max(2*p95, hs.limits.Slow/25), hs.limits.Slow)
+}
+
+// good closes the case: it answered as it should, be it that a module is absent.
+func (hs *healths) good(name string) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.of(name)
+	h.errors -= weight * h.errors
+	h.row, h.until, h.probing = 0, time.Time{}, false
+	h.served++
+}
+
+// inARow is how many failures send an upstream to rest. A slow one costs seconds each
+// time and rests at once.
+const inARow = 3
+
+func (hs *healths) fail(name string, t *trouble) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h := hs.of(name)
+	h.errors += weight * (1 - h.errors)
+	h.row++
+	h.failed++
+	rest := hs.limits.Rest
+	switch {
+	case t.after > 0:
+		const longest = 10 * time.Minute
+		h.until = hs.now().Add(min(t.after, longest))
+	case t.how == slowly || t.how == limited || h.probing || h.row >= inARow:
+		h.until = hs.now().Add(rest)
+	}
+	h.probing = false
+}
+
+// release gives back a probe that was cut before it could tell anything.
+func (hs *healths) release(name string) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.of(name).probing = false
+}
+
+// Health is how one upstream does, for people.
+type Health struct {
+	Upstream string        `json:"upstream"`
+	Resting  bool          `json:"resting"`
+	Latency  time.Duration `json:"latency_ns"`
+	Errors   float64       `json:"error_rate"`
+	Served   int           `json:"served"`
+	Failed   int           `json:"failed"`
+}
+
+// Health tells of every upstream that was asked, by name.
+func (p *Proxy) Health() []Health {
+	hs := p.health
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	list := []Health{}
+	for name, h := range hs.all {
+		list = append(list, Health{
+			Upstream: name, Resting: hs.now().Before(h.until), Latency: h.latency, Errors: h.errors, Served: h.served, Failed: h.failed,
+		})
+	}
+	slices.SortFunc(list, func(a, b Health) int {
+		if a.Upstream < b.Upstream {
+			return -1
+		}
+		return 1
+	})
+	return list
+}

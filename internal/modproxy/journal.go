@@ -1,0 +1,114 @@
+package modproxy
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// journal is what a summary is made of.
+type journal struct {
+	mu       sync.Mutex
+	served   map[string]int
+	failures map[Complaint]int
+	saved    int
+	failed   int
+	alarms   []string
+	down     string
+}
+
+// Complaint is what one upstream had against one kind of request.
+type Complaint struct{ Upstream, Said string }
+
+// note takes what happened for one file; server is "" where nobody had it.
+func (j *journal) note(a ask, server string, all []*trouble) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.served == nil {
+		j.served, j.failures = map[string]int{}, map[Complaint]int{}
+	}
+	hurt := false
+	for _, t := range all {
+		if t.how == absent { // an answer like any other
+			continue
+		}
+		hurt = true
+		const most = 256
+		if c := (Complaint{t.server, clean(t.said)}); len(j.failures) < most || j.failures[c] > 0 {
+			j.failures[c]++
+		}
+	}
+	switch {
+	case server != "":
+		if a.database == "" {
+			j.served[server]++
+		}
+		if hurt {
+			j.saved++
+		}
+	case hurt:
+		j.failed++
+	}
+}
+
+func (j *journal) alarm(what, server string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	const most = 16
+	if line := what + " (" + server + ")"; len(j.alarms) < most && !slices.Contains(j.alarms, line) {
+		j.alarms = append(j.alarms, line)
+	}
+}
+
+func (j *journal) unverified(database string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.down = database
+}
+
+// Summary is what the proxy had to do.
+type Summary struct {
+	// Served counts the files that each upstream brought, the most first.
+	Served []Count
+	// Complaints are the failures, the most frequent first.
+	Complaints []ComplaintCount
+	// Saved are files that came although an upstream failed; Failed those that did not
+	// come.
+	Saved, Failed int
+	// Alarms are versions whose content is not what it was when first seen.
+	Alarms []string
+	// Unverified names the checksum database that could not be asked; "" where none was
+	// missed.
+	Unverified string
+}
+
+// Count is a number of files of one upstream.
+type Count struct {
+	Upstream string
+	Files    int
+}
+
+// ComplaintCount is a complaint and how often it was heard.
+type ComplaintCount struct {
+	Complaint
+	Times int
+}
+
+// Summary tells what happened so far.
+func (p *Proxy) Summary() Summary {
+	j := &p.seen
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := Summary{Saved: j.saved, Failed: j.failed, Alarms: slices.Clone(j.alarms), Unverified: j.down}
+	for u, n := range j.served {
+		s.Served = append(s.Served, Count{u, n})
+	}
+	for c, n := range j.failures {
+		s.Complaints = append(s.Complaints, ComplaintCount{c, n})
+	}
+	slices.SortFunc(s.Served, func(a, b Count) int { return cmp.Or(b.Files-a.Files, cmp.Compare(a.Upstream, b.Upstream)) })
+	slices.SortFunc(s.Complaints, func(a, b ComplaintCount) int {
+		return cmp.Or(b.Times-a.Times, cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Said, b.Said))
+	})
+	return s
+}

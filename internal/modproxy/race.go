@@ -1,0 +1,214 @@
+package modproxy
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// got is a file that was admitted.
+type got struct {
+	body   *body
+	server string
+	// via says who vouched for it, h1 is its sum in go's terms.
+	via, h1 string
+}
+
+// race asks the upstreams of a list in order: the next where one fails, and the next
+// beside one that is slow, which is only cut once another has delivered. What is
+// wanted of a is checked by admit.
+func (p *Proxy) race(ctx context.Context, a ask, list []Upstream, admit func(context.Context, *Upstream, *body) (got, error)) (got, error) {
+	p.health.first()
+	r := &runners{p: p, a: a, admit: admit, news: make(chan news)}
+	rested := []Upstream{}
+	var ready []Upstream
+	for _, u := range list {
+		if p.health.allow(u.Name) {
+			ready = append(ready, u)
+		} else {
+			rested = append(rested, u)
+		}
+	}
+	g, ok := r.round(ctx, ready)
+	if r.absent() { // nobody but another authority can know better
+		rested = slices.DeleteFunc(rested, func(u Upstream) bool { return !u.Final })
+	}
+	again := slices.Concat(rested, r.worthAgain(ready))
+	if !ok && !r.over() && ctx.Err() == nil && len(again) > 0 && (len(rested) > 0 || p.health.mayRetry()) {
+		if len(rested) == 0 {
+			pause := time.NewTimer(r.pause(p.Limits.Backoff))
+			defer pause.Stop()
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
+		r.forget(again)
+		g, ok = r.round(ctx, again)
+	}
+	if ok {
+		p.seen.note(a, g.server, r.all)
+		return g, nil
+	}
+	if ctx.Err() != nil {
+		return got{}, context.Cause(ctx)
+	}
+	f := a.failure(r.all)
+	p.seen.note(a, "", r.all)
+	return got{}, f
+}
+
+// runners are the requests for one file.
+type runners struct {
+	p     *Proxy
+	a     ask
+	admit func(context.Context, *Upstream, *body) (got, error)
+	news  chan news
+	all   []*trouble
+}
+
+// news is what a runner tells: that it is slow, or how it ended.
+type news struct {
+	from   int
+	slow   bool
+	early  bool // slow for this upstream, not yet by the clock
+	got    got
+	failed *trouble
+}
+
+// round asks list once.
+func (r *runners) round(ctx context.Context, list []Upstream) (got, bool) {
+	ctx, cut := context.WithCancelCause(ctx)
+	var all sync.WaitGroup
+	done := make(chan struct{})
+	defer func() { // every runner ends before the round does, and nobody listens any more
+		cut(errLost)
+		close(done)
+		all.Wait()
+	}()
+	next, running := 0, 0
+	slow := map[int]bool{}
+	start := func() {
+		if next == len(list) {
+			return
+		}
+		i := next
+		next, running = next+1, running+1
+		all.Go(func() { r.run(ctx, &list[i], i, done) })
+	}
+	start()
+	for running > 0 {
+		var n news
+		select {
+		case n = <-r.news:
+		case <-ctx.Done():
+			return got{}, false
+		}
+		switch {
+		case n.slow:
+			// A refusal may still come from one that is final: nobody is asked before.
+			if (!n.early || running == 1) && !list[n.from].Final && next < len(list) && r.p.health.mayHedge() {
+				start()
+			}
+			slow[n.from] = slow[n.from] || !n.early
+		case n.failed == nil:
+			for i := range slow {
+				if i != n.from {
+					t := &trouble{server: list[i].Name, how: slowly, said: "too slow: " + n.got.server + " was asked in its place"}
+					r.all = append(r.all, t)
+					r.p.health.fail(list[i].Name, t)
+				}
+			}
+			return n.got, true
+		default:
+			running--
+			delete(slow, n.from)
+			r.all = append(r.all, n.failed)
+			if n.failed.final && n.failed.how == refused {
+				return got{}, false
+			}
+			if running == 0 {
+				start()
+			}
+		}
+	}
+	return got{}, false
+}
+
+// run asks one upstream, and tells.
+func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struct{}) {
+	tell := func(n news) {
+		n.from = i
+		select {
+		case r.news <- n:
+		case <-done:
+			if n.failed == nil && !n.slow {
+				n.got.body.discard()
+			}
+		}
+	}
+	g, err := r.p.attempt(ctx, u, r.a, r.admit, func(early bool) { tell(news{slow: true, early: early}) })
+	if err == nil {
+		r.p.health.good(u.Name)
+		tell(news{got: g})
+		return
+	}
+	t := asTrouble(ctx, u, err)
+	switch {
+	case ctx.Err() != nil:
+		r.p.health.release(u.Name)
+	case t.how == absent:
+		r.p.health.good(u.Name)
+	case t.how == refused: // it is well, and says no
+		r.p.health.release(u.Name)
+	default:
+		r.p.health.fail(u.Name, t)
+	}
+	tell(news{failed: t})
+}
+
+// over says that no other round can help.
+func (r *runners) over() bool {
+	return slices.ContainsFunc(r.all, func(t *trouble) bool { return t.final && t.how == refused })
+}
+
+// worthAgain are upstreams whose failure may pass.
+func (r *runners) worthAgain(list []Upstream) []Upstream {
+	var again []Upstream
+	for _, u := range list {
+		for _, t := range r.all {
+			const wait = 5 * time.Second
+			if t.server == u.Name && (t.how == broken || t.how == limited) && t.after <= wait {
+				again = append(again, u)
+				break
+			}
+		}
+	}
+	if r.absent() { // somebody knows the answer already
+		again = slices.DeleteFunc(again, func(u Upstream) bool { return !u.Final })
+	}
+	return again
+}
+
+// absent says that somebody answered that there is no such file.
+func (r *runners) absent() bool {
+	return slices.ContainsFunc(r.all, func(t *trouble) bool { return t.how == absent })
+}
+
+// pause is what was asked for, or the usual one with some spread.
+func (r *runners) pause(usual time.Duration) time.Duration {
+	longest := usual/2 + rand.N(usual) //nolint:gosec // no secret
+	for _, t := range r.all {
+		longest = max(longest, t.after)
+	}
+	return longest
+}
+
+// forget drops what those said who are asked again.
+func (r *runners) forget(list []Upstream) {
+	r.all = slices.DeleteFunc(r.all, func(t *trouble) bool {
+		return slices.ContainsFunc(list, func(u Upstream) bool { return u.Name == t.server })
+	})
+}

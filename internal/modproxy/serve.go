@@ -1,0 +1,161 @@
+package modproxy
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/keepwell/keepwell/internal/modstore"
+)
+
+// ServeHTTP answers one request of the protocol.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	a, err := parse(r.URL.Path)
+	if err != nil {
+		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: clean(r.URL.Path), Rule: ": " + clean(err.Error())})
+		return
+	}
+	if a.database != "" {
+		p.serveSum(w, r, a)
+		return
+	}
+	e, err := p.find(r.Context(), a)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.send(w, r, a, e)
+}
+
+func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.Entry) {
+	h := w.Header()
+	h["Content-Type"] = contentType(a.kind)
+	if a.fixed() {
+		h["Cache-Control"] = forEver
+	} else {
+		h["Cache-Control"] = forAMinute
+	}
+	if e.Sum != "" {
+		h["Etag"] = []string{`"` + e.Sum + `"`}
+	}
+	if e.Data != nil {
+		sendSmall(w, r, e)
+		return
+	}
+	f, err := p.Store.OpenFile(r.Context(), e)
+	if errors.Is(err, fs.ErrNotExist) { // taken away since: ask again
+		p.memory.drop(a.key)
+		if e, err = p.find(r.Context(), a); err == nil {
+			f, err = p.Store.OpenFile(r.Context(), e)
+		}
+	}
+	if err != nil {
+		clear(h)
+		p.fail(w, r, err)
+		return
+	}
+	defer f.Close()
+	// The bare file and writer reach sendfile.
+	http.ServeContent(w, r, "", e.Stored, f)
+}
+
+// The usual headers, made once.
+var (
+	forEver    = []string{"public, max-age=31536000, immutable"} //nolint:gochecknoglobals // a constant
+	forAMinute = []string{"public, max-age=60"}                  //nolint:gochecknoglobals // a constant
+	asJSON     = []string{"application/json"}                    //nolint:gochecknoglobals // a constant
+	asZip      = []string{"application/zip"}                     //nolint:gochecknoglobals // a constant
+	asText     = []string{"text/plain; charset=utf-8"}           //nolint:gochecknoglobals // a constant
+	asBytes    = []string{"application/octet-stream"}            //nolint:gochecknoglobals // a constant
+)
+
+func contentType(k kind) []string {
+	switch k {
+	case info, latest:
+		return asJSON
+	case zipped:
+		return asZip
+	case sumTile:
+		return asBytes
+	}
+	return asText
+}
+
+// sendSmall sends what lies in memory; a range of it, or a question whether it changed,
+// goes the long way.
+func sendSmall(w http.ResponseWriter, r *http.Request, e modstore.Entry) {
+	for name := range r.Header {
+		if name == "Range" || strings.HasPrefix(name, "If-") {
+			http.ServeContent(w, r, "", e.Stored, strings.NewReader(string(e.Data)))
+			return
+		}
+	}
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(e.Data))}
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	_, _ = w.Write(e.Data) // the client went away
+}
+
+func (p *Proxy) serveSum(w http.ResponseWriter, r *http.Request, a ask) {
+	d := p.database
+	if d == nil || a.database != d.name {
+		// go asks the database itself then.
+		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: a.key, Rule: ": this checksum database is not served here"})
+		return
+	}
+	if a.kind == supported {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	if _, own := p.upstreamsFor(a.module); a.kind == sumLookup && own {
+		p.fail(w, r, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "the name may not be told to a checksum database"})
+		return
+	}
+	data, err := d.serve(r.Context(), a)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	w.Header()["Content-Type"] = contentType(a.kind)
+	sendSmall(w, r, modstore.Entry{Data: data})
+}
+
+// fail answers why there is no file, in the words that go shows.
+func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // nobody listens
+	}
+	var f *Failure
+	if !errors.As(err, &f) {
+		status := http.StatusBadGateway
+		if errors.Is(err, context.DeadlineExceeded) {
+			status = http.StatusGatewayTimeout
+		}
+		p.Log.Error("cannot answer", "path", clean(r.URL.Path), "error", clean(err.Error()))
+		f = &Failure{Status: status, What: clean(r.URL.Path), Tried: []string{"keepwell: " + err.Error()}}
+	}
+	status := f.Status
+	if p.CommaFriendly && status >= http.StatusInternalServerError {
+		status = http.StatusNotFound
+	}
+	h := w.Header()
+	h["Content-Type"] = asText
+	h["Cache-Control"] = []string{"no-store"}
+	h.Set("X-Content-Type-Options", "nosniff")
+	text := f.Text()
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(text)) // the client went away
+	}
+}
