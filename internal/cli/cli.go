@@ -41,6 +41,8 @@ type app struct {
 	color     string
 	lang      msg.Lang
 	exit      int
+	// ended says that the command took a signal as a wish to end, and did: exit counts.
+	ended bool
 }
 
 // failure is an error in the reader's language with a hint and an exit code.
@@ -69,7 +71,7 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !a.ended:
 		fmt.Fprintln(errs, msg.Text(a.lang, "error", msg.Text(a.lang, "interrupted")))
 		return signalled(ctx)
 	case err != nil:
@@ -170,6 +172,8 @@ func newRoot(a *app) *cobra.Command {
 		newProbeCmd(a),
 		newDoctorCmd(a),
 		newMirrorsCmd(a),
+		newRunCmd(a),
+		newProxyCmd(a),
 	)
 	return root
 }

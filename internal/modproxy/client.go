@@ -142,7 +142,7 @@ func (c *client) request(ctx context.Context, u *Upstream, a ask) (*http.Request
 	r.Header.Set("Accept-Encoding", "identity")
 	login := u.Base.User
 	if login == nil {
-		login = c.logins[strings.ToLower(to.Hostname())]
+		login = c.logins[strings.ToLower(to.Host)]
 	}
 	if login != nil && to.Scheme == "https" {
 		password, _ := login.Password()

@@ -199,6 +199,18 @@ func (d *database) remote(ctx context.Context, rest string) ([]byte, error) {
 	return g.body.mem.Bytes(), nil
 }
 
+// DatabaseAnswers tells whether the checksum database can be reached within
+// Limits.Sum; true where none is asked for.
+func (p *Proxy) DatabaseAnswers(ctx context.Context) bool {
+	if p.database == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Limits.Sum)
+	defer cancel()
+	_, err := p.database.remote(ctx, "/latest")
+	return err == nil
+}
+
 // everyone are the upstreams of modules that no pattern takes.
 func (p *Proxy) everyone() ([]Upstream, bool) {
 	for _, l := range p.Lists {

@@ -160,6 +160,9 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 	if err != nil {
 		return e, fmt.Errorf("keeping %s: %w", a.key, err)
 	}
+	if a.kind == zipped {
+		p.seen.zip(a.key)
+	}
 	if a.fixed() {
 		p.memory.add(e)
 	}

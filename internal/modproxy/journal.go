@@ -15,6 +15,7 @@ type journal struct {
 	failed   int
 	alarms   []string
 	down     string
+	zips     []string
 }
 
 // Complaint is what one upstream had against one kind of request.
@@ -60,6 +61,13 @@ func (j *journal) alarm(what, server string) {
 	}
 }
 
+// zip notes that a zip was fetched and kept.
+func (j *journal) zip(key string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.zips = append(j.zips, key)
+}
+
 func (j *journal) unverified(database string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -80,6 +88,8 @@ type Summary struct {
 	// Unverified names the checksum database that could not be asked; "" where none was
 	// missed.
 	Unverified string
+	// Zips are the keys of those that were fetched and kept.
+	Zips []string
 }
 
 // Count is a number of files of one upstream.
@@ -99,7 +109,7 @@ func (p *Proxy) Summary() Summary {
 	j := &p.seen
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := Summary{Saved: j.saved, Failed: j.failed, Alarms: slices.Clone(j.alarms), Unverified: j.down}
+	s := Summary{Saved: j.saved, Failed: j.failed, Alarms: slices.Clone(j.alarms), Unverified: j.down, Zips: slices.Clone(j.zips)}
 	for u, n := range j.served {
 		s.Served = append(s.Served, Count{u, n})
 	}

@@ -27,6 +27,9 @@ type Upstream struct {
 	// Final says that a refusal (401, 403, 451) by it ends the search, and that its
 	// silence is no proof that a module does not exist.
 	Final bool
+	// Spare is asked where one before it failed or is slow, but not for what those say
+	// does not exist: it learns of no name without need.
+	Spare bool
 	// sums is set for the checksum database itself.
 	sums bool
 }

@@ -80,17 +80,17 @@ func TestRangesAndQuestions(t *testing.T) {
 			resp.Body.Close()
 			return http.Response{StatusCode: resp.StatusCode, ContentLength: resp.ContentLength, Header: resp.Header}
 		}
-		head := ask(http.MethodHead, "", "") //nolint:bodyclose // closed in ask
+		head := ask(http.MethodHead, "", "")
 		if head.StatusCode != http.StatusOK || head.ContentLength != int64(len(data)) {
 			t.Errorf("HEAD: %d %d", head.StatusCode, head.ContentLength)
 		}
-		if r := ask(http.MethodGet, "Range", "bytes=5-"); r.StatusCode != 206 || r.ContentLength != int64(len(data))-5 { //nolint:bodyclose // closed in ask
+		if r := ask(http.MethodGet, "Range", "bytes=5-"); r.StatusCode != http.StatusPartialContent || r.ContentLength != int64(len(data))-5 {
 			t.Errorf("range: %d %d", r.StatusCode, r.ContentLength)
 		}
-		if r := ask(http.MethodGet, "If-None-Match", head.Header.Get("Etag")); r.StatusCode != 304 { //nolint:bodyclose // closed in ask
+		if r := ask(http.MethodGet, "If-None-Match", head.Header.Get("Etag")); r.StatusCode != http.StatusNotModified {
 			t.Errorf("If-None-Match: %d", r.StatusCode)
 		}
-		if r := ask(http.MethodPost, "", ""); r.StatusCode != 405 {
+		if r := ask(http.MethodPost, "", ""); r.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("POST: %d", r.StatusCode)
 		}
 	}

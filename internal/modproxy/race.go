@@ -91,6 +91,9 @@ func (r *runners) round(ctx context.Context, list []Upstream) (got, bool) {
 	next, running := 0, 0
 	slow := map[int]bool{}
 	start := func() {
+		for next < len(list) && list[next].Spare && r.onlyAbsent() {
+			next++
+		}
 		if next == len(list) {
 			return
 		}
@@ -190,6 +193,11 @@ func (r *runners) worthAgain(list []Upstream) []Upstream {
 		again = slices.DeleteFunc(again, func(u Upstream) bool { return !u.Final })
 	}
 	return again
+}
+
+// onlyAbsent says that all who answered know of no such file.
+func (r *runners) onlyAbsent() bool {
+	return len(r.all) > 0 && !slices.ContainsFunc(r.all, func(t *trouble) bool { return t.how != absent })
 }
 
 // absent says that somebody answered that there is no such file.

@@ -274,3 +274,27 @@ func (s *Store) Total(ctx context.Context) (files, bytes int64, err error) {
 	err = s.db.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(size), 0) FROM entries").Scan(&files, &bytes)
 	return files, bytes, err
 }
+
+// Forget removes files that are kept elsewhere.
+func (s *Store) Forget(ctx context.Context, keys []string) error {
+	return s.inside(ctx, func(tx *sql.Tx) error {
+		for _, key := range keys {
+			var sum string
+			err := tx.QueryRowContext(ctx, "DELETE FROM entries WHERE key = ? AND NOT EXISTS(SELECT 1 FROM pins WHERE pins.key = entries.key) RETURNING sum", key).Scan(&sum)
+			if errors.Is(err, sql.ErrNoRows) {
+				continue
+			}
+			var others int
+			if err == nil {
+				err = tx.QueryRowContext(ctx, "SELECT count(*) FROM entries WHERE sum = ?", sum).Scan(&others)
+			}
+			if err == nil && others == 0 {
+				err = s.blobs.Remove(ctx, sum)
+			}
+			if err != nil {
+				return fmt.Errorf("forgetting %s: %w", key, err)
+			}
+		}
+		return nil
+	})
+}

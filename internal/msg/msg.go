@@ -92,6 +92,7 @@ func tables() []func() map[string]message {
 		mendTable,
 		mirrorsTable,
 		probeTable,
+		proxyTable,
 		routeTable,
 		traceTable,
 	}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/modproxy"
+	"github.com/keepwell/keepwell/internal/modstore"
+	"github.com/keepwell/keepwell/internal/plainfile"
+	"github.com/keepwell/keepwell/internal/route"
+)
+
+var _ modproxy.Store = (*modstore.Store)(nil)
+
+// moduleOptions are what `run` and `proxy` share.
+type moduleOptions struct {
+	upstreams     []string
+	dir           string
+	commaFriendly bool
+	// exit is the code for what keepwell itself cannot do.
+	exit int
+}
+
+func (o moduleOptions) failed(key, hint string, err error, args ...any) *failure {
+	return &failure{exit: o.exit, key: key, args: append(args, err), hint: hint, unwrapped: err}
+}
+
+// storeDir is where modules are kept: --dir, or the user's cache.
+func (o moduleOptions) storeDir() (string, error) {
+	if o.dir != "" {
+		return filepath.Abs(o.dir)
+	}
+	cache, err := os.UserCacheDir()
+	return filepath.Join(cache, "keepwell", "modules"), err
+}
+
+func (o moduleOptions) openStore(ctx context.Context) (*modstore.Store, error) {
+	dir, err := o.storeDir()
+	if err == nil {
+		var s *modstore.Store
+		if s, err = modstore.Open(ctx, modstore.Options{Dir: dir}); err == nil {
+			return s, nil
+		}
+	}
+	return nil, o.failed("proxy.store", "hint.proxy.store", err)
+}
+
+// lists are whom modules may be asked of: --upstream, or the user's GOPROXY. That has
+// none where it is off or only direct.
+func (o moduleOptions) lists(env goenv.Env, public func(string) bool) ([]modproxy.List, error) {
+	if len(o.upstreams) > 0 {
+		var lists []modproxy.List
+		for _, v := range o.upstreams {
+			l, err := modproxy.ParseUpstreams(v)
+			if err != nil {
+				return nil, &failure{exit: exitUsage, key: "proxy.upstream", args: []any{err}, hint: "hint.proxy.upstream", unwrapped: err}
+			}
+			lists = append(lists, l)
+		}
+		// Those with patterns first: a name is told to its own upstreams only.
+		slices.SortStableFunc(lists, func(a, b modproxy.List) int { return cmp.Compare(len(b.Patterns), len(a.Patterns)) })
+		return lists, nil
+	}
+	l, err := modproxy.ParseGOPROXY(env.Value("GOPROXY"), public)
+	if err != nil {
+		return nil, &failure{exit: o.exit, key: "proxy.goproxy", args: []any{err}, hint: "hint.proxy.upstream", unwrapped: err}
+	}
+	if !slices.ContainsFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Base != nil }) {
+		return nil, nil
+	}
+	return []modproxy.List{l}, nil
+}
+
+// publicServers tells hosts that serve everyone.
+func publicServers(l goenv.Layers) func(string) bool {
+	own := publicHosts(l)
+	return func(host string) bool { return route.IsMirror(host) || slices.Contains(own, host) }
+}
+
+// withSpares adds public mirrors to a list that has nothing but such, where the checksum
+// database vouches for what they send.
+func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modproxy.List, bool) {
+	if _, on, err := route.ReadDatabase(env.Value("GOSUMDB")); err != nil || !on {
+		return l, false
+	}
+	servers := 0
+	for _, u := range l.Upstreams {
+		if u.Base == nil {
+			continue
+		}
+		if servers++; u.Base.Scheme != "https" || !public(u.Base.Hostname()) {
+			return l, false
+		}
+	}
+	if servers == 0 {
+		return l, false
+	}
+	at := slices.IndexFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Base == nil })
+	if at < 0 {
+		at = len(l.Upstreams)
+	}
+	for _, spare := range []string{"https://goproxy.cn", "https://goproxy.io"} {
+		more, err := modproxy.ParseUpstreams(spare)
+		if err != nil || slices.ContainsFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Name == more.Upstreams[0].Name }) {
+			continue
+		}
+		more.Upstreams[0].Spare = true
+		l.Upstreams = slices.Insert(slices.Clone(l.Upstreams), at, more.Upstreams[0])
+		at++
+	}
+	return l, true
+}
+
+// goSums are the sums of the project's go.sum and go.work.sum, by "path version".
+func goSums(env goenv.Env) map[string]string {
+	sums := map[string]string{}
+	var names []string
+	if gomod := env.Value("GOMOD"); gomod != "" && gomod != os.DevNull {
+		names = append(names, strings.TrimSuffix(gomod, ".mod")+".sum")
+	}
+	if gowork := env.Value("GOWORK"); gowork != "" && gowork != "off" {
+		names = append(names, gowork+".sum")
+	}
+	for _, name := range names {
+		data, err := plainfile.Read(name)
+		if err != nil {
+			continue // absent is empty
+		}
+		for line := range strings.Lines(string(data)) {
+			if f := strings.Fields(line); len(f) == 3 && strings.HasPrefix(f[2], "h1:") {
+				sums[f[0]+" "+f[1]] = f[2]
+			}
+		}
+	}
+	return sums
+}
+
+// netrcFile is what is in the file that go would read; a file that cannot be read is as
+// good as none, for go too.
+func netrcFile(env goenv.Env) []byte {
+	name := env.Value("NETRC")
+	if name == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil
+		}
+		name = filepath.Join(home, ".netrc")
+	}
+	data, _ := plainfile.Read(name) // see above
+	return data
+}
+
+// moduleServer is an HTTP server with patience for downloads and none for clients that
+// do not ask.
+func moduleServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: discardLog(),
+	}
+}
+
+// notClosed drops the error of a server that was shut down.
+func notClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

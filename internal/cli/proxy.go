@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/modproxy"
+	"github.com/keepwell/keepwell/internal/modstore"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
+)
+
+type proxyOptions struct {
+	moduleOptions
+	listen, tokenFile, quota string
+}
+
+func newProxyCmd(a *app) *cobra.Command {
+	o := proxyOptions{moduleOptions: moduleOptions{exit: exitError}}
+	cmd := &cobra.Command{
+		Use:   "proxy",
+		Short: "Serve Go modules to a team, from servers that may fail",
+		Long: "proxy serves the GOPROXY protocol: what is asked for is fetched from the servers of --upstream (or of GOPROXY),\n" +
+			"checked, kept and served. It answers on this machine only, unless --token-file names who may ask. The access log\n" +
+			"goes to standard output, one JSON record a line; /metrics and /healthz tell how it does.\n" +
+			"为团队提供 Go 模块代理：从上游获取、校验、保存并提供模块。默认只在本机监听；对外监听需要 --token-file。",
+		Example: "  keepwell proxy --upstream https://goproxy.example.org,direct\n  GOPROXY=http://127.0.0.1:3000 go build ./...",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runProxy(cmd.Context(), a, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:3000", "address and port / 监听地址")
+	flags.StringVar(&o.dir, "dir", "", "where modules are kept (default: the user's cache) / 模块仓库目录")
+	flags.StringArrayVar(&o.upstreams, "upstream", nil, "servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules / 上游服务器列表")
+	flags.StringVar(&o.tokenFile, "token-file", "", "who may ask: a line `NAME TOKEN` each / 令牌文件")
+	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
+	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
+	return cmd
+}
+
+func runProxy(ctx context.Context, a *app, o proxyOptions) error {
+	quota, ok := size(o.quota)
+	if !ok {
+		return misused("proxy.quota", o.quota)
+	}
+	var tokens []byte
+	if o.tokenFile != "" {
+		var err error
+		if tokens, err = plainfile.Read(o.tokenFile); err != nil {
+			return o.failed("proxy.tokens", "", err)
+		}
+	}
+	layers, err := goenv.LoadLayers(ctx, "")
+	if err != nil {
+		return o.failed("route.nogo", "hint.nogo", err)
+	}
+	env := layers.Env()
+	lists, err := o.lists(env, publicServers(layers))
+	if err != nil {
+		return err
+	}
+	if len(lists) == 0 {
+		return &failure{exit: exitError, key: "proxy.off", args: []any{env.Value("GOPROXY")}, hint: "hint.proxy.off"}
+	}
+	store, err := o.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
+	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
+		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
+		CommaFriendly: o.commaFriendly, Log: slog.New(slog.NewJSONHandler(a.errs, nil)),
+	})
+	if err != nil {
+		return o.failed("proxy.start", "", err)
+	}
+	defer p.Close()
+	service := modproxy.NewService(p, tokens, slog.New(slog.NewJSONHandler(a.out, nil)))
+	if !service.Guarded() && !onlyHere(o.listen) {
+		return &failure{exit: exitError, key: "proxy.open", args: []any{o.listen}, hint: "hint.proxy.open"}
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return o.failed("proxy.listen", "hint.proxy.listen", err, o.listen)
+	}
+	fmt.Fprintln(a.errs, msg.Text(a.lang, "proxy.ready", ln.Addr().String(), "http://"+ln.Addr().String()))
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { collect(ctx, store, quota) })
+	server := moduleServer(service)
+	work.Go(func() {
+		<-ctx.Done()
+		const grace = 20 * time.Second
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		_ = server.Shutdown(late) // who is not served by then is cut off
+		_ = server.Close()
+	})
+	if err := notClosed(server.Serve(ln)); err != nil {
+		return o.failed("proxy.listen", "", err, o.listen)
+	}
+	work.Wait()
+	a.ended = true // a service ends by a signal: that is no failure
+	return nil
+}
+
+// collect keeps the store within its quota.
+func collect(ctx context.Context, store *modstore.Store, quota int64) {
+	if quota == 0 {
+		return
+	}
+	const often = time.Hour
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for {
+		_, _ = store.Collect(ctx, modstore.Keep{Bytes: quota}) // the next round tries again
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// size reads 500M or 20G; empty is none.
+func size(s string) (int64, bool) {
+	if s == "" {
+		return 0, true
+	}
+	unit := strings.IndexByte("KMGT", s[len(s)-1])
+	n, err := strconv.ParseInt(strings.TrimRight(s, "KMGT"), 10, 32)
+	return n << (10 * (unit + 1)), err == nil && n > 0
+}
+
+// onlyHere tells addresses that no other machine reaches.
+func onlyHere(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// discardLog is for complaints about single connections.
+func discardLog() *log.Logger {
+	return slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+}

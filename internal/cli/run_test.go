@@ -1,0 +1,378 @@
+//go:build unix
+
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
+)
+
+// runLab is a project that needs one module, for `keepwell run`.
+type runLab struct {
+	t    *testing.T
+	work string
+	env  []string
+	good map[string][]byte
+	sums string
+}
+
+// packed is a file of a module's zip, and its own FileInfo.
+type packed struct{ name, content string }
+
+func (f packed) Path() string                 { return f.name }
+func (f packed) Lstat() (fs.FileInfo, error)  { return f, nil }
+func (f packed) Open() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(f.content)), nil }
+func (f packed) Name() string                 { return f.name }
+func (f packed) Size() int64                  { return int64(len(f.content)) }
+func (f packed) Mode() fs.FileMode            { return 0o644 }
+func (f packed) ModTime() time.Time           { return time.Time{} }
+func (f packed) IsDir() bool                  { return false }
+func (f packed) Sys() any                     { return nil }
+
+const labAt = "/example.com/widget/@v/v1.0.0"
+
+func newRunLab(t *testing.T) *runLab {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("no go command")
+	}
+	l := &runLab{t: t, work: t.TempDir(), good: map[string][]byte{}}
+	gomod := "module example.com/widget\n\ngo 1.20\n"
+	l.good[labAt+".info"], l.good[labAt+".mod"] = []byte(`{"Version":"v1.0.0","Time":"2026-01-01T00:00:00Z"}`), []byte(gomod)
+	l.good[labAt+".zip"] = l.pack(gomod, "package widget\n")
+	l.good["/example.com/widget/@v/list"] = []byte("v1.0.0\n")
+	zip := filepath.Join(l.work, "widget.zip")
+	l.write(zip, string(l.good[labAt+".zip"]))
+	h, err := dirhash.HashZip(zip, dirhash.Hash1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hm, err := dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(gomod)), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.sums = "example.com/widget v1.0.0 " + h + "\nexample.com/widget v1.0.0/go.mod " + hm + "\n"
+	l.write(filepath.Join(l.work, "go.mod"), "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n")
+	l.write(filepath.Join(l.work, "go.sum"), l.sums)
+	home := filepath.Join(l.work, "home")
+	l.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GOMODCACHE=" + filepath.Join(home, "mod"), "GOPATH=" + filepath.Join(home, "go"), "GOCACHE=" + filepath.Join(home, "cache"),
+		"GOFLAGS=-modcacherw", "GOENV=off", "GOSUMDB=off", "GOTOOLCHAIN=local", "GOTELEMETRY=off", "LANG=C.UTF-8", "NO_PROXY=*",
+	}
+	return l
+}
+
+func (l *runLab) write(name, content string) {
+	l.t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *runLab) pack(gomod, source string) []byte {
+	l.t.Helper()
+	var b bytes.Buffer
+	err := modzip.Create(&b, module.Version{Path: "example.com/widget", Version: "v1.0.0"}, []modzip.File{packed{"go.mod", gomod}, packed{"widget.go", source}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// serve is a healthy server, whose answers bad may replace.
+func (l *runLab) serve(bad func(w http.ResponseWriter, r *http.Request, good []byte) bool) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		good := l.good[r.URL.Path]
+		switch {
+		case bad != nil && bad(w, r, good):
+		case good == nil:
+			http.NotFound(w, r)
+		default:
+			_, _ = w.Write(good)
+		}
+	}))
+	l.t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s.URL
+}
+
+// command is keepwell, as this test's own binary.
+func (l *runLab) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(l.t.Context(), os.Args[0])
+	cmd.Args = append([]string{"keepwell"}, args...)
+	cmd.Dir, cmd.Env = l.work, l.env
+	return cmd
+}
+
+func (l *runLab) run(args ...string) (code int, out, errs string) {
+	l.t.Helper()
+	cmd := l.command(args...)
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		l.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), o.String(), e.String()
+}
+
+// TestRunMakesGood holds `keepwell run -- go mod download` to success behind a broken
+// server, with the real go command and shipped patience.
+func TestRunMakesGood(t *testing.T) {
+	t.Parallel()
+	cut := func(w http.ResponseWriter) {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+		}
+	}
+	zip := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".zip") }
+	for name, bad := range map[string]func(w http.ResponseWriter, r *http.Request, good []byte) bool{
+		"html": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			fmt.Fprint(w, "<html><body>Please sign in</body></html>")
+			return true
+		},
+		"htmlzip": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			if zip(r) {
+				fmt.Fprint(w, "<html><body>Please sign in</body></html>")
+			}
+			return zip(r)
+		},
+		"corrupt": func(w http.ResponseWriter, r *http.Request, good []byte) bool {
+			if zip(r) {
+				data := bytes.Clone(good)
+				data[70] ^= 0x55
+				_, _ = w.Write(data)
+			}
+			return zip(r)
+		},
+		"wrong": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			if zip(r) {
+				_, _ = w.Write(packOther(t))
+			}
+			return zip(r)
+		},
+		"truncated": func(w http.ResponseWriter, r *http.Request, good []byte) bool {
+			if zip(r) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(good)))
+				_, _ = w.Write(good[:len(good)/2])
+			}
+			return zip(r)
+		},
+		"silent": func(_ http.ResponseWriter, r *http.Request, _ []byte) bool { <-r.Context().Done(); return true },
+		"trickle": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			w.Header().Set("Content-Length", "100000")
+			tick := time.NewTicker(time.Second)
+			defer tick.Stop()
+			for {
+				_, err := w.Write([]byte{'x'})
+				if err != nil || http.NewResponseController(w).Flush() != nil {
+					return true
+				}
+				select {
+				case <-tick.C:
+				case <-r.Context().Done():
+					return true
+				}
+			}
+		},
+		"reset": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool { cut(w); return true },
+		"403": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			http.Error(w, "no", http.StatusForbidden)
+			return true
+		},
+		"429": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			http.Error(w, "no", http.StatusTooManyRequests)
+			return true
+		},
+		"502": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+			http.Error(w, "no", http.StatusBadGateway)
+			return true
+		},
+		"redirectloop": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			return true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newRunLab(t)
+			first := l.serve(bad)
+			code, out, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--upstream", first+","+l.serve(nil), "--", "go", "mod", "download")
+			if code != 0 || out != "" {
+				t.Fatalf("exit %d: %s%s", code, out, errs)
+			}
+			if !strings.Contains(errs, "keepwell: ") || !strings.Contains(errs, "  "+strings.TrimPrefix(first, "http://")+": ") || !strings.Contains(errs, "  served by ") {
+				t.Errorf("said %s", errs)
+			}
+			if _, err := os.Stat(filepath.Join(l.work, "home", "mod", "example.com", "widget@v1.0.0", "widget.go")); err != nil {
+				t.Error(err)
+			}
+			if left, _ := filepath.Glob(filepath.Join(l.work, "store", "tmp", "p*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func packOther(t *testing.T) []byte {
+	t.Helper()
+	return (&runLab{t: t}).pack("module example.com/widget\n", "package widget // another\n")
+}
+
+func TestRunStaysOutOfTheWay(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	good := l.serve(nil)
+	run := []string{"run", "--dir", filepath.Join(l.work, "store"), "--upstream", good, "--"}
+	with := func(args ...string) []string { return append(run[:len(run):len(run)], args...) }
+	if code, out, errs := l.run(with("sh", "-c", "echo $GOSUMDB; exit 42")...); code != 42 || out != "off\n" || errs != "" {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := l.run(with("sh", "-c", "kill -9 $$")...); code != 137 || errs != "" {
+		t.Errorf("%d %q", code, errs)
+	}
+	if code, _, errs := l.run(with("no-such-command-here")...); code != 125 || !strings.Contains(errs, "hint: ") {
+		t.Errorf("%d %q", code, errs)
+	}
+	if code, _, errs := l.run("run", "--lang", "zh"); code != 2 || !strings.Contains(errs, "没有要运行的命令") {
+		t.Errorf("%d %q", code, errs)
+	}
+	// The user's list that nothing can be added to is left alone.
+	l.env = append(l.env, "GOPROXY=off")
+	if code, out, _ := l.run("run", "--", "go", "env", "GOPROXY"); code != 0 || out != "off\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	// A refusal by a host that is not public is final.
+	refuses := l.serve(func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
+		http.Error(w, "licence", http.StatusForbidden)
+		return true
+	})
+	l.env = append(l.env, "GOPROXY="+refuses+","+good)
+	if code, _, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--", "go", "mod", "download"); code != 1 || !strings.Contains(errs, "is final") || !strings.Contains(errs, "licence") {
+		t.Errorf("%d %q", code, errs)
+	}
+	// A zip of wrong content is never handed out, and the words say why.
+	bad := l.serve(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if !strings.HasSuffix(r.URL.Path, ".zip") {
+			return false
+		}
+		_, _ = w.Write(packOther(t))
+		return true
+	})
+	code, _, errs := l.run("run", "--lang", "zh", "--dir", filepath.Join(l.work, "store"), "--upstream", bad, "--", "go", "mod", "download")
+	if code != 1 || !strings.Contains(errs, "wrong content: h1:") || !strings.Contains(errs, "1 个文件没能取到") {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+func TestRunPassesSignalsOn(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	cmd := l.command("run", "--dir", filepath.Join(l.work, "store"), "--upstream", l.serve(nil), "--", "sh", "-c", "trap 'exit 7' TERM; echo ready; read x; read x")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 7 {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestProxyServes(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	if code, _, errs := l.run("proxy", "--listen", "0.0.0.0:0", "--upstream", l.serve(nil), "--dir", filepath.Join(l.work, "store")); code != 1 || !strings.Contains(errs, "--token-file") {
+		t.Errorf("%d %q", code, errs)
+	}
+	l.write(filepath.Join(l.work, "tokens"), "# who may ask\nalice s3cret\n")
+	cmd := l.command("proxy", "--listen", "127.0.0.1:0", "--upstream", l.serve(nil), "--dir", filepath.Join(l.work, "store"), "--token-file", "tokens", "--quota", "1G")
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var access bytes.Buffer
+	cmd.Stdout = &access
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(errs).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, base, _ := strings.Cut(strings.TrimSuffix(strings.TrimSpace(line), ")"), "GOPROXY=")
+	get := func(path, token string) (int, string) {
+		r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, base+path, http.NoBody)
+		if token != "" {
+			r.SetBasicAuth("go", token)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(data)
+	}
+	for _, x := range []struct {
+		path, token string
+		code        int
+		has         string
+	}{
+		{labAt + ".mod", "", 401, "token"},
+		{labAt + ".mod", "wrong", 401, "token"},
+		{labAt + ".zip", "s3cret", 200, "PK"},
+		{"/example.com/none/@v/list", "s3cret", 404, "not found"},
+		{"/healthz", "", 200, `"upstreams":[{"upstream":"127.0.0.1:`},
+		{"/metrics", "s3cret", 200, `keepwell_proxy_requests_total{kind="zip",status="200"} 1`},
+	} {
+		if code, got := get(x.path, x.token); code != x.code || !strings.Contains(got, x.has) {
+			t.Errorf("%s: %d %.300s", x.path, code, got)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+	if got := access.String(); !strings.Contains(got, `"status":200,"bytes":`) || !strings.Contains(got, `"client":"alice"`) || strings.Contains(got, "s3cret") {
+		t.Errorf("access log: %s", got)
+	}
+}

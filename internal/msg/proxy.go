@@ -1,0 +1,48 @@
+package msg
+
+import "sync"
+
+// proxyTable holds the words of `keepwell run` and `keepwell proxy`. It is built when
+// first asked for.
+var proxyTable = sync.OnceValue(func() map[string]message {
+	return map[string]message{
+		"run.nothing":        {"there is no command to run", "没有要运行的命令"},
+		"run.start":          {"starting the command: %v", "启动命令：%v"},
+		"hint.proxy.run":     {"put it behind --, as in: keepwell run -- go build ./...", "请写在 -- 后面，例如：keepwell run -- go build ./..."},
+		"run.both":           {"--mirrors and --no-mirrors exclude each other", "--mirrors 和 --no-mirrors 不能同时使用"},
+		"run.company":        {"--mirrors: GOPROXY (%s) is no list of public mirrors with the checksum database on", "--mirrors：GOPROXY（%s）不是开启了校验数据库的公共镜像列表"},
+		"hint.proxy.company": {"name the servers that may be asked: --upstream A,B", "请明确写出可以使用的服务器：--upstream A,B"},
+
+		"run.saved":      {"keepwell: %d of %d files came although a server failed:", "keepwell：有服务器出故障，但 %[2]d 个文件中的 %[1]d 个仍然取到了："},
+		"run.failed":     {"keepwell: %d files could not be had, %d were saved from failure:", "keepwell：%d 个文件没能取到，%d 个从故障中救回："},
+		"run.complaint":  {"  %s: %s (%d times)", "  %s：%s（%d 次）"},
+		"run.complaint1": {"  %s: %s", "  %s：%s"},
+		"run.more":       {"  and %d more kinds of failure", "  另有 %d 种故障"},
+		"run.served":     {"  served by %s", "  实际提供者：%s"},
+		"run.by":         {"%s (%d)", "%s（%d）"},
+		"run.unverified": {
+			"keepwell: the checksum database %s cannot be reached; new modules are trusted on first use",
+			"keepwell：校验数据库 %s 无法访问；新模块按首次使用的内容信任",
+		},
+		"run.alarm": {
+			"keepwell: ALARM: the content of %s is not what it was when first seen; it was refused",
+			"keepwell：警报：%s 的内容与首次见到时不同，已拒绝",
+		},
+
+		"proxy.upstream":      {"--upstream: %v", "--upstream：%v"},
+		"hint.proxy.upstream": {"write URLs with commas: https://goproxy.example.org,https://mirror.example.com!,direct", "请用逗号分隔 URL：https://goproxy.example.org,https://mirror.example.com!,direct"},
+		"proxy.goproxy":       {"GOPROXY: %v", "GOPROXY：%v"},
+		"proxy.off":           {"GOPROXY names no server that could be asked (%s)", "GOPROXY 里没有可以使用的服务器（%s）"},
+		"hint.proxy.off":      {"name them: keepwell proxy --upstream https://goproxy.example.org,direct", "请明确指定：keepwell proxy --upstream https://goproxy.example.org,direct"},
+		"proxy.store":         {"opening the module store: %v", "打开模块仓库：%v"},
+		"hint.proxy.store":    {"--dir names another place; it must be writable", "--dir 可以换一个目录；该目录必须可写"},
+		"proxy.start":         {"starting the module proxy: %v", "启动模块代理：%v"},
+		"proxy.listen":        {"listening on %s: %v", "监听 %s：%v"},
+		"hint.proxy.listen":   {"another program may have the port; --listen 127.0.0.1:0 takes a free one", "端口可能被占用；--listen 127.0.0.1:0 会自动选择空闲端口"},
+		"proxy.open":          {"%s can be reached from other machines, and there are no tokens", "%s 可以从其他机器访问，但没有设置令牌"},
+		"hint.proxy.open":     {"write tokens into a file, one a line, and name it with --token-file", "请把令牌写入文件，每行一个，并用 --token-file 指定"},
+		"proxy.tokens":        {"reading the tokens: %v", "读取令牌：%v"},
+		"proxy.quota":         {"--quota takes a number with K, M, G or T, not %q", "--quota 的格式是数字加 K、M、G 或 T，不是 %q"},
+		"proxy.ready":         {"keepwell serves modules at %s (GOPROXY=%s)", "keepwell 模块代理已启动：%s（GOPROXY=%s）"},
+	}
+})
