@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"log"
@@ -86,7 +87,9 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return o.failed("proxy.start", "", err)
 	}
 	defer p.Close()
-	service := modproxy.NewService(p, tokens, slog.New(slog.NewJSONHandler(a.out, nil)))
+	access := &buffered{w: bufio.NewWriterSize(a.out, 64<<10)}
+	defer access.flush()
+	service := modproxy.NewService(p, tokens, slog.New(slog.NewJSONHandler(access, nil)))
 	if !service.Guarded() && !onlyHere(o.listen) {
 		return &failure{exit: exitError, key: "proxy.open", args: []any{o.listen}, hint: "hint.proxy.open"}
 	}
@@ -98,6 +101,7 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	var work sync.WaitGroup
 	defer work.Wait()
 	work.Go(func() { collect(ctx, store, quota) })
+	work.Go(func() { access.follow(ctx) })
 	server := moduleServer(service)
 	work.Go(func() {
 		<-ctx.Done()
@@ -113,6 +117,40 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	work.Wait()
 	a.ended = true // a service ends by a signal: that is no failure
 	return nil
+}
+
+// buffered gathers the records of the access log: a write to the system for each would
+// cost as much as the request. What was not written yet is lost where the process is
+// killed.
+type buffered struct {
+	mu sync.Mutex
+	w  *bufio.Writer
+}
+
+func (b *buffered) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.w.Write(data)
+}
+
+func (b *buffered) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = b.w.Flush() // nobody reads the log any more
+}
+
+// follow writes what there is, four times a second.
+func (b *buffered) follow(ctx context.Context) {
+	tick := time.NewTicker(time.Second / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			b.flush()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // collect keeps the store within its quota.

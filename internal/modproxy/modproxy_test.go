@@ -62,6 +62,26 @@ func TestHerdIsOneRequest(t *testing.T) {
 	}
 }
 
+// TestTakenAwayIsFetchedAgain empties the store below a proxy that still knows the file.
+func TestTakenAwayIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	f := make1(t, widget, noise("w", 100000))
+	u := healthy(f)
+	store := openStore(t, t.TempDir())
+	url, _ := start(t, serve(t, u), func(o *modproxy.Options) { o.Store = store })
+	for i := range 3 {
+		if code, got := get(t, url+at+".zip"); code != 200 || got != string(f.zip) {
+			t.Fatalf("%d, %d bytes", code, len(got))
+		}
+		if n := u.requests(".zip"); n != i+1 {
+			t.Errorf("%d requests", n)
+		}
+		if err := store.Forget(t.Context(), []string{at[1:] + ".zip"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestRangesAndQuestions(t *testing.T) {
 	t.Parallel()
 	f := make1(t, widget, noise("w", 100000))

@@ -18,6 +18,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
+	if a, e, ok := p.ready(r.URL.Path); ok {
+		p.send(w, r, a, e)
+		return
+	}
 	a, err := parse(r.URL.Path)
 	if err != nil {
 		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: clean(r.URL.Path), Rule: ": " + clean(err.Error())})
@@ -33,6 +37,20 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.send(w, r, a, e)
+}
+
+// ready finds what this process has served before, without looking at the path again:
+// what lies in memory under a name has passed every check of the name. With rules that
+// may change, and sums of a client, it is looked at each time.
+func (p *Proxy) ready(path string) (a ask, e modstore.Entry, ok bool) {
+	if p.Deny != nil || len(p.Sums) > 0 || len(path) < 2 {
+		return a, e, false
+	}
+	if e, ok = p.memory.get(path[1:]); ok {
+		p.Store.Touch(e.Key)
+		a = ask{kind: kind(e.Key[strings.LastIndexByte(e.Key, '.')+1:]), key: e.Key, version: "v0.0.0"}
+	}
+	return a, e, ok
 }
 
 func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.Entry) {
@@ -53,7 +71,10 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.E
 	f, err := p.Store.OpenFile(r.Context(), e)
 	if errors.Is(err, fs.ErrNotExist) { // taken away since: ask again
 		p.memory.drop(a.key)
-		if e, err = p.find(r.Context(), a); err == nil {
+		if a, err = parse(a.key); err == nil {
+			e, err = p.find(r.Context(), a)
+		}
+		if err == nil {
 			f, err = p.Store.OpenFile(r.Context(), e)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,7 @@ type Service struct {
 	metrics  http.Handler
 	requests *prometheus.CounterVec
 	bytes    prometheus.Counter
+	counters sync.Map // of counted to prometheus.Counter
 }
 
 // NewService serves p. tokens has a line for each client, `NAME TOKEN` or only the
@@ -69,11 +71,43 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.p.ServeHTTP(rec, r)
 	}
-	s.requests.WithLabelValues(kindOf(r.URL.Path), strconv.Itoa(rec.status)).Inc()
+	s.count(kindOf(r.URL.Path), rec.status).Inc()
 	s.bytes.Add(float64(rec.n))
 	s.access.LogAttrs(r.Context(), slog.LevelInfo, "request",
-		slog.String("method", r.Method), slog.String("path", clean(r.URL.Path)), slog.Int("status", rec.status), slog.Int64("bytes", rec.n),
+		slog.String("method", r.Method), slog.String("path", shown(r.URL.Path)), slog.Int("status", rec.status), slog.Int64("bytes", rec.n),
 		slog.Duration("took", time.Since(began)), slog.String("from", r.RemoteAddr), slog.String("client", client))
+}
+
+// count is the counter of a kind and a status. Looking it up by label costs more than
+// all else here.
+func (s *Service) count(kind string, status int) prometheus.Counter {
+	key := counted{kind, status}
+	if c, ok := s.counters.Load(key); ok {
+		if c, ok := c.(prometheus.Counter); ok {
+			return c
+		}
+	}
+	c := s.requests.WithLabelValues(kind, strconv.Itoa(status))
+	s.counters.Store(key, c)
+	return c
+}
+
+type counted struct {
+	kind   string
+	status int
+}
+
+// shown is a path for the log: most have nothing in them that would have to be taken
+// out.
+func shown(path string) string {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '/', c == '.', c == '-', c == '@', c == '!', c == '_', c == '+':
+		default:
+			return clean(path)
+		}
+	}
+	return path
 }
 
 // kindOf is a label with few values.
