@@ -1,6 +1,7 @@
 package modproxy
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/flate"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
@@ -132,11 +134,51 @@ func (a ask) checkZip(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("no valid module zip: %w", err)
 	}
-	h1, err := dirhash.HashZip(name, dirhash.Hash1)
+	h1, err := hashZip(name)
 	if err != nil {
 		return "", fmt.Errorf("no valid module zip: %w", err)
 	}
 	return h1, nil
+}
+
+// hashZip is dirhash.HashZip in less time: one buffer for all files, and a faster
+// inflater. It runs for every zip that comes.
+func hashZip(name string) (string, error) {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return "", err
+	}
+	defer z.Close() //nolint:errcheck // only read
+	var inflater io.ReadCloser
+	z.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser {
+		if again, ok := inflater.(flate.Resetter); ok && again.Reset(r, nil) == nil {
+			return inflater
+		}
+		inflater = flate.NewReader(r)
+		return inflater
+	})
+	names := make([]string, 0, len(z.File))
+	files := make(map[string]*zip.File, len(z.File))
+	for _, f := range z.File {
+		names = append(names, f.Name)
+		files[f.Name] = f
+	}
+	buf := make([]byte, 64<<10)
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
+		r, err := files[name].Open()
+		return &bufferedFile{r, buf}, err
+	})
+}
+
+// bufferedFile is read through a buffer that the next file uses too: Hash1 reads one
+// after the other.
+type bufferedFile struct {
+	io.ReadCloser
+	buf []byte
+}
+
+func (f *bufferedFile) WriteTo(w io.Writer) (int64, error) {
+	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f.ReadCloser}, f.buf)
 }
 
 // expectation is a sum that is being looked up.

@@ -183,7 +183,7 @@ func (s *server) ask(path string, left *atomic.Int64) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // what was read counts
 	r := bufio.NewReaderSize(conn, 64<<10)
 	for left.Add(-1) >= 0 {
 		if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: "+s.addr+"\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"); err != nil {

@@ -1,0 +1,62 @@
+package modproxy_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keepwell/keepwell/internal/modproxy"
+)
+
+// TestDirect brings a module from a git repository through the real go command.
+func TestDirect(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"go", "git"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("no " + tool)
+		}
+	}
+	home := t.TempDir()
+	repo := filepath.Join(home, "tool.git")
+	if err := os.MkdirAll(repo, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(home, "gitconfig")
+	if err := writeFile(config, []byte("[user]\n\tname = lab\n\temail = lab@example.com\n[init]\n\tdefaultBranch = main\n"+
+		"[url \"file://"+home+"/\"]\n\tinsteadOf = https://git.example.com/team/\n")); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"GIT_CONFIG_GLOBAL=" + config, "GIT_CONFIG_NOSYSTEM=1", "HOME=" + home, "GOENV=off", "GOCACHE=" + filepath.Join(home, "cache"), "GOPATH=" + filepath.Join(home, "go")}
+	if err := writeFile(filepath.Join(repo, "go.mod"), []byte("module git.example.com/team/tool.git\n\ngo 1.20\n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"commit", "-q", "-m", "one"}, {"tag", "v1.0.0"}} {
+		cmd := exec.CommandContext(t.Context(), "git", args...)
+		cmd.Dir, cmd.Env = repo, append(os.Environ(), env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v %s", args, err, out)
+		}
+	}
+	url, p := start(t, "direct", func(o *modproxy.Options) { o.Env = env })
+	tool := url + "/git.example.com/team/tool.git"
+	for path, want := range map[string]string{
+		"/@v/list": "v1.0.0\n", "/@v/v1.0.0.mod": "module git.example.com/team/tool.git\n", "/@v/v1.0.0.zip": "PK",
+		"/@v/v1.0.0.info": `"Version":"v1.0.0"`, "/@v/main.info": `"Version":"v1.0.0"`, "/@latest": `"Version":"v1.0.0"`,
+	} {
+		if code, got := get(t, tool+path); code != 200 || !strings.Contains(got, want) {
+			t.Errorf("%s: %d %.300s", path, code, got)
+		}
+	}
+	if code, got := get(t, tool+"/@v/v1.9.0.info"); code != 404 || !strings.Contains(got, "unknown revision v1.9.0") {
+		t.Errorf("%d %s", code, got)
+	}
+	// What cannot be reached is no absence.
+	if code, got := get(t, url+"/git.example.com/team/other.git/@v/v1.0.0.info"); code != 502 || !strings.Contains(got, "direct: ") {
+		t.Errorf("%d %s", code, got)
+	}
+	if s := p.Summary(); len(s.Served) != 1 || s.Served[0].Upstream != "direct" {
+		t.Errorf("%+v", s)
+	}
+}
