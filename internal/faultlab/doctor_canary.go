@@ -136,6 +136,8 @@ func (l *Lab) canarySettings() {
 		"GOPROXY", "https://user:canary-proxyurl-5f1d@goproxy.example.org,direct", "GOPRIVATE", "git.corp.example,gitlab.example.com,helped.example.com,auth.example.com,github.com/acme",
 		"PIP_INDEX_URL", "https://user:canary-pip-6c3b@pypi.example.org/simple", "GITHUB_TOKEN", "canary-ghtoken-81aa", "GH_TOKEN", "canary-ghtoken-81aa",
 	)
+	// go tries ssh for paths that end in .git, and ssh would ask a resolver outside.
+	l.Set("GIT_SSH_COMMAND", "false")
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		l.Set(name, "http://user:canary-httpproxy-d05e@"+l.world.addr())
 	}
