@@ -46,6 +46,14 @@ func healthySituations() []situation {
 		{name: "healthy-read-only-cache", needs: []string{"root", "setpriv"}, run: healthyReadOnly},
 		{name: "healthy-toolchain-line", run: healthyToolchain},
 		{name: "healthy-no-dependencies", run: healthyBare},
+		{name: "healthy-toolchain-auto", run: healthyApp(func(l *Lab) { l.Set("GOTOOLCHAIN", "auto") })},
+		{name: "healthy-proxy-list-ends-off", run: healthyApp(func(l *Lab) { l.Set("GOPROXY", "https://goproxy.example.org,off") })},
+		{name: "healthy-netrc-default", run: healthyApp(func(l *Lab) {
+			l.netrc("machine git.corp.example login user password hunter2-of-elsewhere\ndefault login anonymous password user@example.org\n")
+		})},
+		{name: "healthy-exclude-and-retract", run: healthyApp(func(l *Lab) {
+			l.Files("go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n\nexclude example.com/widget v1.1.0\n\nretract v0.1.0 // by mistake\n")
+		})},
 		{name: "healthy-script-without-module", run: healthyScript},
 		{name: "healthy-netrc-for-another-host", run: healthyApp(func(l *Lab) { l.netrc("machine git.corp.example login user password hunter2-of-elsewhere\n") })},
 		{name: "healthy-own-root", run: healthyOwnRoot},

@@ -44,6 +44,10 @@ func moreSituations() []situation {
 		{name: "go-cache-emptied", code: "local/cache-corrupt", tool: "go", run: goCacheEmptied},
 		{name: "go-vendor-flag-without-vendor", code: "local/vendor", tool: "go", run: goVendorFlag},
 		{name: "go-proxy-file-missing", code: "proxy/misconfigured", also: codes("proxy/not-found"), tool: "go", run: withProxyValue("file:///nowhere/goproxy")},
+		{name: "go-inodes-used-up", code: "local/disk-full", tool: "go", needs: []string{"unshare"}, run: goMounted("mount -t tmpfs -o size=8m,nr_inodes=8,mode=755 tmpfs")},
+		{name: "go-cache-read-only-mount", code: "local/cache-permission", also: codes("local/disk-full"), tool: "go", needs: []string{"unshare"}, run: goMounted("mount -t tmpfs -o ro,mode=755 tmpfs")},
+		{name: "go-toolchain-auto-missing", code: "version/toolchain", also: codes("version/go-too-old"), tool: "go", run: goToolchainAuto},
+		{name: "go-proxy-first-silent", code: "net/slow", also: codes("net/timeout"), tool: "go", run: goTwoProxies("|", mute, status(404, "not found\n"))},
 		{name: "npm-silent", code: "net/slow", also: codes("net/timeout"), tool: "npm", run: npmFrom(func(l *Lab) { l.HTTPS("npm.example.org", http.HandlerFunc(mute)) })},
 		{name: "pip-silent", code: "net/slow", also: codes("net/timeout"), tool: "pip", run: pipSilent},
 	}
@@ -128,6 +132,28 @@ func goTwoProxies(sep string, first, second http.HandlerFunc) func(context.Conte
 		l.Set("GOPROXY", "https://goproxy.example.org"+sep+"https://goproxy.example.net")
 		return download(ctx, l)
 	}
+}
+
+// goMounted gives the module cache a file system of its own, seen by this command alone.
+func goMounted(mount string) func(context.Context, *Lab) string {
+	return func(ctx context.Context, l *Lab) string {
+		l.proxyWith()
+		cache := l.modCache("")
+		l.check(os.MkdirAll(cache, 0o755))
+		unshare := []string{"--user", "--map-root-user", "--mount", "sh", "-c"}
+		if _, code := l.exec(ctx, l.Work, "unshare", append(unshare, mount+" "+cache)...); code != 0 {
+			l.T.Skip("this machine does not allow mounts in an own namespace")
+		}
+		return l.Run(ctx, "unshare", append(unshare, mount+" "+cache+" && exec go mod download example.com/widget@v1.0.0")...)
+	}
+}
+
+// goToolchainAuto wants a newer go, which the proxy does not have.
+func goToolchainAuto(ctx context.Context, l *Lab) string {
+	l.proxyWith()
+	l.Set("GOTOOLCHAIN", "auto")
+	l.Files("go.mod", "module example.org/app\n\ngo 1.99.0\n", "app.go", "package app\n")
+	return l.Run(ctx, "go", "build", "./...")
 }
 
 // guarded asks for a user's password before it answers.
