@@ -54,6 +54,18 @@ func healthySituations() []situation {
 		{name: "healthy-exclude-and-retract", run: healthyApp(func(l *Lab) {
 			l.Files("go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n\nexclude example.com/widget v1.1.0\n\nretract v0.1.0 // by mistake\n")
 		})},
+		{name: "healthy-sumdb-down-but-known", run: healthyApp(func(l *Lab) {
+			_, verifier := newKeys(l, "k")
+			l.Set("GOSUMDB", verifier+" https://"+l.Closed(sumHost, "443"))
+		})},
+		{name: "healthy-second-proxy-down", run: healthyApp(func(l *Lab) {
+			l.Set("GOPROXY", "https://goproxy.example.org,https://"+l.Closed("goproxy.example.net", "443"))
+		})},
+		{name: "healthy-paths-with-blanks", run: healthyApp(func(l *Lab) { l.Set("GOPATH", filepath.Join(l.Home, "go path ü")) })},
+		{name: "healthy-linked-project", run: healthyLinked},
+		{name: "healthy-windows-line-ends", run: healthyApp(func(l *Lab) {
+			l.Files("go.mod", "module example.org/app\r\n\r\ngo 1.20\r\n\r\nrequire example.com/widget v1.0.0\r\n")
+		})},
 		{name: "healthy-script-without-module", run: healthyScript},
 		{name: "healthy-netrc-for-another-host", run: healthyApp(func(l *Lab) { l.netrc("machine git.corp.example login user password hunter2-of-elsewhere\n") })},
 		{name: "healthy-own-root", run: healthyOwnRoot},
@@ -307,6 +319,17 @@ func healthyToolchain(ctx context.Context, l *Lab) string {
 func healthyBare(ctx context.Context, l *Lab) string {
 	l.bareApp()
 	l.HTTPS("goproxy.example.org", http.NotFoundHandler())
+	return build(ctx, l)
+}
+
+// healthyLinked is a project that is reached through a symbolic link.
+func healthyLinked(ctx context.Context, l *Lab) string {
+	l.app()
+	l.trust(widget())
+	l.proxyWith()
+	to := filepath.Join(l.Dir, "linked")
+	l.check(os.Symlink(l.Work, to))
+	l.Work = to
 	return build(ctx, l)
 }
 

@@ -48,6 +48,13 @@ func moreSituations() []situation {
 		{name: "go-cache-read-only-mount", code: "local/cache-permission", also: codes("local/disk-full"), tool: "go", needs: []string{"unshare"}, run: goMounted("mount -t tmpfs -o ro,mode=755 tmpfs")},
 		{name: "go-toolchain-auto-missing", code: "version/toolchain", also: codes("version/go-too-old"), tool: "go", run: goToolchainAuto},
 		{name: "go-proxy-first-silent", code: "net/slow", also: codes("net/timeout"), tool: "go", run: goTwoProxies("|", mute, status(404, "not found\n"))},
+		{name: "go-replace-fork-missing", code: "proxy/not-found", also: codes("module/missing-or-private", "module/repo-gone"), tool: "go", run: goForkMissing},
+		{name: "go-private-host-refuses", code: "net/refused", also: codes("vcs/git-config"), tool: "go", needs: []string{"git"}, run: goPrivateRefused},
+		{name: "go-http-proxy-blocks-host", code: "net/http-proxy", also: codes("proxy/forbidden"), tool: "go", run: goProxyBlocks},
+		{name: "go-http-proxy-unknown-ca", code: "net/http-proxy", also: codes("tls/unknown-authority"), tool: "go", run: goProxyForeign},
+		{name: "go-ca-bundle-garbage", code: "tls/unknown-authority", tool: "go", run: goGarbageBundle},
+		{name: "go-cache-nowhere", code: "local/cache-permission", also: codes("local/gopath"), tool: "go", run: goNowhere},
+		{name: "pip-index-without-simple", code: "version/no-match", also: codes("proxy/misconfigured", "proxy/not-found", "module/missing-or-private", "module/repo-gone"), tool: "pip", run: pipWithoutSimple},
 		{name: "npm-silent", code: "net/slow", also: codes("net/timeout"), tool: "npm", run: npmFrom(func(l *Lab) { l.HTTPS("npm.example.org", http.HandlerFunc(mute)) })},
 		{name: "pip-silent", code: "net/slow", also: codes("net/timeout"), tool: "pip", run: pipSilent},
 	}
@@ -154,6 +161,63 @@ func goToolchainAuto(ctx context.Context, l *Lab) string {
 	l.Set("GOTOOLCHAIN", "auto")
 	l.Files("go.mod", "module example.org/app\n\ngo 1.99.0\n", "app.go", "package app\n")
 	return l.Run(ctx, "go", "build", "./...")
+}
+
+// goForkMissing replaces a module by a fork that no server has.
+func goForkMissing(ctx context.Context, l *Lab) string {
+	l.proxyWith()
+	l.app()
+	l.Files("go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n\nreplace example.com/widget => example.com/fork/widget v1.0.1\n")
+	l.trust(newMod("example.com/fork/widget", "v1.0.1", "widget.go", "package widget\n"))
+	return l.Run(ctx, "go", "build", "./...")
+}
+
+// goPrivateRefused has a company's git host that is down.
+func goPrivateRefused(ctx context.Context, l *Lab) string {
+	l.proxyWith()
+	l.write(filepath.Join(l.Home, ".gitconfig"), "[url \"https://"+l.Closed("git.corp.example", "443")+"/\"]\n\tinsteadOf = https://github.com/\n")
+	l.HTTPS("github.com", status(404, ""))
+	l.Set("GOPRIVATE", "github.com/acme")
+	return l.Run(ctx, "go", "mod", "download", "github.com/acme/widget@v1.0.0")
+}
+
+// goProxyBlocks has an HTTP proxy that lets some hosts through, and not this one.
+func goProxyBlocks(ctx context.Context, l *Lab) string {
+	addr := l.Plain("proxy.corp.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status(403, "category: software downloads\n")(w, r)
+	}))
+	l.Set("HTTPS_PROXY", "http://"+addr, "https_proxy", "")
+	return download(ctx, l)
+}
+
+// goProxyForeign speaks TLS to the HTTP proxy, which has a root that nobody knows.
+func goProxyForeign(ctx context.Context, l *Lab) string {
+	foreign := newAuthority(l.T, "Corp Proxy CA")
+	ln := tls.NewListener(listen(l.T), certs(foreign.leaf(leaf{names: []string{"localhost", "127.0.0.1"}})))
+	serve(l.T, ln, status(403, "no\n"))
+	l.Set("HTTPS_PROXY", "https://"+l.show(ln, "proxy.corp.example", "3129"), "https_proxy", "")
+	return download(ctx, l)
+}
+
+func goGarbageBundle(ctx context.Context, l *Lab) string {
+	l.proxyWith()
+	name := filepath.Join(l.Dir, "garbage.pem")
+	l.write(name, loginPage)
+	l.Set("SSL_CERT_FILE", name)
+	return download(ctx, l)
+}
+
+// goNowhere is a service account without a home.
+func goNowhere(ctx context.Context, l *Lab) string {
+	l.proxyWith()
+	l.Set("HOME", "", "GOPATH", "", "GIT_CONFIG_GLOBAL", "")
+	return download(ctx, l)
+}
+
+func pipWithoutSimple(ctx context.Context, l *Lab) string {
+	l.pypi(pyWidget())
+	l.Set("PIP_INDEX_URL", "https://pypi.example.org/")
+	return l.pipDownload(ctx, "widget")
 }
 
 // guarded asks for a user's password before it answers.
