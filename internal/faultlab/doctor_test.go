@@ -399,7 +399,7 @@ func (r *row) markdown() string {
 	after := seconds(r.toolTook)
 	if r.capped {
 		after = "> " + after
-		if r.said == "" {
+		if r.said == "" && r.situation.code != "" {
 			said = "nothing, for ever"
 		}
 	}
