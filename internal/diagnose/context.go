@@ -224,14 +224,27 @@ func (d *Diagnosis) setting(name string) string {
 	return out + ")"
 }
 
-// brokenGoproxy: GOPROXY holds what go does not read as a separator.
+// brokenGoproxy: GOPROXY holds what go does not read as a separator, or as a scheme.
 func brokenGoproxy(d *Diagnosis, _ *group) (verdict, bool) {
 	for _, entry := range proxyList(d.machine.Env.Value("GOPROXY")) {
-		if strings.ContainsAny(entry, "，；; ｜、") {
+		if strings.ContainsAny(entry, "，；; ｜、") || namesScheme(entry) {
 			return verdict{code: "proxy/misconfigured", why: d.setting("GOPROXY"), confidence: 0.95}, true
 		}
 	}
 	return verdict{}, false
+}
+
+// namesScheme reports an entry whose host is the name of a scheme, such as https//x.
+func namesScheme(entry string) bool {
+	_, after, ok := strings.Cut(entry, "://")
+	if !ok {
+		after = entry
+	}
+	host, _, more := strings.Cut(after, "/")
+	if ok { // https://https://x
+		host = strings.TrimSuffix(host, ":")
+	}
+	return more && slices.Contains([]string{"http", "https", "file"}, host)
 }
 
 // proxyList splits GOPROXY as go does (cmd/go/internal/modfetch, proxyList):

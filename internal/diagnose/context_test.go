@@ -78,6 +78,10 @@ func TestOneTextTwoMachines(t *testing.T) {
 			"net/dns", setting("GOPROXY", "https://goproxy.cn，direct"), "proxy/misconfigured", "GOPROXY=https://goproxy.cn，direct",
 		},
 		{
+			"GOPROXY without the colon of its scheme", getWidget + "dial tcp: lookup https: no such host",
+			"net/dns", setting("GOPROXY", "https//goproxy.cn,direct"), "proxy/misconfigured", "GOPROXY=https//goproxy.cn,direct",
+		},
+		{
 			"GOPROXY names another server here", getWidget + "dial tcp 203.0.113.7:443: i/o timeout",
 			"net/timeout", setting("GOPROXY", "https://goproxy.cn,direct"), "proxy/misconfigured", "GOPROXY=https://goproxy.cn,direct",
 		},

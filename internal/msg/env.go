@@ -133,6 +133,7 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"lint.goproxy-scheme":     {"has the entry “%s”: go speaks https, http and file here, not %s.", "有一项“%s”：这里只能用 https、http 或 file，不能用 %s。"},
 		"lint.goproxy-file":       {"has the entry “%s”: a file address needs three slashes and an absolute path.", "有一项“%s”：file 地址要写三个斜杠，后面接绝对路径。"},
 		"lint.goproxy-host":       {"has the entry “%s”, which names no host.", "有一项“%s”没有主机名。"},
+		"lint.goproxy-colon":      {"has the entry “%s”, in which go takes %s for the name of a server.", "有一项“%s”，go 会把其中的 %s 当成服务器的名字。"},
 		"lint.goproxy-http":       {"asks %s over plain http: anyone on the way can read and change what comes; only checksums guard against it.", "通过明文 http 访问 %s：途中任何人都能看到并篡改内容，只能靠校验和防护。"},
 		"lint.goproxy-after":      {"lists “%[2]s” after %[1]s: go never gets there.", "在 %[1]s 之后还列出了“%[2]s”：go 永远不会用到。"},
 		"lint.goproxy-off":        {"is off: nothing is downloaded, only the module cache is used.", "是 off：不下载任何模块，只用本地缓存。"},

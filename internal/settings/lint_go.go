@@ -109,6 +109,19 @@ func lintGoproxy(s *Settings) []Lint {
 			out = append(out, s.about("goproxy-file", isError, "proxy/misconfigured", "GOPROXY", e.text))
 		case u.Scheme != "file" && u.Host == "":
 			out = append(out, s.about("goproxy-host", isError, "proxy/misconfigured", "GOPROXY", e.text))
+		case u.Hostname() == "http" || u.Hostname() == "https" || u.Hostname() == "file":
+			typed := e.text
+			if !strings.Contains(v, typed) { // go put https:// before it
+				typed = strings.TrimPrefix(typed, "https://")
+			}
+			_, rest, _ := strings.Cut(e.text, "://")
+			rest = strings.TrimLeft(strings.TrimPrefix(rest, u.Hostname()), ":/")
+			slashes := "://"
+			if u.Hostname() == "file" {
+				slashes = ":///"
+			}
+			right := u.Hostname() + slashes + rest
+			out = append(out, s.fixed(s.about("goproxy-colon", isError, "proxy/misconfigured", "GOPROXY", typed, u.Hostname()), strings.Replace(v, typed, right, 1)))
 		case u.Scheme == "http" && u.User == nil && !loopback(u.Hostname()):
 			out = append(out, s.about("goproxy-http", isInfo, "", "GOPROXY", u.Host))
 		}

@@ -85,6 +85,8 @@ func lintCases() []struct {
 		{machine("GOPROXY=file://srv/mod"), []string{"goproxy-file GOPROXY"}},
 		{machine("GOPROXY=file:///srv/mod"), nil},
 		{machine("GOPROXY=https:///x"), []string{"goproxy-host GOPROXY"}},
+		{machine("GOPROXY=https//a.example,direct"), []string{"goproxy-colon GOPROXY > GOPROXY=https://a.example,direct"}},
+		{machine("GOPROXY=https://https://a.example"), []string{"goproxy-colon GOPROXY > GOPROXY=https://a.example"}},
 		{machine("GOPROXY=http://a.example"), []string{"goproxy-http GOPROXY"}},
 		{machine("GOPROXY=http://127.0.0.1:8081"), nil},
 		{machine("GOPROXY=direct,https://a.example"), []string{"goproxy-after GOPROXY"}},
