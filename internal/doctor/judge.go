@@ -19,6 +19,7 @@ import (
 func Judge(seen []Outcome) []keepwell.Finding {
 	var said, way, beside []keepwell.Finding
 	tried, works, hung := false, true, false
+	first := "" // the server that go asks first
 	for _, o := range seen {
 		switch {
 		case o.Tried:
@@ -29,6 +30,7 @@ func Judge(seen []Outcome) []keepwell.Finding {
 		case o.Settles != "":
 		case len(o.Layers) > 0:
 			way = append(way, o.Findings...)
+			first = cmp.Or(first, o.Layers[0].Target.Host)
 		default:
 			beside = append(beside, o.Findings...)
 		}
@@ -37,7 +39,7 @@ func Judge(seen []Outcome) []keepwell.Finding {
 		return ordered(hygiene(append(said, beside...))) // servers that were not needed are nobody's concern
 	}
 	beside = append(beside, way...)
-	said, beside = exact(settled(said, seen), beside)
+	said, beside = exact(settled(said, seen), beside, first)
 	if len(said) == 0 && (hung || !tried) {
 		// Nobody could say it: what was seen on the way is all there is.
 		return ordered(foldCauses(merged(beside)))
@@ -57,8 +59,9 @@ func hygiene(list []keepwell.Finding) []keepwell.Finding {
 }
 
 // exact lets what was looked at take the place of what the command said, where it names
-// the same trouble more exactly, and takes it out of beside.
-func exact(said, beside []keepwell.Finding) (_, left []keepwell.Finding) {
+// the same trouble more exactly, and takes it out of beside. first is the server that go
+// asks first.
+func exact(said, beside []keepwell.Finding, first string) (_, left []keepwell.Finding) {
 	said = slices.Clone(said)
 	taken := make([]bool, len(beside))
 	for i, s := range said {
@@ -66,7 +69,7 @@ func exact(said, beside []keepwell.Finding) (_, left []keepwell.Finding) {
 			continue
 		}
 		for j, b := range beside {
-			if taken[j] || !explains(b, s) {
+			if taken[j] || !explains(b, s, first) {
 				continue
 			}
 			taken[j] = true
@@ -95,9 +98,14 @@ func settled(said []keepwell.Finding, seen []Outcome) []keepwell.Finding {
 
 // explains reports whether b, which was looked at, is what s, which a tool said, is
 // about.
-func explains(b, s keepwell.Finding) bool {
-	if severity(b) == keepwell.SeverityInfo {
+func explains(b, s keepwell.Finding, first string) bool {
+	switch {
+	case severity(b) == keepwell.SeverityInfo:
 		return false
+	case isWay(b.Code) && (s.Code == "proxy/misconfigured" || s.Code == "sum/misconfigured"):
+		return false // no server fails where there is none
+	case b.Code == "proxy/bad-response" && s.Code == "sum/go-sum-mismatch":
+		return first != "" && strings.EqualFold(hostOf(b), first) // a page in the place of a file has another hash
 	}
 	if b.Code == s.Code {
 		return sameHost(b, s)

@@ -72,6 +72,17 @@ func TestJudge(t *testing.T) {
 		{"a rival on another host does not", []Outcome{
 			fetch(Outcome{}, rivals(fault("tls/expired", "host", "a.example.org"), "tls/clock-skew")), probe(fault("tls/clock-skew", "host", "b.example.org")),
 		}, []want{{"tls/expired", e}, {"tls/clock-skew", i}}},
+		{"no server makes a setting sound", []Outcome{
+			fetch(Outcome{}, rivals(fault("proxy/misconfigured"), "net/dns")), probe(fault("net/dns")),
+		}, []want{{"proxy/misconfigured", e}}},
+		{"a server that sends pages explains a hash", []Outcome{
+			fetch(Outcome{}, fault("sum/go-sum-mismatch", "module", "a.example/b")),
+			{Check: "network", Layers: []Looked{{Target: observe.Target{Host: "a.example.org"}}, {}}, Findings: []keepwell.Finding{fault("proxy/bad-response", "host", "a.example.org")}},
+		}, []want{{"proxy/bad-response", e}}},
+		{"a server that is asked later does not", []Outcome{
+			fetch(Outcome{}, fault("sum/go-sum-mismatch", "module", "a.example/b")),
+			{Check: "network", Layers: []Looked{{Target: observe.Target{Host: "a.example.org"}}, {}}, Findings: []keepwell.Finding{fault("proxy/bad-response", "host", "b.example.org")}},
+		}, []want{{"sum/go-sum-mismatch", e}, {"proxy/bad-response", i}}},
 		{"the catalogue's cause takes the lead", []Outcome{
 			fetch(Outcome{}, fault("tls/unknown-authority", "host", "a.example.org")), probe(fault("net/intercepted", "host", "a.example.org")),
 		}, []want{{"net/intercepted", e}}},
