@@ -968,7 +968,7 @@ var table = [...]Entry{
 	{
 		ID: "proxy-url-invalid", Code: "proxy/misconfigured",
 		Anchors:    []string{"invalid proxy url", "unrecognized proxy url", "goproxy list is not the empty string", "only the first proxy", "goproxy contains", "invalid port", "proxy url scheme", "invalid $goproxy setting", "invalid file:// proxy url", "file url "},
-		Pattern:    "(?:invalid proxy URL(?: missing scheme)?:? ?(?P<value>\\S+)?|GOPROXY list is not the empty string, but contains no entries|invalid port \"?:?[^\\s\"]+\"? after host|invalid \\$GOPROXY setting: .*|invalid file:// proxy URL|file URL (?:missing|specifies|encodes) .*)",
+		Pattern:    "(?:invalid proxy URL(?: missing scheme| scheme \\([^)]*\\))?:? ?(?P<value>\\S+)?|GOPROXY list is not the empty string, but contains no entries|invalid port \"?:?[^\\s\"]+\"? after host|invalid \\$GOPROXY setting: .*|invalid file:// proxy URL|file URL (?:missing|specifies|encodes) .*)",
 		Needs:      2,
 		Confidence: 0.96,
 	},
