@@ -155,6 +155,7 @@ func checks() []Check {
 		{ID: "fetch", Stage: Online, When: wantsFetch, Look: lookFetch},
 		{ID: "network", Stage: Online, When: wantsNetwork, Look: lookNetwork},
 		{ID: "sums", Stage: Further, When: wantsSums, Look: lookSums},
+		{ID: "complete", Stage: Further, When: wantsComplete, Look: lookComplete},
 		{ID: "clone", Stage: Further, When: wantsClone, Look: lookClone},
 		{ID: "private", Stage: Further, When: wantsPrivate, Look: lookPrivate},
 	}

@@ -66,6 +66,12 @@ var credentialsTable = sync.OnceValue(func() map[string]message {
 		"doctor.vcs.old":       {"git %s is too old for go %s, which calls it with --end-of-options (git 2.24)", "git %s 对 go %s 来说太旧：go 会用 --end-of-options 调用它（git 2.24 起）"},
 		"doctor.vcs.owner":     {"git refuses %s, which belongs to another user; go build asks it for the commit", "git 拒绝读取 %s：它属于别的用户，而 go build 要向 git 询问提交号"},
 
+		"doctor.complete":         {"completing", "补全"},
+		"doctor.complete.does":    {"where go.sum lacks entries: whether go can fetch what they are of", "go.sum 缺少条目时，看 go 能不能取到相应的模块"},
+		"doctor.complete.fine":    {"go can fetch what its files lack", "文件里缺的，go 都能取到"},
+		"doctor.complete.bad":     {"go cannot fetch what its files lack", "文件里缺的，go 取不到"},
+		"doctor.complete.unknown": {"not known in time: whether go can fetch what its files lack", "没能及时查明：文件里缺的，go 能不能取到"},
+
 		"doctor.clone":      {"clones", "克隆"},
 		"doctor.clone.does": {"locks that a killed git left in go's clones of repositories", "被中断的 git 在 go 的仓库克隆里留下的锁"},
 		"doctor.clone.fine": {"no lock is left in go's clones", "go 的仓库克隆里没有残留的锁"},
