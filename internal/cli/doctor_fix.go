@@ -494,6 +494,7 @@ func (f *fixing) endText(c *doctor.Case, r doctor.Report, after []keepwell.Findi
 	done := slices.ContainsFunc(f.all, func(p *planned) bool { return p.state == mendDone })
 	switch {
 	case len(f.all) == 0 && !healthy:
+		fmt.Fprintln(a.out)
 		say("doctor.fix.nothing")
 	case len(f.all) == 0:
 	case f.o.fix.dryRun:
