@@ -470,3 +470,51 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestSlowIsNotCutBeforeAnotherDelivers asks a slow server and a second one that fails:
+// the slow one's answer counts after all.
+func TestSlowIsNotCutBeforeAnotherDelivers(t *testing.T) {
+	t.Parallel()
+	f := make1(t, widget, "")
+	slow, second := healthy(f), healthy(f)
+	asked := make(chan struct{})
+	var once sync.Once
+	slow.before = func(_ http.ResponseWriter, _ *http.Request) bool {
+		<-asked
+		return false
+	}
+	second.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "no luck", http.StatusInternalServerError)
+		once.Do(func() { close(asked) })
+		return true
+	}
+	url, _ := start(t, serve(t, slow)+","+serve(t, second), func(o *modproxy.Options) { o.Limits.Slow = 30 * time.Millisecond })
+	if code, got := get(t, url+at+".mod"); code != 200 || got != string(f.mod) {
+		t.Errorf("%d %s", code, got)
+	}
+	if slow.requests("") != 1 || second.requests("") == 0 {
+		t.Errorf("asked %v and %v", slow.asked, second.asked)
+	}
+}
+
+// TestSparesLearnNothingWithoutNeed keeps names that all know nothing of from servers
+// that were added.
+func TestSparesLearnNothingWithoutNeed(t *testing.T) {
+	t.Parallel()
+	f := make1(t, widget, "")
+	spare := healthy(f)
+	for first, want := range map[string]int{serve(t, &upstream{}): 404, "http://" + closedPort(t): 200} {
+		l, err := modproxy.ParseUpstreams(first + "," + serve(t, spare))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Upstreams[1].Spare = true
+		url, _ := start(t, "direct", func(o *modproxy.Options) { o.Lists = []modproxy.List{l} })
+		if code, got := get(t, url+at+".info"); code != want {
+			t.Errorf("%d %s", code, got)
+		}
+	}
+	if n := spare.requests(""); n != 1 {
+		t.Errorf("asked %v", spare.asked)
+	}
+}

@@ -22,20 +22,12 @@ type got struct {
 func (p *Proxy) race(ctx context.Context, a ask, list []Upstream, admit func(context.Context, *Upstream, *body) (got, error)) (got, error) {
 	p.health.first()
 	r := &runners{p: p, a: a, admit: admit, news: make(chan news)}
-	rested := []Upstream{}
-	var ready []Upstream
-	for _, u := range list {
-		if p.health.allow(u.Name) {
-			ready = append(ready, u)
-		} else {
-			rested = append(rested, u)
-		}
-	}
-	g, ok := r.round(ctx, ready)
+	g, ok := r.round(ctx, list, false)
+	rested := r.rested
 	if r.absent() { // nobody but another authority can know better
 		rested = slices.DeleteFunc(rested, func(u Upstream) bool { return !u.Final })
 	}
-	again := slices.Concat(rested, r.worthAgain(ready))
+	again := slices.Concat(rested, r.worthAgain(list))
 	if !ok && !r.over() && ctx.Err() == nil && len(again) > 0 && (len(rested) > 0 || p.health.mayRetry()) {
 		if len(rested) == 0 {
 			pause := time.NewTimer(r.pause(p.Limits.Backoff))
@@ -46,7 +38,7 @@ func (p *Proxy) race(ctx context.Context, a ask, list []Upstream, admit func(con
 			}
 		}
 		r.forget(again)
-		g, ok = r.round(ctx, again)
+		g, ok = r.round(ctx, again, true)
 	}
 	if ok {
 		p.seen.note(a, g.server, r.all)
@@ -67,6 +59,8 @@ type runners struct {
 	admit func(context.Context, *Upstream, *body) (got, error)
 	news  chan news
 	all   []*trouble
+	// rested were passed over, since they failed a short while ago.
+	rested []Upstream
 }
 
 // news is what a runner tells: that it is slow, or how it ended.
@@ -78,28 +72,35 @@ type news struct {
 	failed *trouble
 }
 
-// round asks list once.
-func (r *runners) round(ctx context.Context, list []Upstream) (got, bool) {
+// round asks list once; all of it, or those that do not rest.
+func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bool) {
 	ctx, cut := context.WithCancelCause(ctx)
-	var all sync.WaitGroup
+	var under sync.WaitGroup
 	done := make(chan struct{})
 	defer func() { // every runner ends before the round does, and nobody listens any more
 		cut(errLost)
 		close(done)
-		all.Wait()
+		under.Wait()
 	}()
 	next, running := 0, 0
 	slow := map[int]bool{}
 	start := func() {
-		for next < len(list) && list[next].Spare && r.onlyAbsent() {
-			next++
+		for ; next < len(list); next++ {
+			switch u := list[next]; {
+			case u.Spare && r.onlyAbsent():
+				continue
+			case !all && !r.p.health.allow(u.Name):
+				r.rested = append(r.rested, u)
+				continue
+			}
+			break
 		}
 		if next == len(list) {
 			return
 		}
 		i := next
 		next, running = next+1, running+1
-		all.Go(func() { r.run(ctx, &list[i], i, done) })
+		under.Go(func() { r.run(ctx, &list[i], i, done) })
 	}
 	start()
 	for running > 0 {

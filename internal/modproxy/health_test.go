@@ -1,0 +1,147 @@
+package modproxy
+
+import (
+	"testing"
+	"time"
+)
+
+// TestRestAndReturn is the timeline of a breaker.
+func TestRestAndReturn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	hs := newHealths(Limits{Rest: 30 * time.Second, Slow: 5 * time.Second})
+	hs.now = func() time.Time { return now }
+	step := func(what string, want bool) {
+		t.Helper()
+		if got := hs.allow("a"); got != want {
+			t.Errorf("%s: allowed %v", what, got)
+		}
+	}
+	step("new", true)
+	reset := &trouble{how: broken}
+	for range inARow - 1 {
+		hs.fail("a", reset)
+		step("a failure or two", true)
+	}
+	hs.fail("a", reset)
+	step("three in a row", false)
+	now = now.Add(31 * time.Second)
+	step("rested: one may look", true)
+	step("while one looks", false)
+	hs.fail("a", reset)
+	step("still down", false)
+	now = now.Add(31 * time.Second)
+	step("the next look", true)
+	hs.release("a") // cut before it could tell
+	step("again", true)
+	hs.good("a")
+	step("back", true)
+	step("back for all", true)
+	hs.fail("a", &trouble{how: limited, after: 2 * time.Minute})
+	now = now.Add(time.Minute)
+	step("Retry-After", false)
+	now = now.Add(2 * time.Minute)
+	step("after Retry-After", true)
+	hs.good("a")
+	hs.fail("a", &trouble{how: slowly})
+	step("slow rests at once", false)
+}
+
+func TestBudgets(t *testing.T) {
+	t.Parallel()
+	hs := newHealths(Limits{Rest: time.Second, Slow: 5 * time.Second})
+	hedged, retried := 0, 0
+	for range 2000 {
+		hs.first()
+		if hs.mayHedge() {
+			hedged++
+		}
+		if hs.mayRetry() {
+			retried++
+		}
+	}
+	if most := 2000/hedgeShare + headStart; hedged > most || hedged < most-1 {
+		t.Errorf("%d second requests", hedged)
+	}
+	if most := 2000/retryShare + headStart; retried > most || retried < most-1 {
+		t.Errorf("%d repeated requests", retried)
+	}
+}
+
+func TestPatienceFollowsTheServer(t *testing.T) {
+	t.Parallel()
+	hs := newHealths(Limits{Slow: 5 * time.Second})
+	if p := hs.patience("a"); p != 5*time.Second {
+		t.Error(p)
+	}
+	for range 30 {
+		hs.header("a", 300*time.Millisecond)
+	}
+	if p := hs.patience("a"); p != 600*time.Millisecond {
+		t.Error(p)
+	}
+	for range 64 {
+		hs.header("a", 20*time.Second)
+	}
+	if p := hs.patience("a"); p != 5*time.Second {
+		t.Error(p)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "99999999999": 0, "Thu, 01 Jan 1970 00:00:00 GMT": 0} {
+		if got := retryAfter(v); got != want {
+			if v == "99999999999" && got > 0 { // bounded where it is used
+				continue
+			}
+			t.Errorf("%q: %v", v, got)
+		}
+	}
+}
+
+func TestNetrc(t *testing.T) {
+	t.Parallel()
+	got := netrc([]byte("machine a.example.com login u password p\nmachine b.example.com\n login v\n password w\nmachine c.example.com login only\n" +
+		"macdef init\nmachine evil.example.com login x password y\n\ndefault login d password e\nmachine late.example.com login l password m\n"))
+	for host, want := range map[string]string{"a.example.com": "u:p", "b.example.com": "v:w"} {
+		if got[host].String() != want {
+			t.Errorf("%s: %v", host, got[host])
+		}
+	}
+	for _, host := range []string{"c.example.com", "evil.example.com", "late.example.com", ""} {
+		if got[host] != nil {
+			t.Errorf("%s: %v", host, got[host])
+		}
+	}
+}
+
+func TestFailureFitsGo(t *testing.T) {
+	t.Parallel()
+	var all []*trouble
+	for range 20 {
+		all = append(all, &trouble{server: "goproxy.example.org", how: broken, said: "line\nline \x1b[31m https://bob:hunter2@goproxy.example.org/x"})
+	}
+	a, err := parse("example.com/widget/@v/v1.0.0.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := a.failure(all).Text()
+	lines := 0
+	for _, r := range text {
+		switch {
+		case r == '\n':
+			lines++
+		case r < ' ':
+			t.Errorf("a control byte %q", r)
+		}
+	}
+	if lines > mostLines || len(text) > 8*200 {
+		t.Errorf("%d lines, %d bytes", lines, len(text))
+	}
+	for i := range len(text) - 7 {
+		if text[i:i+7] == "hunter2" {
+			t.Fatal("a password is shown: " + text)
+		}
+	}
+}
