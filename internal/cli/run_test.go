@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +17,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/mod/sumdb/note"
 	modzip "golang.org/x/mod/zip"
 )
 
@@ -281,8 +285,66 @@ func TestRunStaysOutOfTheWay(t *testing.T) {
 		return true
 	})
 	code, _, errs := l.run("run", "--lang", "zh", "--dir", filepath.Join(l.work, "store"), "--upstream", bad, "--", "go", "mod", "download")
-	if code != 1 || !strings.Contains(errs, "wrong content: h1:") || !strings.Contains(errs, "1 个文件没能取到") {
+	if code != 1 || !strings.Contains(errs, "wrong content: h1:") || !strings.Contains(errs, "下载失败 1 次") {
 		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestRunWithoutTheDatabase trusts on first use where the checksum database cannot be
+// reached, and says so.
+func TestRunWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	if err := os.Remove(filepath.Join(l.work, "go.sum")); err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := note.GenerateKey(rand.Reader, "sum.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	l.env = append(l.env, "GOSUMDB="+key+" "+dead.URL)
+	code, _, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--upstream", l.serve(nil), "--", "go", "mod", "download", "example.com/widget@v1.0.0")
+	if code != 0 || !strings.Contains(errs, "database sum.example.org cannot be reached; new modules are trusted on first use") {
+		t.Errorf("%d %s", code, errs)
+	}
+	// What was seen first is held to: another zip under the same version is refused.
+	if err := errors.Join(os.RemoveAll(filepath.Join(l.work, "home")), os.Remove(filepath.Join(l.work, "go.sum"))); err != nil {
+		t.Fatal(err)
+	}
+	bad := l.serve(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if !strings.HasSuffix(r.URL.Path, ".zip") {
+			return false
+		}
+		_, _ = w.Write(packOther(t))
+		return true
+	})
+	code, _, errs = l.run("run", "--dir", filepath.Join(l.work, "store"), "--upstream", bad, "--", "go", "mod", "download", "example.com/widget@v1.0.0")
+	if code != 1 || !strings.Contains(errs, "ALARM: the content of example.com/widget v1.0.0") {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
+// TestRunsShareAStore runs eight at once, each with a module cache of its own.
+func TestRunsShareAStore(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	args := []string{"run", "--dir", filepath.Join(l.work, "store"), "--upstream", l.serve(nil), "--", "go", "mod", "download"}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			cmd := l.command(args...)
+			cmd.Env = slices.Concat(l.env, []string{fmt.Sprintf("GOMODCACHE=%s/mod%d", l.work, i)})
+			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("%v %s", err, out)
+			}
+		})
+	}
+	all.Wait()
+	// The zips lie in the module caches; a copy more would help nobody.
+	if blobs, _ := filepath.Glob(filepath.Join(l.work, "store", "blobs", "*", "*")); len(blobs) > 0 {
+		t.Errorf("kept %v", blobs)
 	}
 }
 

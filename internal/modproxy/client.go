@@ -30,7 +30,7 @@ type client struct {
 	logins  map[string]*url.Userinfo
 
 	mu      sync.Mutex
-	private map[string]bool // upstream hosts that have private addresses
+	private map[string]bool // host:port that were seen to have private addresses
 }
 
 // largestHeader bounds an answer's header, mostRedirects is go's own.
@@ -69,16 +69,24 @@ func newClient(o Options) *client {
 			return errors.New("a redirect from https to http, which is refused")
 		}
 		r.Header.Del("Referer")
-		return nil
+		return c.mayLead(r)
 	}}
 	return c
 }
 
 func (c *client) close() { c.CloseIdleConnections() }
 
-// dialer opens connections and holds them to the rule above. Connections are reused
-// by host and port, whoever led there: that only the same upstream, or a public
-// address, can have opened one is why a private host is told by its name below.
+// mayLead holds a redirect to the rule above where a connection to its host is open
+// already, since then nobody dials.
+func (c *client) mayLead(r *http.Request) error {
+	from, _ := r.Context().Value(home{}).(string)
+	if to := withPort(r.URL); to == from || c.isPrivate(from) || !c.isPrivate(to) || slices.Contains(c.allowed, r.URL.Hostname()) {
+		return nil
+	}
+	return errPrivate
+}
+
+// dialer opens connections and holds them to the rule above.
 func (c *client) dialer(o Options) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		from, _ := ctx.Value(home{}).(string)
@@ -97,12 +105,12 @@ func (c *client) dialer(o Options) func(context.Context, string, string) (net.Co
 			switch {
 			case observe.Forbidden(ip):
 				return errPrivate
-			case from == address && inside:
-				c.mu.Lock()
-				c.private[from] = true
-				c.mu.Unlock()
 			case inside && !free && !c.isPrivate(from):
 				return errPrivate
+			case inside:
+				c.mu.Lock()
+				c.private[address] = true
+				c.mu.Unlock()
 			}
 			return nil
 		}}

@@ -1,6 +1,8 @@
 package modproxy
 
 import (
+	"context"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -142,6 +144,33 @@ func TestFailureFitsGo(t *testing.T) {
 	for i := range len(text) - 7 {
 		if text[i:i+7] == "hunter2" {
 			t.Fatal("a password is shown: " + text)
+		}
+	}
+}
+
+// TestOpenConnectionsLeadNobody: a public upstream may not use a connection that a private
+// one has opened.
+func TestOpenConnectionsLeadNobody(t *testing.T) {
+	t.Parallel()
+	c := newClient(Options{Private: []string{"cdn.example.org"}, Limits: Limits{}.withDefaults()})
+	for _, host := range []string{"inner.example.org:443", "own.example.org:443", "cdn.example.org:443"} {
+		c.private[host] = true
+	}
+	for _, x := range []struct {
+		from, to string
+		may      bool
+	}{
+		{"public.example.org:443", "https://inner.example.org/x", false},
+		{"public.example.org:443", "https://other.example.org/x", true},
+		{"public.example.org:443", "https://cdn.example.org/x", true},
+		{"own.example.org:443", "https://inner.example.org/x", true},
+	} {
+		r, err := http.NewRequestWithContext(context.WithValue(t.Context(), home{}, x.from), http.MethodGet, x.to, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.mayLead(r); (err == nil) != x.may {
+			t.Errorf("%s to %s: %v", x.from, x.to, err)
 		}
 	}
 }

@@ -85,17 +85,7 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 	next, running := 0, 0
 	slow := map[int]bool{}
 	start := func() {
-		for ; next < len(list); next++ {
-			switch u := list[next]; {
-			case u.Spare && r.onlyAbsent():
-				continue
-			case !all && !r.p.health.allow(u.Name):
-				r.rested = append(r.rested, u)
-				continue
-			}
-			break
-		}
-		if next == len(list) {
+		if next = r.following(list, next, all); next == len(list) {
 			return
 		}
 		i := next
@@ -139,6 +129,20 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		}
 	}
 	return got{}, false
+}
+
+// following is the first of list from i on that may be asked; all: though it rests.
+func (r *runners) following(list []Upstream, i int, all bool) int {
+	for ; i < len(list); i++ {
+		switch u := list[i]; {
+		case u.Spare && r.onlyAbsent():
+		case !all && !r.p.health.allow(u.Name):
+			r.rested = append(r.rested, u)
+		default:
+			return i
+		}
+	}
+	return i
 }
 
 // run asks one upstream, and tells.

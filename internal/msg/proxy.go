@@ -13,11 +13,11 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"run.company":        {"--mirrors: GOPROXY (%s) is no list of public mirrors with the checksum database on", "--mirrors：GOPROXY（%s）不是开启了校验数据库的公共镜像列表"},
 		"hint.proxy.company": {"name the servers that may be asked: --upstream A,B", "请明确写出可以使用的服务器：--upstream A,B"},
 
-		"run.saved":      {"keepwell: %d of %d files came although a server failed:", "keepwell：有服务器出故障，但 %[2]d 个文件中的 %[1]d 个仍然取到了："},
-		"run.failed":     {"keepwell: %d files could not be had, %d were saved from failure:", "keepwell：%d 个文件没能取到，%d 个从故障中救回："},
+		"run.saved":      {"keepwell: saved from a failing server: %d of %d downloads", "keepwell：有服务器出故障，%[2]d 次下载中有 %[1]d 次由其他服务器补救："},
+		"run.failed":     {"keepwell: downloads that failed: %d; saved from a failing server: %d", "keepwell：下载失败 %d 次，由其他服务器补救 %d 次："},
 		"run.complaint":  {"  %s: %s (%d times)", "  %s：%s（%d 次）"},
 		"run.complaint1": {"  %s: %s", "  %s：%s"},
-		"run.more":       {"  and %d more kinds of failure", "  另有 %d 种故障"},
+		"run.more":       {"  and other failures: %d kinds", "  另有 %d 种故障"},
 		"run.served":     {"  served by %s", "  实际提供者：%s"},
 		"run.by":         {"%s (%d)", "%s（%d）"},
 		"run.unverified": {
