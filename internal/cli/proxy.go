@@ -25,6 +25,7 @@ import (
 type proxyOptions struct {
 	moduleOptions
 	listen, tokenFile, quota string
+	private                  []string
 }
 
 func newProxyCmd(a *app) *cobra.Command {
@@ -46,6 +47,7 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringArrayVar(&o.upstreams, "upstream", nil, "servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules / 上游服务器列表")
 	flags.StringVar(&o.tokenFile, "token-file", "", "who may ask: a line `NAME TOKEN` each / 令牌文件")
 	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
+	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
 	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
 	return cmd
 }
@@ -81,7 +83,11 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
 		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
-		CommaFriendly: o.commaFriendly, Log: slog.New(slog.NewJSONHandler(a.errs, nil)),
+		CommaFriendly: o.commaFriendly, Private: o.private,
+		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+		Log: slog.New(slog.NewJSONHandler(a.errs, nil)),
 	})
 	if err != nil {
 		return o.failed("proxy.start", "", err)

@@ -79,7 +79,9 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 	dir, local := u.local()
 	switch {
 	case u.isDirect():
-		err = p.direct.fetch(ctx, a, b, p.most(a))
+		if err = p.mayGoTo(ctx, a); err == nil {
+			err = p.direct.fetch(ctx, a, b, p.most(a))
+		}
 	case local:
 		err = p.fromDirectory(dir, a, b)
 	default:

@@ -80,7 +80,10 @@ func (c *client) close() { c.CloseIdleConnections() }
 // already, since then nobody dials.
 func (c *client) mayLead(r *http.Request) error {
 	from, _ := r.Context().Value(home{}).(string)
-	if to := withPort(r.URL); to == from || c.isPrivate(from) || !c.isPrivate(to) || slices.Contains(c.allowed, r.URL.Hostname()) {
+	to := withPort(r.URL)
+	ip, err := netip.ParseAddr(r.URL.Hostname()) // through an HTTP proxy, nobody here dials
+	inside := c.isPrivate(to) || err == nil && isInside(ip)
+	if !inside || to == from || c.isPrivate(from) || slices.Contains(c.allowed, r.URL.Hostname()) {
 		return nil
 	}
 	return errPrivate
@@ -101,7 +104,7 @@ func (c *client) dialer(o Options) func(context.Context, string, string) (net.Co
 				return err
 			}
 			ip := at.Addr().Unmap()
-			inside := ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || sharedSpace(ip)
+			inside := isInside(ip)
 			switch {
 			case observe.Forbidden(ip):
 				return errPrivate
@@ -116,6 +119,12 @@ func (c *client) dialer(o Options) func(context.Context, string, string) (net.Co
 		}}
 		return d.DialContext(ctx, network, address)
 	}
+}
+
+// isInside tells addresses that only a private network, or this machine, has.
+func isInside(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || sharedSpace(ip)
 }
 
 // sharedSpace is 100.64.0.0/10, which providers use inside (RFC 6598).

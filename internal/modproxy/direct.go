@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,6 +100,22 @@ func (d *direct) fetch(ctx context.Context, a ask, b *body, most int64) error {
 		}{said.Version, said.Time})
 	}
 	return &trouble{how: absent, said: "not a module's file"}
+}
+
+// mayGoTo keeps clients from making this machine ask servers of its own network.
+func (p *Proxy) mayGoTo(ctx context.Context, a ask) error {
+	host, _, _ := strings.Cut(a.module, "/")
+	if _, own := p.upstreamsFor(a.module); own || p.Resolve == nil || slices.Contains(p.Private, host) {
+		return nil
+	}
+	addresses, err := p.Resolve(ctx, host)
+	if err != nil {
+		return &trouble{how: broken, said: err.Error(), err: err}
+	}
+	if slices.ContainsFunc(addresses, isInside) {
+		return &trouble{how: refused, said: host + " has a private address, which is not asked for this module", err: errPrivate}
+	}
+	return nil
 }
 
 func copyFile(b *body, name string, most int64) error {

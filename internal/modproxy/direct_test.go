@@ -1,6 +1,8 @@
 package modproxy_test
 
 import (
+	"context"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,5 +60,17 @@ func TestDirect(t *testing.T) {
 	}
 	if s := p.Summary(); len(s.Served) != 1 || s.Served[0].Upstream != "direct" {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestDirectStaysOutside(t *testing.T) {
+	t.Parallel()
+	url, _ := start(t, "direct", func(o *modproxy.Options) {
+		o.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("10.0.0.8")}, nil
+		}
+	})
+	if code, got := get(t, url+at+".info"); code != 403 || !strings.Contains(got, "example.com has a private address") {
+		t.Errorf("%d %s", code, got)
 	}
 }

@@ -163,6 +163,8 @@ func TestOpenConnectionsLeadNobody(t *testing.T) {
 		{"public.example.org:443", "https://inner.example.org/x", false},
 		{"public.example.org:443", "https://other.example.org/x", true},
 		{"public.example.org:443", "https://cdn.example.org/x", true},
+		{"public.example.org:443", "https://10.1.2.3/x", false},
+		{"public.example.org:443", "https://[::ffff:127.0.0.1]/x", false},
 		{"own.example.org:443", "https://inner.example.org/x", true},
 	} {
 		r, err := http.NewRequestWithContext(context.WithValue(t.Context(), home{}, x.from), http.MethodGet, x.to, http.NoBody)

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -66,6 +67,11 @@ type Options struct {
 	// Private are hosts that upstreams may redirect to though they have private
 	// addresses, beside those of upstreams that are private themselves.
 	Private []string
+	// Resolve looks up the hosts of modules that come directly: they must be public, unless
+	// the module has a list of its own or the host is one of Private. What a public
+	// host's page leads to is not looked at: that is go's way. nil: any host may be
+	// asked, as where a person runs go.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Netrc is the content of the netrc file; its logins go to upstreams of that host,
 	// over https only.
 	Netrc []byte
