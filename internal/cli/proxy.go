@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,12 +22,14 @@ import (
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
+	"github.com/keepwell/keepwell/internal/present"
 )
 
 type proxyOptions struct {
 	moduleOptions
 	listen, tokenFile, quota string
-	private                  []string
+	private, imports         []string
+	scrub                    bool
 }
 
 func newProxyCmd(a *app) *cobra.Command {
@@ -48,6 +52,8 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringVar(&o.tokenFile, "token-file", "", "who may ask: a line `NAME TOKEN` each / 令牌文件")
 	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
 	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
+	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE or goproxy directory has, checked, and serve / 导入已有的模块目录")
+	flags.BoolVar(&o.scrub, "scrub", false, "hold every file that is kept to its recorded sum, and end / 校验仓库中的所有文件后退出")
 	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
 	return cmd
 }
@@ -81,6 +87,9 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
+	if o.scrub {
+		return a.scrubStore(ctx, o, store)
+	}
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
 		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 		CommaFriendly: o.commaFriendly, Private: o.private,
@@ -93,6 +102,53 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return o.failed("proxy.start", "", err)
 	}
 	defer p.Close()
+	if err := a.importModules(ctx, o, p); err != nil {
+		return err
+	}
+	return a.serveModules(ctx, o, p, store, tokens, quota)
+}
+
+// importModules takes directories into the store.
+func (a *app) importModules(ctx context.Context, o proxyOptions, p *modproxy.Proxy) error {
+	for _, dir := range o.imports {
+		if download := filepath.Join(dir, "cache", "download"); isDir(download) {
+			dir = download
+		}
+		done, err := p.Import(ctx, dir)
+		if err != nil {
+			return o.failed("proxy.start", "", err)
+		}
+		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "proxy.imported", dir, done.Files, len(done.Refused)), true))
+		for _, r := range done.Refused {
+			fmt.Fprintln(a.errs, present.Visible("  "+r, true))
+		}
+	}
+	return nil
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
+}
+
+// scrubStore tells which files have rotted; they are fetched anew when next wanted.
+func (a *app) scrubStore(ctx context.Context, o proxyOptions, store *modstore.Store) error {
+	done, err := store.Scrub(ctx)
+	if err != nil {
+		return o.failed("proxy.store", "", err)
+	}
+	fmt.Fprintln(a.out, msg.Text(a.lang, "proxy.scrubbed", done.Files, done.Bytes>>20, len(done.Bad), done.Missing))
+	for _, b := range done.Bad {
+		fmt.Fprintln(a.out, present.Visible("  "+b.Key+" ("+b.Source+"): "+b.Reason, true))
+	}
+	if len(done.Bad)+done.Missing > 0 {
+		a.exit = exitFaults
+	}
+	return nil
+}
+
+// serveModules serves until a signal.
+func (a *app) serveModules(ctx context.Context, o proxyOptions, p *modproxy.Proxy, store *modstore.Store, tokens []byte, quota int64) error {
 	access := &buffered{w: bufio.NewWriterSize(a.out, 64<<10)}
 	defer access.flush()
 	service := modproxy.NewService(p, tokens, slog.New(slog.NewJSONHandler(access, nil)))
@@ -106,6 +162,8 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	fmt.Fprintln(a.errs, msg.Text(a.lang, "proxy.ready", ln.Addr().String(), "http://"+ln.Addr().String()))
 	var work sync.WaitGroup
 	defer work.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	work.Go(func() { collect(ctx, store, quota) })
 	work.Go(func() { access.follow(ctx) })
 	server := moduleServer(service)
@@ -120,7 +178,6 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	if err := notClosed(server.Serve(ln)); err != nil {
 		return o.failed("proxy.listen", "", err, o.listen)
 	}
-	work.Wait()
 	a.ended = true // a service ends by a signal: that is no failure
 	return nil
 }

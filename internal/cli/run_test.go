@@ -431,6 +431,9 @@ func TestProxyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	if code, out, errs := l.run("proxy", "--scrub", "--dir", filepath.Join(l.work, "store"), "--upstream", "direct"); code != 0 || !strings.Contains(out, "held to their sums: 1 ") {
+		t.Errorf("scrub: %d %s%s", code, out, errs)
+	}
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit %d", code)
 	}

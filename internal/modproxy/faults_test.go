@@ -1,7 +1,9 @@
 package modproxy_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -96,6 +98,21 @@ func trickle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// bomb is a zip whose file says that it has ten bytes, and has a million.
+func bomb() string {
+	var packed, b bytes.Buffer
+	f, _ := flate.NewWriter(&packed, flate.BestCompression)
+	_, _ = f.Write(make([]byte, 1<<20))
+	_ = f.Close()
+	z := zip.NewWriter(&b)
+	w, _ := z.CreateRaw(&zip.FileHeader{
+		Name: widget + "@" + version + "/go.mod", Method: zip.Deflate, CompressedSize64: uint64(packed.Len()), UncompressedSize64: 10,
+	})
+	_, _ = w.Write(packed.Bytes())
+	_ = z.Close()
+	return b.String()
+}
+
 func faults() []fault {
 	return []fault{
 		{"html", always(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) }), "web page"},
@@ -108,6 +125,7 @@ func faults() []fault {
 			bad[len(bad)/2] ^= 0x55
 			_, _ = w.Write(bad)
 		}), "no valid module zip"},
+		{"bomb", on(".zip", answer(bomb())), "no valid module zip"},
 		{"truncated, length right", on(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(good)))
 			_, _ = w.Write(good[:len(good)/2])
