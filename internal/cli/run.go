@@ -107,7 +107,6 @@ func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists [
 		if p, err = modproxy.New(context.WithoutCancel(ctx), opts); err != nil {
 			return o.failed("proxy.start", "", err)
 		}
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "run.unverified", unreached), true))
 	}
 	secret := rand.Text()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -127,6 +126,9 @@ func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists [
 		return err
 	}
 	s := p.Summary()
+	if unreached != "" && len(s.Served) > 0 {
+		s.Unverified = unreached
+	}
 	a.tell(s)
 	dropCopies(ctx, store, s.Zips, env.Value("GOMODCACHE"))
 	return nil
