@@ -153,7 +153,11 @@ func join(a, b keepwell.Finding) keepwell.Finding {
 	out.Tool, out.Count = cmp.Or(b.Tool, a.Tool), max(a.Count, b.Count)
 	out.Owner = cmp.Or(a.Owner, ownerOf(a, b))
 	out.Facts = keepwell.Facts{}
-	for _, facts := range []keepwell.Facts{b.Facts, a.Facts} {
+	order := []keepwell.Facts{b.Facts, a.Facts}
+	if a.Code == b.Code { // a probe asks after a module of its own choice: what the tool asked for counts
+		slices.Reverse(order)
+	}
+	for _, facts := range order {
 		for k, v := range facts {
 			out.Facts[k] = v
 		}

@@ -71,6 +71,9 @@ func lookSettings(_ context.Context, c *Case, _ []Outcome) Outcome {
 			Evidence: []keepwell.Evidence{{Source: "environment", Text: c.proof(l.Name) + c.Say("lint."+l.ID, l.Args...)}},
 			Facts:    keepwell.Facts{"setting": l.Name},
 		}
+		if l.ID == "leak" && len(l.Args) > 0 && keepwell.ValidFact("module", l.Args[0]) {
+			f.Facts["module"] = l.Args[0]
+		}
 		out = append(out, f)
 	}
 	switch {

@@ -86,7 +86,7 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"hint.env.approval":  {"look at the change above; --yes agrees to it", "请看上面的改动；同意就加 --yes"},
 		"hint.env.weakens":   {"this takes a check away, which --yes does not cover: keepwell env --for-once lends it to one command, go env -w %s=… sets it by hand", "这会取消一项校验，--yes 不能代替确认：可用 keepwell env --for-once 只对一条命令生效，或者自己执行 go env -w %s=…"},
 		"err.env.undo":       {"there is no change to undo", "没有可以撤销的改动"},
-		"hint.env.undo":      {"keepwell env --history lists the changes", "keepwell env --history 列出所有改动"},
+		"hint.env.undo":      {"keepwell env --history, or doctor --history, lists the changes", "keepwell env --history 或 doctor --history 列出所有改动"},
 		"err.env.undoid":     {"`%s` is no number of a change", "`%s` 不是改动的编号"},
 		"err.env.changed":    {"not undone: %s has been changed since", "没有撤销：%s 在那之后又被改过"},
 		"hint.env.changed":   {"the difference above is what undo would do; make the change by hand", "上面是撤销会做的改动；请手工修改"},
