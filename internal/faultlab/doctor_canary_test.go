@@ -44,10 +44,8 @@ func tryCanaries(t *testing.T, mode canaryMode, bin, cache string) (home []strin
 	l := Open(t, cache)
 	o := l.canaryLab(t.Context(), mode)
 	for i, words := range canaryQuestions() {
-		v := l.keepwell(t.Context(), bin, append([]string{"doctor", "--json"}, words...)...)
-		checkSecrets(t, "doctor --json "+strings.Join(words, " "), v.out+v.stderr)
-		for j, format := range []string{"text", "jsonl", "sarif", "github", "junit"} {
-			if (i+j)%5 != 0 && i > 0 { // each question in another format, the first in all
+		for j, format := range []string{"json", "text", "jsonl", "sarif", "github", "junit"} {
+			if (i+j+len(mode.name))%6 != 0 && i > 0 { // each question in another format, the first in all
 				continue
 			}
 			v := l.keepwell(t.Context(), bin, append([]string{"doctor", "--format", format, "--lang", []string{"en", "zh"}[i%2]}, words...)...)
