@@ -43,8 +43,8 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"hint.proxy.open":     {"write tokens into a file, one a line, and name it with --token-file", "请把令牌写入文件，每行一个，并用 --token-file 指定"},
 		"proxy.tokens":        {"reading the tokens: %v", "读取令牌：%v"},
 		"proxy.quota":         {"--quota takes a number with K, M, G or T, not %q", "--quota 的格式是数字加 K、M、G 或 T，不是 %q"},
-		"proxy.imported": {"imported from %s: %d files, %d refused", "从 %s 导入：%d 个文件，拒绝 %d 个"},
-		"proxy.scrubbed": {"files held to their sums: %d (%d MiB); rotten: %d, missing: %d", "已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个"},
+		"proxy.imported":      {"imported from %s: %d files, %d refused", "从 %s 导入：%d 个文件，拒绝 %d 个"},
+		"proxy.scrubbed":      {"files held to their sums: %d (%d MiB); rotten: %d, missing: %d", "已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个"},
 		"proxy.ready":         {"keepwell serves modules at %s (GOPROXY=%s)", "keepwell 模块代理已启动：%s（GOPROXY=%s）"},
 	}
 })
