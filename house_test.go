@@ -19,7 +19,7 @@ const modulePath = "github.com/keepwell/keepwell"
 var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/mask", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc"},
-	{"internal/fingerprint", "internal/goenv", "internal/modstore", "internal/present"},
+	{"internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present"},
 	{"internal/act", "internal/credentials", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
 	{"internal/doctor"},

@@ -174,6 +174,7 @@ func newRoot(a *app) *cobra.Command {
 		newMirrorsCmd(a),
 		newRunCmd(a),
 		newProxyCmd(a),
+		newBundleCmd(a), newWarmCmd(a),
 	)
 	return root
 }
