@@ -150,7 +150,7 @@ func unzip(t *testing.T, name, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer z.Close() //nolint:errcheck // only read
+	defer z.Close()
 	if err := os.CopyFS(dir, z); err != nil {
 		t.Fatal(err)
 	}

@@ -236,7 +236,7 @@ func (g *gathering) open(ctx context.Context, key string) (io.ReadCloser, error)
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // only read
 	const most = 4 << 10
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // what there is of it
 	err = errors.New(strings.TrimSpace(string(said)))

@@ -77,7 +77,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close() //nolint:errcheck // only read
+	defer b.Close()
 	for _, row := range []struct {
 		method, path string
 		status       int
@@ -126,7 +126,7 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 	}
 	link := zip.FileHeader{Name: at + ".mod"}
 	link.SetMode(os.ModeSymlink | 0o777)
-	for name, make := range map[string]func(*testing.T, *zip.Writer){
+	for name, fill := range map[string]func(*testing.T, *zip.Writer){
 		"escape":         plain("../../etc/passwd", "x", zip.Store),
 		"absolute":       plain("/etc/passwd", "x", zip.Store),
 		"inner escape":   plain("example.com/../x/@v/v1.0.0.mod", "x", zip.Store),
@@ -152,7 +152,7 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 			t.Parallel()
 			var data bytes.Buffer
 			z := zip.NewWriter(&data)
-			make(t, z)
+			fill(t, z)
 			if err := z.Close(); err != nil {
 				t.Fatal(err)
 			}
