@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/keepwell/keepwell/internal/goenv"
@@ -117,30 +116,6 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 		at++
 	}
 	return l, true
-}
-
-// goSums are the sums of the project's go.sum and go.work.sum, by "path version".
-func goSums(env goenv.Env) map[string]string {
-	sums := map[string]string{}
-	var names []string
-	if gomod := env.Value("GOMOD"); gomod != "" && gomod != os.DevNull {
-		names = append(names, strings.TrimSuffix(gomod, ".mod")+".sum")
-	}
-	if gowork := env.Value("GOWORK"); gowork != "" && gowork != "off" {
-		names = append(names, gowork+".sum")
-	}
-	for _, name := range names {
-		data, err := plainfile.Read(name)
-		if err != nil {
-			continue // absent is empty
-		}
-		for line := range strings.Lines(string(data)) {
-			if f := strings.Fields(line); len(f) == 3 && strings.HasPrefix(f[2], "h1:") {
-				sums[f[0]+" "+f[1]] = f[2]
-			}
-		}
-	}
-	return sums
 }
 
 // netrcFile is what is in the file that go would read; a file that cannot be read is as

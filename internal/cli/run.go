@@ -91,7 +91,7 @@ func runRun(ctx context.Context, a *app, o runOptions) error {
 // runBehind runs the command behind a proxy.
 func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
 	opts := modproxy.Options{
-		Store: store, Lists: lists, Sums: goSums(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
+		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 	}
 	// The proxy outlives the signal that ends the command: that may still ask.
 	p, err := modproxy.New(context.WithoutCancel(ctx), opts)

@@ -15,6 +15,8 @@ func FuzzReaders(f *testing.F) {
 	f.Add("eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln")
 	f.Add("user git\nidentityfile ~/.ssh/id\nidentityagent $SOCK\n")
 	f.Add("git@github.com:acme/widget.git")
+	f.Add("g@\xff@\xfcgimhuco.bt:")
+	f.Add("git@-oProxyCommand=x:acme/widget")
 	f.Fuzz(func(t *testing.T, text string) {
 		data := []byte(text)
 		for _, l := range ParseNetrc(data) {
@@ -29,7 +31,7 @@ func FuzzReaders(f *testing.F) {
 		_ = Known(data, "git.example.com", "2222")
 		_ = ParseSSH(data, "/home/bob")
 		_ = locked(data)
-		if a := Remote(text); strings.ContainsAny(a.Name, "/@") && a.Scheme == "ssh" && !strings.Contains(text, "://") {
+		if a := Remote(text); (strings.ContainsAny(a.Name, "/@") || strings.HasPrefix(a.Name, "-")) && a.Scheme == "ssh" && !strings.Contains(text, "://") {
 			t.Errorf("host %q of %q", a.Name, text)
 		}
 		_, _ = LoginOf(text)

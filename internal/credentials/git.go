@@ -245,8 +245,11 @@ func Remote(raw string) Address {
 		return Address{}
 	}
 	a := Address{Scheme: "ssh", Host: before, Path: "/" + strings.TrimPrefix(path, "/")}
-	if user, host, found := strings.Cut(before, "@"); found {
-		a.User, a.Host = user, host
+	if i := strings.LastIndexByte(before, '@'); i >= 0 { // ssh: a user's name may hold an @, a host's may not
+		a.User, a.Host = before[:i], before[i+1:]
+	}
+	if strings.HasPrefix(a.Host, "-") { // ssh would take it for an option; git refuses it too
+		return Address{}
 	}
 	a.Name = a.Host
 	return a
