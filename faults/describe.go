@@ -26,6 +26,9 @@ func Describe(f *keepwell.Finding, lang string) error {
 	f.Retryable = entry.Retryable
 	f.Remedies = make([]keepwell.Remedy, 0, len(entry.Remedies))
 	for _, r := range forTool(entry.Remedies, f.Tool) {
+		if strings.HasPrefix(r.Command, "getent ") && keepwell.ValidFact("address", f.Facts["host"]) {
+			continue // an address needs no resolver
+		}
 		f.Remedies = append(f.Remedies, r.describe(f.Facts, lang))
 	}
 	for i, r := range f.Rivals {

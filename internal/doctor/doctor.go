@@ -232,7 +232,7 @@ func Examine(ctx context.Context, c *Case) Report {
 		wg.Wait()
 		seen = append(seen, got...)
 	}
-	findings := Judge(seen)
+	findings := c.named(Judge(seen))
 	return Report{Outcomes: unneeded(inOrder(seen)), Findings: findings}
 }
 

@@ -140,3 +140,24 @@ func (c *Case) queries(seen []Outcome) []route.Query {
 	}
 	return out
 }
+
+// named adds to the root cause which setting leads to the server that it is about: what
+// is to be changed is often that, and not the network.
+func (c *Case) named(list []keepwell.Finding) []keepwell.Finding {
+	if len(list) == 0 || !isWay(list[0].Code) || hostOf(list[0]) == "" {
+		return list
+	}
+	f := &list[0]
+	for _, e := range f.Evidence {
+		if strings.Contains(e.Text, "GOPROXY=") {
+			return list
+		}
+	}
+	for _, entry := range c.Observe.GoProxies {
+		if u, err := url.Parse(entry); err == nil && strings.EqualFold(u.Hostname(), hostOf(*f)) && c.shown("GOPROXY") != "" {
+			f.Evidence = append(slices.Clone(f.Evidence), keepwell.Evidence{Source: "environment", Text: c.proof("GOPROXY") + c.Say("doctor.named", "GOPROXY")})
+			return list
+		}
+	}
+	return list
+}

@@ -77,6 +77,7 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.network.fine":     {"answer: %s", "有应答：%s"},
 		"doctor.network.bad":      {"trouble with %s", "有问题：%s"},
 		"doctor.network.unneeded": {"%s did not answer well, but was not needed", "%s 没有正常应答，不过这次用不到"},
+		"doctor.named":            {"this server is asked because %s names it", "之所以访问这台服务器，是因为 %s 里写了它"},
 		"doctor.network.none":     {"no server is asked", "没有需要访问的服务器"},
 	}
 })
