@@ -42,7 +42,7 @@ func TestDoctorMends(t *testing.T) {
 
 func tryMend(t *testing.T, m mendable, bin, cache string) bool {
 	l := Open(t, cache)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out := m.run(ctx, l)
 	if !l.Failed() {

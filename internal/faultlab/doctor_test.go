@@ -289,7 +289,7 @@ func arrange(t *testing.T, s situation, cache string) (*Lab, string) {
 	}
 	l := Open(t, cache)
 	l.resolvConf, l.patience = conf, *doctorPatience
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	return l, s.run(ctx, l)
 }

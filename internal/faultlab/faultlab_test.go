@@ -48,7 +48,7 @@ func runScenario(t *testing.T, s Scenario, cache string) {
 	if isOld(s) {
 		s.Code, s.Also = s.Before[0], s.Before[1:]
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	lab := Open(t, cache)
 	start := time.Now()

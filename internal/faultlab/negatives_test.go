@@ -81,7 +81,7 @@ func firstMissing(tools []string) string {
 
 // runNegatives returns how many negatives s had.
 func runNegatives(t *testing.T, s negativeSource, cache string) int64 {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	lab := Open(t, cache)
 	start := time.Now()
