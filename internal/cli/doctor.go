@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -177,8 +178,7 @@ func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, err
 		return nil, misused("err.doctor.timeout", o.timeout)
 	}
 	c := &doctor.Case{
-		Timeout: o.timeout, Only: o.only, Skip: o.skip, Observe: probeOptions(ctx),
-		Say: a.sayDoctor,
+		Timeout: o.timeout, Only: o.only, Skip: o.skip, Dir: ".", Say: a.sayDoctor,
 	}
 	for _, arg := range o.asked {
 		s, err := subject(arg)
@@ -188,13 +188,13 @@ func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, err
 		c.Asked = append(c.Asked, s)
 	}
 	var err error
-	if c.Settings, err = settings.Load(ctx, ""); c.Settings == nil {
-		return nil, &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+	if c.Settings, err = settings.Load(ctx, ""); errors.Is(err, settings.ErrNoGo) {
+		fmt.Fprintln(a.errs, msg.Text(a.lang, "context.partial", err))
 	}
-	c.Dir = "."
-	c.Machine = lookAround(ctx, a)
+	c.Observe = probeOptions(c.Settings)
+	c.Machine = machineWith(ctx, c.Settings.Env)
 	if c.Machine.GoVersion != "" {
-		if c.Route, err = routeConfig(ctx, a, nil); err != nil {
+		if c.Route, err = routeConfigWith(ctx, a, c.Settings.Go, nil); err != nil {
 			return nil, err
 		}
 	}

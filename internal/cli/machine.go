@@ -20,11 +20,18 @@ import (
 // lookAround asks this machine what it knows. What cannot be learnt is said on
 // standard error and left out: a missing go must not stop an explanation.
 func lookAround(ctx context.Context, a *app) *diagnose.Machine {
-	m := &diagnose.Machine{Now: time.Now(), InsteadOf: map[string]string{}}
 	env, err := goenv.Load(ctx, "")
 	if err != nil {
 		fmt.Fprintln(a.errs, msg.Text(a.lang, "context.partial", err))
-	} else {
+	}
+	return machineWith(ctx, env)
+}
+
+// machineWith is what this machine knows beside go's settings; env is empty where go could
+// not be asked.
+func machineWith(ctx context.Context, env goenv.Env) *diagnose.Machine {
+	m := &diagnose.Machine{Now: time.Now(), InsteadOf: map[string]string{}}
+	if len(env) > 0 {
 		m.Env = env
 		m.GoVersion = strings.TrimPrefix(env.Value("GOVERSION"), "go")
 		if info, err := os.Stat(filepath.Join(env.Value("GOROOT"), "VERSION")); err == nil {

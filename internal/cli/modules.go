@@ -121,15 +121,7 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 // netrcFile is what is in the file that go would read; a file that cannot be read is as
 // good as none, for go too.
 func netrcFile(env goenv.Env) []byte {
-	name := env.Value("NETRC")
-	if name == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil
-		}
-		name = filepath.Join(home, ".netrc")
-	}
-	data, _ := plainfile.Read(name) // see above
+	data, _ := plainfile.Read(netrcName(env.Value("NETRC"))) // see above
 	return data
 }
 

@@ -50,7 +50,8 @@ func newProbeCmd(a *app) *cobra.Command {
 }
 
 func runProbe(ctx context.Context, a *app, arg string, second []string) error {
-	options := probeOptions(ctx)
+	s, _ := settings.Load(ctx, "") // what could not be read is not looked at
+	options := probeOptions(s)
 	for _, server := range second {
 		at, err := resolverAddress(server)
 		if err != nil {
@@ -175,9 +176,8 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // probeOptions reads what of the machine decides: HTTP proxies, GOPROXY and GOSUMDB,
 // npm's registries and pip's indexes. Where there is no go, its protocols are not
 // looked at.
-func probeOptions(ctx context.Context) observe.Options {
+func probeOptions(s *settings.Settings) observe.Options {
 	o := observe.Options{Proxy: httpproxy.FromEnvironment().ProxyFunc(), Resolvers: observe.SystemResolvers()}
-	s, _ := settings.Load(ctx, "") // what could not be read is not looked at
 	for entry := range strings.FieldsFuncSeq(s.Env.Value("GOPROXY"), func(r rune) bool { return r == ',' || r == '|' }) {
 		entry = strings.TrimSpace(entry)
 		if u, err := url.Parse(entry); err == nil && u.Host != "" {

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -133,8 +133,13 @@ func routeConfig(ctx context.Context, a *app, tried []string) (route.Config, err
 	if err != nil {
 		return route.Config{}, &failure{exit: exitError, key: "route.nogo", args: []any{err}, hint: "hint.nogo", unwrapped: err}
 	}
+	return routeConfigWith(ctx, a, layers, tried)
+}
+
+// routeConfigWith is routeConfig where go's settings are known.
+func routeConfigWith(ctx context.Context, a *app, layers goenv.Layers, tried []string) (cfg route.Config, err error) {
 	env := layers.Env()
-	cfg := route.Config{Env: env, InsteadOf: map[string]string{}, Public: publicHosts(layers)}
+	cfg = route.Config{Env: env, InsteadOf: map[string]string{}, Public: publicHosts(layers)}
 	for _, pair := range tried {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || strings.ContainsAny(name, " \t") {
@@ -184,19 +189,20 @@ func publicHosts(l goenv.Layers) []string {
 	return hosts
 }
 
+// netrcName is the file that go reads; "" where there is no home to look in.
+func netrcName(netrc string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = ""
+	}
+	return credentials.NetrcFile(netrc, home)
+}
+
 // netrcMachines reads the names, and only those, of the file that go would read.
-func netrcMachines(name string) ([]string, error) {
+func netrcMachines(netrc string) ([]string, error) {
+	name := netrcName(netrc)
 	if name == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, nil //nolint:nilerr // without a home there is no netrc, for go neither
-		}
-		name = filepath.Join(home, ".netrc")
-		if old := filepath.Join(home, "_netrc"); runtime.GOOS == "windows" {
-			if _, err := os.Stat(old); err == nil {
-				name = old
-			}
-		}
+		return nil, nil
 	}
 	data, err := plainfile.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -208,15 +214,9 @@ func netrcMachines(name string) ([]string, error) {
 // mainModules are the paths of the module here or, in a workspace, of all of them.
 func mainModules(gomod, gowork string) []string {
 	var files []string
-	if data, err := plainfile.Read(gowork); gowork != "" && gowork != "off" && err == nil {
-		if work, err := modfile.ParseWork(gowork, data, nil); err == nil {
-			for _, use := range work.Use {
-				dir := filepath.FromSlash(use.Path)
-				if !filepath.IsAbs(dir) {
-					dir = filepath.Join(filepath.Dir(gowork), dir)
-				}
-				files = append(files, filepath.Join(dir, "go.mod"))
-			}
+	if gowork != "" && gowork != "off" {
+		for _, dir := range usedDirs(gowork) {
+			files = append(files, filepath.Join(dir, "go.mod"))
 		}
 	}
 	if gomod != "" && !slices.Contains(files, gomod) {

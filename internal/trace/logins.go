@@ -10,12 +10,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
@@ -69,20 +69,12 @@ func newLogins(cfg route.Config) *logins {
 	return l
 }
 
-func readNetrc(name string) []netrcLine {
-	if name == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil
-		}
-		name = filepath.Join(home, ".netrc")
-		if old := filepath.Join(home, "_netrc"); runtime.GOOS == "windows" {
-			if _, err := os.Stat(old); err == nil {
-				name = old
-			}
-		}
+func readNetrc(netrc string) []netrcLine {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = ""
 	}
-	data, err := plainfile.Read(name)
+	data, err := plainfile.Read(credentials.NetrcFile(netrc, home))
 	if err != nil {
 		return nil // go says nothing of it either
 	}
