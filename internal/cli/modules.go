@@ -106,7 +106,7 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 	if at < 0 {
 		at = len(l.Upstreams)
 	}
-	for _, spare := range []string{"https://goproxy.cn", "https://goproxy.io"} {
+	for _, spare := range route.Spares() {
 		more, err := modproxy.ParseUpstreams(spare)
 		if err != nil || slices.ContainsFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Name == more.Upstreams[0].Name }) {
 			continue

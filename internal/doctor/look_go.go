@@ -422,23 +422,21 @@ func (c *Case) projectDir() string {
 	return c.Dir
 }
 
-// fetchFlags are GOFLAGS without what only fits the project, and with a module cache
-// that can be removed.
+// fetchFlags are GOFLAGS without what only fits the project.
 func fetchFlags(flags string) string {
-	var keep []string
-	for f := range strings.FieldsSeq(flags) {
-		if !strings.HasPrefix(f, "-mod=") && !strings.HasPrefix(f, "-modfile=") && !strings.HasPrefix(f, "--mod=") {
-			keep = append(keep, f)
-		}
-	}
-	return strings.Join(append(keep, "-modcacherw"), " ")
+	return flagsWithout(flags, func(name, _ string) bool { return name == "mod" || name == "modfile" })
 }
 
 // keptFlags are GOFLAGS for reading the project: nothing is written.
 func keptFlags(flags string) string {
+	return flagsWithout(flags, func(name, value string) bool { return name == "mod" && value == "mod" })
+}
+
+// flagsWithout are GOFLAGS but for some, with a module cache that can be removed.
+func flagsWithout(flags string, drop func(name, value string) bool) string {
 	var keep []string
 	for f := range strings.FieldsSeq(flags) {
-		if f != "-mod=mod" && f != "--mod=mod" {
+		if name, value, ok := strings.Cut(strings.TrimLeft(f, "-"), "="); !ok || !drop(name, value) {
 			keep = append(keep, f)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/route"
 )
 
 // wayCodes are the faults of a server that another server does not have.
@@ -21,9 +22,6 @@ func wayCodes() []keepwell.Code {
 		"sum/sumdb-unreachable",
 	}
 }
-
-// mirrors are public module proxies with addresses of their own that anybody may ask.
-func mirrors() []string { return []string{"https://goproxy.cn", "https://goproxy.io"} }
 
 // proxyList is GOPROXY taken apart.
 type proxyList struct{ texts, seps []string }
@@ -93,7 +91,7 @@ func mendMirror(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 			candidates = append(candidates, text)
 		}
 	}
-	candidates = append(candidates, mirrors()...)
+	candidates = append(candidates, route.Spares()...)
 	for _, text := range readProxies(s.Go.Root["GOPROXY"]).texts {
 		if text != "direct" && text != "off" {
 			candidates = append(candidates, text)

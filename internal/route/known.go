@@ -34,3 +34,6 @@ func ReadDatabase(value string) (db Database, ok bool, err error) {
 
 // IsMirror tells module proxies and databases that serve everyone.
 func IsMirror(host string) bool { return slices.Contains(mirrors(), hostname(host)) }
+
+// Spares are mirrors that may stand in for a public proxy that fails.
+func Spares() []string { return []string{"https://goproxy.cn", "https://goproxy.io"} }
