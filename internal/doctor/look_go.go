@@ -23,6 +23,7 @@ import (
 	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/proc"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 func number(n int) string { return strconv.Itoa(n) }
@@ -196,7 +197,7 @@ func (c *Case) aside() (flags []string, done func()) {
 	if err != nil {
 		return nil, func() {}
 	}
-	done = func() { removeAll(dir) }
+	done = func() { scratch.Remove(dir) }
 	for from, to := range map[string]string{name: "go.mod", strings.TrimSuffix(name, ".mod") + ".sum": "go.sum"} {
 		if data, err := plainfile.Read(from); err == nil {
 			err = os.WriteFile(filepath.Join(dir, to), data, 0o600)
@@ -319,7 +320,7 @@ func lookFetch(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if err != nil {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	side := false
 	var missing []module.Version
 	if o := find(seen, "modules"); o != nil {
@@ -458,18 +459,4 @@ func (c *Case) scratch(dir string) error {
 		return nil //nolint:nilerr // no go.sum is an empty one
 	}
 	return os.WriteFile(filepath.Join(dir, "go.sum"), data, 0o600)
-}
-
-// removeAll removes a directory with a module cache.
-func removeAll(dir string) {
-	if os.RemoveAll(dir) == nil { //nolint:gosec // made by MkdirTemp
-		return
-	}
-	_ = filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error { //nolint:gosec // the same
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700) //nolint:gosec // our own directory, about to go
-		}
-		return nil
-	})
-	_ = os.RemoveAll(dir) //nolint:gosec // the same
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/plainfile"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // identity holds the modules in question, which are in modCache, to what they say of
@@ -83,7 +84,7 @@ func (c *Case) cachedAdvice(ctx context.Context) []keepwell.Finding {
 	if err != nil {
 		return nil
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	if c.scratch(dir) != nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // mostAsked bounds the packages of npm and pip that are fetched in one call.
@@ -150,7 +151,7 @@ func lookNpm(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	if err != nil {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	t := tryTool{id: "npm", dir: dir, began: time.Now(), server: func() string { return c.npmSetting("registry") }}
 	env := c.npmEnv(dir)
 	if len(subjects) == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // wantsPip reports whether pip is in question: a package of its, or a project that is
@@ -52,7 +53,7 @@ func lookPip(ctx context.Context, c *Case, _ []Outcome) Outcome {
 	if err != nil {
 		return Outcome{State: observe.NotChecked, Key: "doctor.fetch.scratch", Args: []string{mask.Text(err.Error())}}
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	t := tryTool{id: "pip", dir: dir, began: time.Now(), server: c.pipServer}
 	if subjects := c.asked(PyPI); len(subjects) > 0 {
 		for _, s := range subjects {

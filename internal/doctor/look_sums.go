@@ -13,6 +13,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // wantsSums reports whether go found another hash than go.sum's.
@@ -66,7 +67,7 @@ func lookSums(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if err != nil {
 		return Outcome{State: observe.NotChecked, Key: "doctor.sums.unknown"}
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	if os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module keepwell.invalid/sums\n"), 0o600) != nil {
 		return Outcome{State: observe.NotChecked, Key: "doctor.sums.unknown"}
 	}

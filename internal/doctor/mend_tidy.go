@@ -16,6 +16,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // modFiles are the files of the main module that go keeps.
@@ -47,7 +48,7 @@ func (c *Case) tidied(ctx context.Context, files modFiles, mod, sum []byte) (new
 	if err != nil {
 		return nil, nil, nil, false
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	modName, sumName := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
 	if os.WriteFile(modName, mod, 0o600) != nil || sum != nil && os.WriteFile(sumName, sum, 0o600) != nil {
 		return nil, nil, nil, false
@@ -208,7 +209,7 @@ func mendVendor(ctx context.Context, c *Case, f keepwell.Finding) []Mend {
 	if err != nil {
 		return nil
 	}
-	defer removeAll(dir)
+	defer scratch.Remove(dir)
 	flags := strings.TrimSpace(strings.TrimSuffix(fetchFlags(c.Settings.Env.Value("GOFLAGS")), "-modcacherw"))
 	env := []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS=" + flags}
 	// Tried first into another directory.

@@ -32,6 +32,8 @@ import (
 
 	"github.com/gofrs/flock"
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // Inline is the size up to which bytes lie in the database in place of a blob.
@@ -126,7 +128,7 @@ func (s *Store) makeScratch() error {
 	for _, name := range left {
 		l := flock.New(name)
 		if ok, err := l.TryLock(); ok && err == nil {
-			removeAll(name[:len(name)-len(".lock")])
+			scratch.Remove(name[:len(name)-len(".lock")])
 			_ = os.Remove(name)
 			_ = l.Unlock()
 		}
@@ -138,17 +140,6 @@ func (s *Store) makeScratch() error {
 	return s.lock.Lock()
 }
 
-// removeAll also removes what go made read-only in a module cache.
-func removeAll(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory needs x to be emptied
-		}
-		return nil
-	})
-	_ = os.RemoveAll(dir)
-}
-
 // Scratch is a directory of this process, gone after Close.
 func (s *Store) Scratch() string { return s.scratch }
 
@@ -158,7 +149,7 @@ func (s *Store) Close() error {
 	if s.db != nil {
 		err = errors.Join(s.Flush(context.Background()), s.db.Close())
 	}
-	removeAll(s.scratch)
+	scratch.Remove(s.scratch)
 	_ = os.Remove(s.scratch + ".lock")
 	return errors.Join(err, s.lock.Unlock())
 }

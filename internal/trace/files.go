@@ -170,17 +170,6 @@ func readNote(data []byte) (name string, record, tree int64) {
 	return name, record, tree
 }
 
-// removeAll deletes also what go left without permission to write.
-func removeAll(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(path, 0o700) //nolint:gosec // a directory of our own, about to go
-		}
-		return nil
-	})
-	_ = os.RemoveAll(dir)
-}
-
 // InCache tells whether the module cache already holds the version, so that go would
 // ask nobody.
 func InCache(modcache, path, version string) bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/route"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // shownDates is how many of the newest versions are asked for their date, askers how
@@ -332,7 +333,7 @@ func newRunner(o Options) (r *runner, done func(), err error) {
 	r = &runner{Options: o, began: time.Now(), spool: spool, quiet: map[string]keepwell.Code{}}
 	r.logins = newLogins(o.Config)
 	if r.client, err = newClient(o, r.logins); err != nil {
-		removeAll(spool)
+		scratch.Remove(spool)
 		return nil, nil, err
 	}
 	r.direct = &direct{r: r, results: map[string]directResult{}}
@@ -341,6 +342,6 @@ func newRunner(o Options) (r *runner, done func(), err error) {
 			_ = r.zip.Close()
 		}
 		r.client.close()
-		removeAll(spool)
+		scratch.Remove(spool)
 	}, nil
 }
