@@ -222,7 +222,8 @@ func (p *Proxy) everyone() ([]Upstream, bool) {
 }
 
 func (d *database) check(a ask, data []byte) error {
-	if looksLikePage(data) {
+	// A tile is raw hashes, which may begin with any byte, "<" too.
+	if a.kind != sumTile && looksLikePage(data) {
 		return errPage
 	}
 	switch a.kind {
@@ -238,7 +239,9 @@ func (d *database) check(a ask, data []byte) error {
 	case sumTile:
 		t, err := tlog.ParseTilePath(strings.TrimPrefix(a.rest, "/"))
 		if err == nil && t.L >= 0 && len(data) != t.W*tlog.HashSize {
-			err = errors.New("a tile of another size")
+			if err = errors.New("a tile of another size"); looksLikePage(data) {
+				err = errPage
+			}
 		}
 		return err
 	}

@@ -292,6 +292,33 @@ func TestDatabaseVouches(t *testing.T) {
 	}
 }
 
+// TestTilesMayLookLikePages: hashes begin with any byte, and one in 256 with "<".
+func TestTilesMayLookLikePages(t *testing.T) {
+	t.Parallel()
+	_, key := sumServer(t, nil)
+	tile := "<" + strings.Repeat("h", 31)
+	u := healthy(make1(t, widget, ""))
+	u.before = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Path {
+		case "/tile/8/0/000.p/1":
+			fmt.Fprint(w, tile)
+		case "/tile/8/0/001.p/1":
+			fmt.Fprint(w, "<html>Please sign in</html>")
+		default:
+			return false
+		}
+		return true
+	}
+	server := serve(t, u)
+	url, _ := start(t, server, func(o *modproxy.Options) { o.Database = key + " " + server })
+	if code, got := get(t, url+"/sumdb/sum.example.org/tile/8/0/000.p/1"); code != 200 || got != tile {
+		t.Errorf("a tile: %d %q", code, got)
+	}
+	if code, got := get(t, url+"/sumdb/sum.example.org/tile/8/0/001.p/1"); code != 502 || !strings.Contains(got, "a web page in place of the file") {
+		t.Errorf("a page: %d %q", code, got)
+	}
+}
+
 // TestFirstUseAlarms changes a version behind a database that nobody reaches.
 func TestFirstUseAlarms(t *testing.T) {
 	t.Parallel()
