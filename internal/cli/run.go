@@ -238,10 +238,10 @@ func (a *app) tell(s modproxy.Summary) {
 			say("run.more", len(s.Complaints)-most)
 			break
 		}
-		if c.Times == 1 {
-			say("run.complaint1", c.Upstream, c.Said)
+		if words := complaint(a.lang, c.Why); c.Times == 1 {
+			say("run.complaint1", c.Upstream, words)
 		} else {
-			say("run.complaint", c.Upstream, c.Said, c.Times)
+			say("run.complaint", c.Upstream, words, c.Times)
 		}
 	}
 	if len(by) > 0 {

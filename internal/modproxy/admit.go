@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +58,7 @@ func looksLikePage(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n\ufeff"), []byte("<"))
 }
 
-var errPage = errors.New("a web page in place of the file")
+var errPage = content(KindPage, "a web page in place of the file", "")
 
 func (a ask) checkInfo(data []byte) error {
 	var got struct {
@@ -67,16 +69,16 @@ func (a ask) checkInfo(data []byte) error {
 		return errPage
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
-		return errors.New("an empty answer")
+		return content(KindEmpty, "an empty answer", "")
 	}
 	if err := json.Unmarshal(data, &got); err != nil {
-		return fmt.Errorf("no valid JSON: %w", err)
+		return content(KindInfo, "no valid JSON", err.Error())
 	}
 	switch {
 	case a.fixed() && got.Version != a.version:
-		return fmt.Errorf("it is about version %q", got.Version)
+		return &badContent{KindInfo, strconv.Quote(got.Version), fmt.Sprintf("it is about version %q", got.Version)}
 	case !canonical(got.Version):
-		return fmt.Errorf("version %q is not canonical", got.Version)
+		return &badContent{KindInfo, strconv.Quote(got.Version), fmt.Sprintf("version %q is not canonical", got.Version)}
 	}
 	return module.Check(a.module, got.Version)
 }
@@ -100,7 +102,7 @@ func checkList(b *body) error {
 		}
 	}
 	if lines > 0 && kept.Len() == 0 {
-		return errors.New("not a list of versions")
+		return content(KindList, "not a list of versions", "")
 	}
 	b.mem = kept
 	return nil
@@ -112,10 +114,10 @@ func checkMod(data []byte) error {
 	}
 	f, err := modfile.ParseLax("go.mod", data, nil)
 	if err != nil {
-		return fmt.Errorf("no valid go.mod: %w", err)
+		return content(KindMod, "no valid go.mod", err.Error())
 	}
 	if f.Module == nil {
-		return errors.New("no valid go.mod: the module line is missing")
+		return content(KindMod, "no valid go.mod", "the module line is missing")
 	}
 	return nil
 }
@@ -132,13 +134,28 @@ func (a ask) checkZip(name string) (string, error) {
 		err = cf.Err()
 	}
 	if err != nil {
-		return "", fmt.Errorf("no valid module zip: %w", err)
+		return "", noZip(name, err)
 	}
 	h1, err := hashZip(name)
 	if err != nil {
-		return "", fmt.Errorf("no valid module zip: %w", err)
+		return "", content(KindZip, "no valid module zip", err.Error())
 	}
 	return h1, nil
+}
+
+// noZip says why a file is no module's zip; a page is what most of them are.
+func noZip(name string, err error) error {
+	f, openErr := os.Open(name)
+	if openErr != nil {
+		return openErr
+	}
+	defer f.Close()
+	start := make([]byte, 64)
+	n, _ := io.ReadFull(f, start) // a shorter file is one, too
+	if looksLikePage(start[:n]) {
+		return &badContent{KindPage, "", "no valid module zip: " + errPage.Error()}
+	}
+	return content(KindZip, "no valid module zip", err.Error())
 }
 
 // hashZip is dirhash.HashZip in less time: one buffer for all files, and a faster
@@ -230,7 +247,7 @@ func (c *admission) vouch(ctx context.Context, u *Upstream, h1 string) (string, 
 		return "", ctx.Err()
 	}
 	if x.err != nil {
-		return "", &trouble{how: broken, said: "nobody can vouch for the content: " + clean(x.err.Error()), err: x.err}
+		return "", &trouble{how: broken, said: "nobody can vouch for the content: " + clean(x.err.Error()), why: Why{Kind: KindUnvouched, Detail: x.err.Error()}, err: x.err}
 	}
 	want := x.h1
 	if want == "" {
@@ -246,5 +263,5 @@ func (c *admission) vouch(ctx context.Context, u *Upstream, h1 string) (string, 
 		c.p.seen.alarm(c.a.sumKey(), u.Name)
 		c.p.Log.Error("the content of a version changed since it was first seen", "module", c.a.module, "version", c.a.version, "upstream", u.Name)
 	}
-	return "", fmt.Errorf("wrong content: %s, where %s has %s", h1, x.via, want)
+	return "", &badContent{KindWrong, x.via, fmt.Sprintf("wrong content: %s, where %s has %s", h1, x.via, want)}
 }

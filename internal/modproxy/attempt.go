@@ -97,7 +97,7 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 	}
 	var t *trouble
 	if !errors.As(err, &t) && ctx.Err() == nil {
-		t = &trouble{how: bad, said: "bad content: " + err.Error()}
+		t = &trouble{how: bad, said: "bad content: " + err.Error(), err: err}
 		p.Log.Warn("refused what an upstream sent", "upstream", u.Name, "file", a.key, "reason", clean(err.Error()))
 		p.setAside(ctx, u, a, b, clean(err.Error()))
 		err = t
@@ -149,7 +149,7 @@ func (p *Proxy) most(a ask) int64 {
 func (p *Proxy) fromDirectory(dir string, a ask, b *body) error {
 	f, err := openLocal(dir, a)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &trouble{how: absent, said: "no such file", err: err}
+		return &trouble{how: absent, said: "no such file", why: Why{Kind: KindAbsent}, err: err}
 	}
 	if err != nil {
 		return err
@@ -230,7 +230,8 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 // accept reads the status and the header.
 func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 	status := resp.StatusCode
-	t := &trouble{said: statusWords(resp)}
+	t := &trouble{why: Why{Kind: KindStatus, Status: status, Detail: serverWords(resp)}}
+	t.said = statusWords(t.why)
 	switch {
 	case status == http.StatusOK:
 		if err := b.reset(); err != nil {
@@ -241,7 +242,7 @@ func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 		if strings.HasPrefix(resp.Header.Get("Content-Range"), "bytes "+strconv.FormatInt(b.size(), 10)+"-") {
 			return p.acceptHeader(resp, a, b.size())
 		}
-		t.how, t.said = bad, "answered another range than was asked for"
+		t.how, t.said, t.why = bad, "answered another range than was asked for", Why{Kind: KindRange}
 	case status == http.StatusNotFound || status == http.StatusGone:
 		t.how = absent
 	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusUnavailableForLegalReasons:
@@ -258,7 +259,7 @@ func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 
 func (p *Proxy) acceptHeader(resp *http.Response, a ask, have int64) error {
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return &trouble{how: bad, said: "an encoding that was not asked for: " + clean(e)}
+		return &trouble{how: bad, said: "an encoding that was not asked for: " + clean(e), why: Why{Kind: KindEncoding, Detail: e}}
 	}
 	if resp.ContentLength > p.most(a)-have {
 		return &trouble{how: bad, said: fmt.Sprintf("%v (%d bytes)", errTooLarge, resp.ContentLength), err: errTooLarge}
@@ -266,16 +267,21 @@ func (p *Proxy) acceptHeader(resp *http.Response, a ask, have int64) error {
 	return nil
 }
 
-// statusWords are the status and, where it is plain text, what the server says.
-func statusWords(resp *http.Response) string {
-	words := strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode)
+// serverWords are the first line of what the server says of a failure, where it is
+// plain text.
+func serverWords(resp *http.Response) string {
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/plain" || resp.StatusCode < 400 {
-		return words
+		return ""
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, largestWords)) // what came is enough
 	first, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
-	if first = clean(first); first != "" {
-		words += ": " + first
+	return clean(first)
+}
+
+func statusWords(w Why) string {
+	words := strconv.Itoa(w.Status) + " " + http.StatusText(w.Status)
+	if w.Detail != "" {
+		words += ": " + w.Detail
 	}
 	return words
 }

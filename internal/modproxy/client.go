@@ -39,7 +39,11 @@ const (
 	mostRedirects = 10
 )
 
-var errPrivate = errors.New("a redirect to a private address, which is refused")
+var (
+	errPrivate   = errors.New("a redirect to a private address, which is refused")
+	errDowngrade = errors.New("a redirect from https to http, which is refused")
+	errRedirects = fmt.Errorf("stopped after %d redirects", mostRedirects)
+)
 
 // home is the upstream's host:port, in the context of each request.
 type home struct{}
@@ -63,10 +67,10 @@ func newClient(o Options) *client {
 	t.DialContext = c.dialer(o)
 	c.Client = http.Client{Transport: t, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) >= mostRedirects {
-			return fmt.Errorf("stopped after %d redirects", mostRedirects)
+			return errRedirects
 		}
 		if via[0].URL.Scheme == "https" && r.URL.Scheme != "https" {
-			return errors.New("a redirect from https to http, which is refused")
+			return errDowngrade
 		}
 		r.Header.Del("Referer")
 		return c.mayLead(r)

@@ -99,7 +99,7 @@ func (d *direct) fetch(ctx context.Context, a ask, b *body, most int64) error {
 			Time    *time.Time `json:",omitempty"`
 		}{said.Version, said.Time})
 	}
-	return &trouble{how: absent, said: "not a module's file"}
+	return &trouble{how: absent, said: "not a module's file", why: Why{Kind: KindAbsent}}
 }
 
 // mayGoTo keeps clients from making this machine ask servers of its own network.
@@ -113,7 +113,7 @@ func (p *Proxy) mayGoTo(ctx context.Context, a ask) error {
 		return &trouble{how: broken, said: err.Error(), err: err}
 	}
 	if slices.ContainsFunc(addresses, isInside) {
-		return &trouble{how: refused, said: host + " has a private address, which is not asked for this module", err: errPrivate}
+		return &trouble{how: refused, said: host + " has a private address, which is not asked for this module", why: Why{Kind: KindPrivate}, err: errPrivate}
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (d *direct) run(ctx context.Context, args ...string) (answer, error) {
 	t := &trouble{how: broken, said: cause(words), err: errors.New(words)}
 	switch {
 	case ran.Late:
-		t.how, t.said = slowly, "the source was not fetched within "+directTime.String()
+		t.how, t.said, t.why = slowly, "the source was not fetched within "+directTime.String(), Why{Kind: KindSilent}
 	case missing(words):
 		t.how = absent
 	}

@@ -32,6 +32,8 @@ type trouble struct {
 	server string
 	how    how
 	said   string
+	// why is the same for any language; empty where err tells.
+	why Why
 	// after is Retry-After.
 	after time.Duration
 	// final ends the search: policy.

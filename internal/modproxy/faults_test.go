@@ -200,6 +200,14 @@ func TestEveryFaultIsMadeGood(t *testing.T) {
 		"refused": "connection refused", "dns": "no such host", "expired": "expired", "unknown ca": "unknown authority",
 		"wrong name": "not 127.0.0.1", "wrong hash": "where go.sum has", "not tls": "HTTP response to HTTPS",
 	}
+	kinds := map[string]modproxy.Kind{
+		"refused": modproxy.KindRefused, "dns": modproxy.KindDNS, "expired": modproxy.KindExpired, "unknown ca": modproxy.KindAuthority,
+		"wrong name": modproxy.KindName, "wrong hash": modproxy.KindWrong, "not tls": modproxy.KindNoTLS, "a dead first": modproxy.KindRefused,
+		"html": modproxy.KindPage, "html zip": modproxy.KindPage, "html mod": modproxy.KindPage, "empty info": modproxy.KindEmpty,
+		"other info": modproxy.KindInfo, "truncated, length right": modproxy.KindCut, "truncated, length wrong": modproxy.KindZip,
+		"reset": modproxy.KindReset, "eof": modproxy.KindClosed, "401": modproxy.KindStatus, "502": modproxy.KindStatus,
+		"redirect loop": modproxy.KindRedirects, "encoded": modproxy.KindEncoding, "endless mod": modproxy.KindLarge, "bomb": modproxy.KindZip,
+	}
 	for _, x := range faults() {
 		firsts[x.name], said[x.name] = serve(t, x.h(f)), x.said
 	}
@@ -225,6 +233,14 @@ func TestEveryFaultIsMadeGood(t *testing.T) {
 			all := fmt.Sprint(s.Complaints)
 			if !strings.Contains(all, said[name]) {
 				t.Errorf("said %s, not %q", all, said[name])
+			}
+			for _, c := range s.Complaints {
+				if want := kinds[name]; want != "" && c.Kind != want && c.Kind != modproxy.KindSlower {
+					t.Errorf("%s is of kind %q, not %q", c.Said, c.Kind, want)
+				}
+				if c.Kind == modproxy.KindOther && name != "no http" && name != "endless header" {
+					t.Errorf("%s is of no kind", c.Said)
+				}
 			}
 			// Alone, it is a failure that says who and why, never a wrong byte.
 			alone, _ := start(t, first, options)

@@ -3,7 +3,10 @@ package modproxy
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
+
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // journal is what a summary is made of.
@@ -16,10 +19,65 @@ type journal struct {
 	alarms   []string
 	down     string
 	zips     []string
+	lost     []Loss
 }
 
 // Complaint is what one upstream had against one kind of request.
-type Complaint struct{ Upstream, Said string }
+type Complaint struct {
+	Upstream string
+	// Said is the failure in English, as the answers that go shows have it.
+	Said string
+	// Why is the same for any language.
+	Why
+}
+
+func (t *trouble) complaint() Complaint { return Complaint{t.server, clean(t.said), t.because()} }
+
+// Loss is a file that nobody brought.
+type Loss struct {
+	// Module and Version are as go writes them; Version is empty for lists and queries.
+	Module, Version string
+	// Status is what the client was answered, Rule what forbids the file, "" where
+	// nothing does.
+	Status int
+	Rule   string
+	// Heard is what each upstream said, in the order of asking.
+	Heard []Heard
+}
+
+// Heard is a complaint with all that a tool printed of it: what git says takes many
+// lines.
+type Heard struct {
+	Complaint
+	Words string
+	// Final says that this one's refusal ended the search.
+	Final bool
+}
+
+// mostLost and mostHeard bound what is remembered for an explanation.
+const (
+	mostLost  = 64
+	mostHeard = 4 << 10
+)
+
+// lose notes a file that did not come.
+func (j *journal) lose(a ask, f *Failure, all []*trouble) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.lost) >= mostLost || a.database != "" {
+		return
+	}
+	l := Loss{Module: a.module, Version: a.version, Status: f.Status, Rule: f.Rule}
+	for _, t := range all {
+		h := Heard{Complaint: t.complaint(), Final: t.final && t.how == refused}
+		if t.server == "direct" && t.err != nil {
+			words := t.err.Error()
+			h.Words = mask.Text(strings.ToValidUTF8(words[:min(len(words), mostHeard)], ""))
+		}
+		l.Heard = append(l.Heard, h)
+	}
+	j.lost = append(j.lost, l)
+}
 
 // note takes what happened for one file; server is "" where nobody had it.
 func (j *journal) note(a ask, server string, all []*trouble) {
@@ -35,7 +93,7 @@ func (j *journal) note(a ask, server string, all []*trouble) {
 		}
 		hurt = true
 		const most = 256
-		if c := (Complaint{t.server, clean(t.said)}); len(j.failures) < most || j.failures[c] > 0 {
+		if c := t.complaint(); len(j.failures) < most || j.failures[c] > 0 {
 			j.failures[c]++
 		}
 	}
@@ -90,6 +148,8 @@ type Summary struct {
 	Unverified string
 	// Zips are the keys of those that were fetched and kept.
 	Zips []string
+	// Lost are the first files that nobody brought, absent ones too.
+	Lost []Loss
 }
 
 // Count is a number of files of one upstream.
@@ -109,7 +169,7 @@ func (p *Proxy) Summary() Summary {
 	j := &p.seen
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := Summary{Saved: j.saved, Failed: j.failed, Alarms: slices.Clone(j.alarms), Unverified: j.down, Zips: slices.Clone(j.zips)}
+	s := Summary{Saved: j.saved, Failed: j.failed, Alarms: slices.Clone(j.alarms), Unverified: j.down, Zips: slices.Clone(j.zips), Lost: slices.Clone(j.lost)}
 	for u, n := range j.served {
 		s.Served = append(s.Served, Count{u, n})
 	}

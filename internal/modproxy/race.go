@@ -49,6 +49,7 @@ func (p *Proxy) race(ctx context.Context, a ask, list []Upstream, admit func(con
 	}
 	f := a.failure(r.all)
 	p.seen.note(a, "", r.all)
+	p.seen.lose(a, f, r.all)
 	return got{}, f
 }
 
@@ -110,7 +111,7 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		case n.failed == nil:
 			for i := range slow {
 				if i != n.from {
-					t := &trouble{server: list[i].Name, how: slowly, said: "too slow: " + n.got.server + " was asked in its place"}
+					t := &trouble{server: list[i].Name, how: slowly, said: "too slow: " + n.got.server + " was asked in its place", why: Why{Kind: KindSlower, Detail: n.got.server}}
 					r.all = append(r.all, t)
 					r.p.health.fail(list[i].Name, t)
 				}

@@ -95,6 +95,7 @@ func tables() []func() map[string]message {
 		probeTable,
 		proxyTable,
 		routeTable,
+		runTable,
 		traceTable,
 	}
 }
