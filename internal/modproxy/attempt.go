@@ -80,7 +80,7 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 	switch {
 	case u.isDirect():
 		if err = p.mayGoTo(ctx, a); err == nil {
-			err = p.direct.fetch(ctx, a, b, p.most(a))
+			err = p.directs.fetch(ctx, p, u.Logins, a, b)
 		}
 	case local:
 		err = p.fromDirectory(dir, a, b)
@@ -97,9 +97,10 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 	}
 	var t *trouble
 	if !errors.As(err, &t) && ctx.Err() == nil {
-		t = &trouble{how: bad, said: "bad content: " + err.Error(), err: err}
-		p.Log.Warn("refused what an upstream sent", "upstream", u.Name, "file", a.key, "reason", clean(err.Error()))
-		p.setAside(ctx, u, a, b, clean(err.Error()))
+		reason := p.hide(err.Error())
+		t = &trouble{how: bad, said: "bad content: " + reason, err: err}
+		p.Log.Warn("refused what an upstream sent", "upstream", u.Name, "file", a.key, "reason", clean(reason))
+		p.setAside(ctx, u, a, b, clean(reason))
 		err = t
 	}
 	b.discard()
@@ -230,7 +231,7 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 // accept reads the status and the header.
 func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 	status := resp.StatusCode
-	t := &trouble{why: Why{Kind: KindStatus, Status: status, Detail: serverWords(resp)}}
+	t := &trouble{why: Why{Kind: KindStatus, Status: status, Detail: serverWords(resp, p.hide)}}
 	t.said = statusWords(t.why)
 	switch {
 	case status == http.StatusOK:
@@ -259,7 +260,7 @@ func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 
 func (p *Proxy) acceptHeader(resp *http.Response, a ask, have int64) error {
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return &trouble{how: bad, said: "an encoding that was not asked for: " + clean(e), why: Why{Kind: KindEncoding, Detail: e}}
+		return &trouble{how: bad, said: "an encoding that was not asked for: " + clean(p.hide(e)), why: Why{Kind: KindEncoding, Detail: p.hide(e)}}
 	}
 	if resp.ContentLength > p.most(a)-have {
 		return &trouble{how: bad, said: fmt.Sprintf("%v (%d bytes)", errTooLarge, resp.ContentLength), err: errTooLarge}
@@ -268,14 +269,14 @@ func (p *Proxy) acceptHeader(resp *http.Response, a ask, have int64) error {
 }
 
 // serverWords are the first line of what the server says of a failure, where it is
-// plain text.
-func serverWords(resp *http.Response) string {
+// plain text; hide takes out what it must not say.
+func serverWords(resp *http.Response, hide func(string) string) string {
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/plain" || resp.StatusCode < 400 {
 		return ""
 	}
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, largestWords)) // what came is enough
 	first, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
-	return clean(first)
+	return clean(hide(first))
 }
 
 func statusWords(w Why) string {

@@ -43,6 +43,10 @@ func (p *Proxy) Import(ctx context.Context, dir string) (Imported, error) {
 			done.Files++
 			return nil
 		}
+		if err := p.permitName(p.now(), a); err != nil { // the checksum database is not told either
+			done.Refused = append(done.Refused, a.key+": "+strings.Split(err.Error(), "\n")[0])
+			return nil
+		}
 		_, own := p.upstreamsFor(a.module)
 		if _, err := p.fetch(ctx, a, from, own); err != nil {
 			why := strings.Split(strings.TrimSpace(err.Error()), "\n")

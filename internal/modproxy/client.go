@@ -25,9 +25,8 @@ import (
 // unless the upstream itself lies there.
 type client struct {
 	http.Client
-	allowed []string // hosts with private addresses that any upstream may lead to
-	tunnels []string // host:port of HTTP proxies
-	logins  map[string]*url.Userinfo
+	live    func() *live // has the hosts with private addresses that any upstream may lead to, and logins
+	tunnels []string     // host:port of HTTP proxies
 
 	mu      sync.Mutex
 	private map[string]bool // host:port that were seen to have private addresses
@@ -48,8 +47,8 @@ var (
 // home is the upstream's host:port, in the context of each request.
 type home struct{}
 
-func newClient(o Options) *client {
-	c := &client{allowed: o.Private, logins: netrc(o.Netrc), private: map[string]bool{}}
+func newClient(o Options, now func() *live) *client {
+	c := &client{live: now, private: map[string]bool{}}
 	env := httpproxy.FromEnvironment()
 	for _, v := range []string{env.HTTPProxy, env.HTTPSProxy} {
 		if u, err := url.Parse(v); err == nil && u.Host != "" {
@@ -73,6 +72,9 @@ func newClient(o Options) *client {
 			return errDowngrade
 		}
 		r.Header.Del("Referer")
+		if r.URL.Host != via[0].URL.Host { // net/http would hand it to subdomains and other ports
+			r.Header.Del("Authorization")
+		}
 		return c.mayLead(r)
 	}}
 	return c
@@ -87,7 +89,7 @@ func (c *client) mayLead(r *http.Request) error {
 	to := withPort(r.URL)
 	ip, err := netip.ParseAddr(r.URL.Hostname()) // through an HTTP proxy, nobody here dials
 	inside := c.isPrivate(to) || err == nil && isInside(ip)
-	if !inside || to == from || c.isPrivate(from) || slices.Contains(c.allowed, r.URL.Hostname()) {
+	if !inside || to == from || c.isPrivate(from) || slices.Contains(c.live().Private, r.URL.Hostname()) {
 		return nil
 	}
 	return errPrivate
@@ -101,7 +103,7 @@ func (c *client) dialer(o Options) func(context.Context, string, string) (net.Co
 		if err != nil {
 			return nil, err
 		}
-		free := from == address || slices.Contains(c.tunnels, address) || slices.Contains(c.allowed, host)
+		free := from == address || slices.Contains(c.tunnels, address) || slices.Contains(c.live().Private, host)
 		d := net.Dialer{Timeout: o.Limits.Connect, Control: func(_, resolved string, _ syscall.RawConn) error {
 			at, err := netip.ParseAddrPort(resolved)
 			if err != nil {
@@ -161,15 +163,34 @@ func (c *client) request(ctx context.Context, u *Upstream, a ask) (*http.Request
 	}
 	r.Header.Set("User-Agent", "keepwell")
 	r.Header.Set("Accept-Encoding", "identity")
-	login := u.Base.User
-	if login == nil {
-		login = c.logins[strings.ToLower(to.Host)]
+	if to.Scheme == "https" {
+		c.login(r, u)
 	}
-	if login != nil && to.Scheme == "https" {
+	return r, nil
+}
+
+// login adds the login of u: the one in its address, or else its own credential, or
+// else, if it has no logins of its own, that of netrc.
+func (c *client) login(r *http.Request, u *Upstream) {
+	login := u.Base.User
+	switch {
+	case login != nil:
+	case u.Logins == nil:
+		login = c.live().logins[strings.ToLower(r.URL.Host)]
+	default:
+		named := u.Logins.of(r.URL)
+		switch {
+		case named == nil:
+		case named.Bearer != "":
+			r.Header.Set("Authorization", "Bearer "+named.Bearer)
+		default:
+			login = url.UserPassword(named.User, named.Password)
+		}
+	}
+	if login != nil {
 		password, _ := login.Password()
 		r.SetBasicAuth(login.Username(), password)
 	}
-	return r, nil
 }
 
 // netrc reads the logins of a netrc file, as go does: complete ones, the first of a

@@ -213,7 +213,7 @@ func (p *Proxy) DatabaseAnswers(ctx context.Context) bool {
 
 // everyone are the upstreams of modules that no pattern takes.
 func (p *Proxy) everyone() ([]Upstream, bool) {
-	for _, l := range p.Lists {
+	for _, l := range p.live.Load().Lists {
 		if l.Patterns == "" {
 			return l.Upstreams, true
 		}

@@ -19,10 +19,14 @@ import (
 
 // direct brings modules from where their source lies, through the real go command in a
 // module cache of its own, which lives as long as the process: its clones serve the
-// next request. What go may log in with (netrc, git's helpers, ssh) is the user's.
+// next request. What go may log in with is the user's (netrc, git's helpers, ssh), or
+// else nothing but logins.
 type direct struct {
-	dir string
-	env []string
+	dir    string
+	env    []string
+	logins *Logins
+	// inUse is held by whoever fetches, and locked by whoever removes.
+	inUse sync.RWMutex
 
 	once sync.Once
 	err  error
@@ -38,6 +42,11 @@ func (d *direct) prepare() error {
 		const parallel = 4
 		d.most = make(chan struct{}, parallel)
 		d.err = os.MkdirAll(filepath.Join(d.dir, "work"), 0o700)
+		if d.logins != nil && d.err == nil {
+			var env []string
+			env, d.err = d.private()
+			d.env = append(d.env[:len(d.env):len(d.env)], env...)
+		}
 	})
 	return d.err
 }
@@ -105,7 +114,7 @@ func (d *direct) fetch(ctx context.Context, a ask, b *body, most int64) error {
 // mayGoTo keeps clients from making this machine ask servers of its own network.
 func (p *Proxy) mayGoTo(ctx context.Context, a ask) error {
 	host, _, _ := strings.Cut(a.module, "/")
-	if _, own := p.upstreamsFor(a.module); own || p.Resolve == nil || slices.Contains(p.Private, host) {
+	if _, own := p.upstreamsFor(a.module); own || p.Resolve == nil || slices.Contains(p.live.Load().Private, host) {
 		return nil
 	}
 	addresses, err := p.Resolve(ctx, host)

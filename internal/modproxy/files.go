@@ -19,11 +19,19 @@ import (
 
 // find brings a module's file: from memory, the store, or whoever has it.
 func (p *Proxy) find(ctx context.Context, a ask) (modstore.Entry, error) {
-	if p.Deny != nil {
-		if rule := p.Deny(a.module, a.version); rule != "" {
-			return modstore.Entry{}, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: rule}
-		}
+	l := p.now()
+	if err := p.permit(ctx, l, a); err != nil {
+		return modstore.Entry{}, err
 	}
+	e, err := p.seek(ctx, a)
+	if err != nil {
+		return e, err
+	}
+	return p.screen(ctx, l, a, e)
+}
+
+// seek is find without a look at the rules.
+func (p *Proxy) seek(ctx context.Context, a ask) (modstore.Entry, error) {
 	upstreams, own := p.upstreamsFor(a.module)
 	if len(upstreams) == 0 {
 		return modstore.Entry{}, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name"}
@@ -162,6 +170,9 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 	}
 	if a.kind == zipped {
 		p.seen.zip(a.key)
+	}
+	if a.kind == list {
+		p.remember(ctx, a, e)
 	}
 	if a.fixed() {
 		p.memory.add(e)

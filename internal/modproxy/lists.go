@@ -30,6 +30,8 @@ type Upstream struct {
 	// Spare is asked where one before it failed or is slow, but not for what those say
 	// does not exist: it learns of no name without need.
 	Spare bool
+	// Logins are what it may be logged into with; nil: what the user has.
+	Logins *Logins
 	// sums is set for the checksum database itself.
 	sums bool
 }
@@ -48,7 +50,11 @@ func (u *Upstream) isDirect() bool { return u.Base == nil }
 // upstreamsFor are whom a module's name may be told, and whether its list is for some
 // modules only.
 func (p *Proxy) upstreamsFor(path string) (list []Upstream, own bool) {
-	for _, l := range p.Lists {
+	return p.live.Load().upstreamsFor(path)
+}
+
+func (l *live) upstreamsFor(path string) (list []Upstream, own bool) {
+	for _, l := range l.Lists {
 		if l.Patterns == "" {
 			return l.Upstreams, false
 		}

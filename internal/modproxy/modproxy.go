@@ -18,9 +18,12 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modstore"
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Store is what the proxy needs of a place to keep files in.
@@ -58,9 +61,10 @@ type Options struct {
 	Sums map[string]string
 	// Database is GOSUMDB, Unlisted GONOSUMDB. An empty Database is as good as "off".
 	Database, Unlisted string
-	// Deny names the rule that forbids a module version, "" where none does; version is
-	// empty for lists. nil: nothing is forbidden.
-	Deny func(path, version string) string
+	// Policy says which versions may be had; nil: all. FirstSeen judges their age by
+	// nothing but when this store first saw them.
+	Policy    *modpolicy.Policy
+	FirstSeen bool
 	// CommaFriendly answers 404 in place of 502 and 504, so that go asks the next entry
 	// of a GOPROXY with commas. A refusal stays a refusal.
 	CommaFriendly bool
@@ -77,6 +81,8 @@ type Options struct {
 	Netrc []byte
 	// Env is set for the go command of direct entries, on top of the environment.
 	Env []string
+	// Lang is the language of a rule's reason, and of what is too young.
+	Lang msg.Lang
 	// Log gets what an operator wants to know; nil: nobody.
 	Log *slog.Logger
 	// Client makes the requests to upstreams; nil: one with keepwell's rules. Tests
@@ -138,13 +144,14 @@ func (l Limits) withDefaults() Limits {
 
 // Proxy is the handler. Close it when no request is under way.
 type Proxy struct {
-	Options
+	Options  // as given, but for what may change, which is in live
+	live     atomic.Pointer[live]
 	client   *client
 	memory   *memory
 	flights  flights
 	health   *healths
 	database *database
-	direct   *direct
+	directs  directs
 	seen     journal
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
@@ -163,8 +170,9 @@ func New(ctx context.Context, o Options) (*Proxy, error) {
 	}
 	p := &Proxy{Options: o, memory: newMemory(o.Limits.Memory), health: newHealths(o.Limits)}
 	p.ctx, p.stop = context.WithCancel(ctx)
-	p.client = newClient(o)
-	p.direct = &direct{dir: o.Store.Scratch(), env: o.Env}
+	p.live.Store(newLive(o.changeable(), time.Now()))
+	p.Lists, p.Private, p.Netrc, p.Policy = nil, nil, nil, nil
+	p.client = newClient(o, p.live.Load)
 	var err error
 	if p.database, err = newDatabase(p, o.Database); err != nil {
 		p.stop()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modproxy"
 	"github.com/keepwell/keepwell/internal/modstore"
 )
@@ -175,9 +176,9 @@ func TestPolicyIsFinal(t *testing.T) {
 		}
 	}
 	denied, _ := start(t, serve(t, second), func(o *modproxy.Options) {
-		o.Deny = func(path, _ string) string { return "no-" + path }
+		o.Policy = &modpolicy.Policy{Rules: []modpolicy.Rule{{Name: "no-widgets", Action: modpolicy.Deny, Modules: widget}}}
 	})
-	if code, got := get(t, denied+at+".info"); code != 403 || !strings.Contains(got, "rule no-example.com/widget") {
+	if code, got := get(t, denied+at+".info"); code != 403 || !strings.Contains(got, "rule no-widgets") {
 		t.Errorf("%d %s", code, got)
 	}
 }

@@ -165,6 +165,7 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 		return
 	}
 	t := asTrouble(ctx, u, err)
+	t.said = r.p.hide(t.said)
 	switch {
 	case ctx.Err() != nil:
 		r.p.health.release(u.Name)

@@ -40,10 +40,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // ready finds what this process has served before, without looking at the path again:
-// what lies in memory under a name has passed every check of the name. With rules that
-// may change, and sums of a client, it is looked at each time.
+// what lies in memory under a name has passed every check of the name, and the rules if
+// they permitted it. With sums of a client, it is looked at each time.
 func (p *Proxy) ready(path string) (a ask, e modstore.Entry, ok bool) {
-	if p.Deny != nil || len(p.Sums) > 0 || len(path) < 2 {
+	if len(path) < 2 || len(p.Sums) > 0 || !p.live.Load().permitted(path[1:]) {
 		return a, e, false
 	}
 	if e, ok = p.memory.get(path[1:]); ok {
@@ -137,6 +137,12 @@ func (p *Proxy) serveSum(w http.ResponseWriter, r *http.Request, a ask) {
 	if a.kind == supported {
 		w.WriteHeader(http.StatusOK)
 		return
+	}
+	if a.kind == sumLookup {
+		if err := p.permitName(p.now(), a); err != nil {
+			p.fail(w, r, err)
+			return
+		}
 	}
 	if _, own := p.upstreamsFor(a.module); a.kind == sumLookup && own {
 		p.fail(w, r, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "the name may not be told to a checksum database"})

@@ -45,6 +45,7 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"proxy.quota":         {"--quota takes a number with K, M, G or T, not %q", "--quota 的格式是数字加 K、M、G 或 T，不是 %q"},
 		"proxy.imported":      {"imported from %s: %d files, %d refused", "从 %s 导入：%d 个文件，拒绝 %d 个"},
 		"proxy.scrubbed":      {"files held to their sums: %d (%d MiB); rotten: %d, missing: %d", "已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个"},
+		"proxy.young":         {"public since %s; must be so for %s: allowed from %s", "公开时间 %s，须满 %s，自 %s 起允许"},
 		"proxy.ready":         {"keepwell serves modules at %s (GOPROXY=%s)", "keepwell 模块代理已启动：%s（GOPROXY=%s）"},
 	}
 })
