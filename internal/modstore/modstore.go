@@ -61,7 +61,9 @@ type Store struct {
 
 	mu   sync.Mutex
 	used map[string]int64 // last use, not yet in the database
-	last time.Time        // when used was last written
+	got  map[string]int64 // downloads, not yet in the database
+	last time.Time        // when both were last written
+	fold int64            // the day for which old days were last put together
 }
 
 // Entry is what is known of one file.
@@ -83,7 +85,7 @@ type Entry struct {
 
 // Open opens the store at o.Dir.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, blobs: o.Blobs, now: o.Now, used: map[string]int64{}}
+	s := &Store{dir: o.Dir, blobs: o.Blobs, now: o.Now, used: map[string]int64{}, got: map[string]int64{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -272,33 +274,50 @@ func (s *Store) Touch(key string) {
 	now := s.now()
 	s.mu.Lock()
 	s.used[key] = now.Unix()
-	due := len(s.used) >= 512 || now.Sub(s.last) > time.Minute
-	if due {
-		s.last = now
-	}
+	due := s.due(now)
 	s.mu.Unlock()
 	if due {
 		_ = s.Flush(context.Background()) // a use that is not noted makes a file look older
 	}
 }
 
-// Flush writes the uses that are pending.
+// due tells whether it is time to write; the caller holds mu and writes.
+func (s *Store) due(now time.Time) bool {
+	const many = 512
+	if len(s.used) < many && len(s.got) < many && now.Sub(s.last) <= time.Minute {
+		return false
+	}
+	s.last = now
+	return true
+}
+
+// Flush writes the uses and downloads that are pending.
 func (s *Store) Flush(ctx context.Context) error {
 	s.mu.Lock()
-	used := s.used
-	s.used = map[string]int64{}
+	used, got := s.used, s.got
+	s.used, s.got = map[string]int64{}, map[string]int64{}
 	s.mu.Unlock()
-	if len(used) == 0 {
+	if len(used)+len(got) == 0 {
 		return nil
 	}
-	return s.inside(ctx, func(tx *sql.Tx) error {
+	err := s.inside(ctx, func(tx *sql.Tx) error {
 		for k, at := range used {
 			if _, err := tx.ExecContext(ctx, "UPDATE entries SET used = max(used, ?) WHERE key = ?", at, k); err != nil {
 				return err
 			}
 		}
-		return nil
+		return s.addDownloads(ctx, tx, got)
 	})
+	if err != nil { // a download counts though the disk was full for a while
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for k, n := range got {
+			if len(s.got) < mostPending {
+				s.got[k] += n
+			}
+		}
+	}
+	return err
 }
 
 // Trusted is the h1: sum that key had when it was first seen; "" where it never was.

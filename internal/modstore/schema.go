@@ -21,15 +21,45 @@ CREATE TABLE IF NOT EXISTS quarantine(
 PRAGMA user_version = 1;
 `
 
+// feeds are the order in which versions came (a trigger, so that whoever stores a zip
+// tells of it in the same transaction) and how often each was downloaded by day. Times
+// are microseconds and differ, so that a reader who asks for what came since the last
+// always gets on. Days are counted since 1970; day 0 is all that is too old for a day
+// of its own.
+const feeds = `
+CREATE TABLE IF NOT EXISTS versions(key TEXT PRIMARY KEY, first INTEGER NOT NULL) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS versions_first ON versions(first);
+CREATE TRIGGER IF NOT EXISTS versions_came AFTER INSERT ON entries WHEN NEW.key LIKE '%/@v/%.zip' BEGIN
+	INSERT INTO versions(key, first) VALUES(NEW.key, max(NEW.stored * 1000000, (SELECT coalesce(max(first), 0) + 1 FROM versions)))
+		ON CONFLICT(key) DO NOTHING;
+END;
+INSERT OR IGNORE INTO versions(key, first)
+	SELECT key, stored * 1000000 + row_number() OVER (ORDER BY stored, key) FROM entries WHERE key LIKE '%/@v/%.zip' ORDER BY stored, key;
+CREATE TABLE IF NOT EXISTS downloads(
+	module TEXT NOT NULL, version TEXT NOT NULL, day INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(module, version, day)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS downloads_day ON downloads(day, module, n);
+PRAGMA user_version = 2;
+`
+
+// migrate brings the layout up to date, step by step.
 func (s *Store) migrate(ctx context.Context) error {
 	var version int
-	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version >= 1 {
+	if err := s.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	return s.inside(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, schema)
-		return err
-	})
+	for i, step := range []string{schema, feeds} {
+		if version > i {
+			continue
+		}
+		err := s.inside(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, step)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (
