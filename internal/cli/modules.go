@@ -131,7 +131,7 @@ func moduleServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: discardLog(),
+		ErrorLog: discardLog(), ConnContext: modproxy.ConnContext,
 	}
 }
 

@@ -175,7 +175,7 @@ func (a *app) serveModules(ctx context.Context, o proxyOptions, p *modproxy.Prox
 		_ = server.Shutdown(late) // who is not served by then is cut off
 		_ = server.Close()
 	})
-	if err := notClosed(server.Serve(ln)); err != nil {
+	if err := notClosed(server.Serve(modproxy.Quick(ln))); err != nil {
 		return o.failed("proxy.listen", "", err, o.listen)
 	}
 	a.ended = true // a service ends by a signal: that is no failure

@@ -115,7 +115,7 @@ func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists [
 	}
 	server := moduleServer(http.StripPrefix("/"+secret, p))
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(ln) }) // ends by Close
+	serving.Go(func() { _ = server.Serve(modproxy.Quick(ln)) }) // ends by Close
 	defer serving.Wait()
 	defer server.Close() //nolint:errcheck // nobody listens any more
 	set := []string{"GOPROXY=http://" + ln.Addr().String() + "/" + secret}

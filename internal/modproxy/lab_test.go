@@ -139,9 +139,16 @@ func (u *upstream) requests(suffix string) int {
 	return n
 }
 
-func serve(t testing.TB, h http.Handler) string {
+func serve(t testing.TB, h http.Handler) string { return serveOn(t, h, false) }
+
+// serveOn serves over connections as keepwell's own servers have them (quick), or plain
+// ones.
+func serveOn(t testing.TB, h http.Handler, quick bool) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
+	if quick {
+		s.Listener, s.Config.ConnContext = modproxy.Quick(s.Listener), modproxy.ConnContext
+	}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.Start()
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
@@ -235,7 +242,7 @@ func start(t testing.TB, upstreams string, change func(*modproxy.Options)) (stri
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Close)
-	return serve(t, p), p
+	return serveOn(t, p, true), p
 }
 
 func get(t testing.TB, url string) (int, string) {

@@ -148,6 +148,7 @@ type Proxy struct {
 	live     atomic.Pointer[live]
 	client   *client
 	memory   *memory
+	open     openFiles
 	flights  flights
 	health   *healths
 	database *database
@@ -186,4 +187,5 @@ func (p *Proxy) Close() {
 	p.stop()
 	p.work.Wait()
 	p.client.close()
+	p.open.close()
 }

@@ -3,6 +3,7 @@ package modproxy_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -86,34 +87,59 @@ func TestTakenAwayIsFetchedAgain(t *testing.T) {
 func TestRangesAndQuestions(t *testing.T) {
 	t.Parallel()
 	f := make1(t, widget, noise("w", 100000))
-	url, _ := start(t, serve(t, healthy(f)), nil)
-	for ext, data := range map[string][]byte{".zip": f.zip, ".mod": f.mod} {
-		_, _ = get(t, url+at+ext)
-		ask := func(method, header, value string) http.Response {
-			r, _ := http.NewRequestWithContext(t.Context(), method, url+at+ext, http.NoBody)
-			if header != "" {
-				r.Header.Set(header, value)
-			}
-			resp, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			return http.Response{StatusCode: resp.StatusCode, ContentLength: resp.ContentLength, Header: resp.Header}
+	quick, p := start(t, serve(t, healthy(f)), nil)
+	for _, url := range []string{quick, serve(t, p)} {
+		for ext, data := range map[string][]byte{".zip": f.zip, ".mod": f.mod} {
+			rangesAndQuestions(t, url+at+ext, data)
 		}
-		head := ask(http.MethodHead, "", "")
-		if head.StatusCode != http.StatusOK || head.ContentLength != int64(len(data)) {
-			t.Errorf("HEAD: %d %d", head.StatusCode, head.ContentLength)
+	}
+}
+
+// rangesAndQuestions asks about one file, all on one connection.
+func rangesAndQuestions(t *testing.T, url string, data []byte) {
+	t.Helper()
+	ask := func(method, header, value string) (int, http.Header, string) {
+		r, _ := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
+		if header != "" {
+			r.Header.Set(header, value)
 		}
-		if r := ask(http.MethodGet, "Range", "bytes=5-"); r.StatusCode != http.StatusPartialContent || r.ContentLength != int64(len(data))-5 {
-			t.Errorf("range: %d %d", r.StatusCode, r.ContentLength)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if r := ask(http.MethodGet, "If-None-Match", head.Header.Get("Etag")); r.StatusCode != http.StatusNotModified {
-			t.Errorf("If-None-Match: %d", r.StatusCode)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, value, err)
 		}
-		if r := ask(http.MethodPost, "", ""); r.StatusCode != http.StatusMethodNotAllowed {
-			t.Errorf("POST: %d", r.StatusCode)
+		return resp.StatusCode, resp.Header, string(body)
+	}
+	if code, _, body := ask(http.MethodGet, "", ""); code != http.StatusOK || body != string(data) {
+		t.Errorf("GET: %d, %d bytes", code, len(body))
+	}
+	code, head, body := ask(http.MethodHead, "", "")
+	if code != http.StatusOK || head.Get("Content-Length") != fmt.Sprint(len(data)) || body != "" {
+		t.Errorf("HEAD: %d %s", code, head.Get("Content-Length"))
+	}
+	for value, want := range map[string]string{"bytes=5-": string(data[5:]), "bytes=7-20": string(data[7:21]), "bytes=-3": string(data[len(data)-3:])} {
+		if code, _, body := ask(http.MethodGet, "Range", value); code != http.StatusPartialContent || body != want {
+			t.Errorf("%s: %d, %d bytes", value, code, len(body))
 		}
+	}
+	if code, _, body := ask(http.MethodGet, "Range", "bytes=0-9,20-29"); code != http.StatusPartialContent || !strings.Contains(body, string(data[20:30])) {
+		t.Errorf("two ranges: %d %q", code, body)
+	}
+	if code, _, _ := ask(http.MethodGet, "Range", "bytes=99999999-"); code != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("range behind the end: %d", code)
+	}
+	if code, _, body := ask(http.MethodGet, "If-None-Match", head.Get("Etag")); code != http.StatusNotModified || body != "" {
+		t.Errorf("If-None-Match: %d", code)
+	}
+	if code, _, _ := ask(http.MethodPost, "", ""); code != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", code)
+	}
+	if code, _, body := ask(http.MethodGet, "", ""); code != http.StatusOK || body != string(data) {
+		t.Errorf("GET at the end: %d, %d bytes", code, len(body))
 	}
 }
 

@@ -68,24 +68,31 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.E
 		sendSmall(w, r, e)
 		return
 	}
-	f, err := p.Store.OpenFile(r.Context(), e)
+	err := p.serveBlob(w, r, e)
 	if errors.Is(err, fs.ErrNotExist) { // taken away since: ask again
 		p.memory.drop(a.key)
 		if a, err = parse(a.key); err == nil {
 			e, err = p.find(r.Context(), a)
 		}
 		if err == nil {
-			f, err = p.Store.OpenFile(r.Context(), e)
+			err = p.serveBlob(w, r, e)
 		}
 	}
 	if err != nil {
 		clear(h)
 		p.fail(w, r, err)
-		return
+	}
+}
+
+// serveFile sends a large file: the bare file and writer reach sendfile.
+func (p *Proxy) serveFile(w http.ResponseWriter, r *http.Request, e modstore.Entry) error {
+	f, err := p.Store.OpenFile(r.Context(), e)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
-	// The bare file and writer reach sendfile.
 	http.ServeContent(w, r, "", e.Stored, f)
+	return nil
 }
 
 // The usual headers, made once.

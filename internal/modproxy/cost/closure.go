@@ -34,7 +34,7 @@ func closure(ctx context.Context, b *bench) error {
 		trip   time.Duration
 		rounds int
 		goal   float64
-	}{{0, rounds, 1.25}, {50 * time.Millisecond, 3, 1.1}} {
+	}{{0, rounds, 1.25}, {50 * time.Millisecond, 1, 1.1}} {
 		url := r.URL
 		if d.trip > 0 {
 			far, err := distance(ctx, r.Listener.Addr().String(), d.trip)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"time"
@@ -44,6 +46,20 @@ func (s *server) load(path string, n int) (cpu time.Duration, rps float64, err e
 	}
 	took := time.Since(began)
 	return (s.cpu() - before) / time.Duration(n), float64(n) / took.Seconds(), nil
+}
+
+// alone asks a server that somebody else started, for profiling it: ADDRESS PATH N PID.
+func alone(args []string) {
+	const wanted = 4
+	if len(args) != wanted {
+		fmt.Fprintln(os.Stderr, "usage: cost load ADDRESS PATH N PID")
+		return
+	}
+	n, _ := strconv.Atoi(args[2])
+	pid, _ := strconv.Atoi(args[3])
+	s := &server{&exec.Cmd{Process: &os.Process{Pid: pid}}, args[0]}
+	cpu, rps, err := s.load(args[1], n)
+	fmt.Println(micros(cpu), int(rps), err)
 }
 
 type loader struct {

@@ -49,6 +49,9 @@ func main() {
 		case "bare":
 			bare(os.Args[2])
 			return
+		case "load":
+			alone(os.Args[2:])
+			return
 		case "under":
 			os.Exit(under(os.Args[2], os.Args[3:]))
 		}
