@@ -118,10 +118,10 @@ func (t *trouble) because() Why {
 	w := t.why
 	if w.Kind == "" {
 		w.Kind = classify(t.err)
-	}
-	var b *badContent
-	if errors.As(t.err, &b) {
-		w.Kind, w.Detail = b.kind, b.detail
+		var b *badContent
+		if errors.As(t.err, &b) {
+			w.Kind, w.Detail = b.kind, b.detail
+		}
 	}
 	if w.Kind == KindOther && w.Detail == "" {
 		w.Detail = t.said

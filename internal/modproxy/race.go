@@ -165,7 +165,8 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 		return
 	}
 	t := asTrouble(ctx, u, err)
-	t.said = r.p.hide(t.said)
+	t.said, t.why = r.p.hide(t.said), t.because()
+	t.why.Detail = r.p.hide(t.why.Detail)
 	switch {
 	case ctx.Err() != nil:
 		r.p.health.release(u.Name)
