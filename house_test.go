@@ -20,10 +20,10 @@ var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc", "internal/scratch"},
 	{"internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present"},
-	{"internal/act", "internal/credentials", "internal/explain", "internal/observe", "internal/route", "internal/settings"},
+	{"internal/act", "internal/credentials", "internal/explain", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
 	{"internal/doctor"},
-	{"internal/faultlab", "internal/mask/masktest"}, // for tests only
+	{"internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest"}, // for tests only
 	{"internal/cli"},
 	{"cmd/keepwell"},
 }

@@ -3,7 +3,6 @@ package modproxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
@@ -149,24 +148,33 @@ func (p *Proxy) keptVersions(ctx context.Context, a ask) []byte {
 // fetch brings a file from the upstreams into the store.
 func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
 	c := &admission{p: p, a: a, expected: p.expect(ctx, a, own)}
+	shared, others := p.Store.(Shared)
+	var stale modstore.Entry
+	if others {
+		e, old, ok, release, err := p.share(ctx, shared, a, c)
+		defer release()
+		if ok || err != nil {
+			if ok && a.fixed() {
+				p.memory.add(e)
+			}
+			return e, err
+		}
+		stale = old
+	}
 	g, err := p.race(ctx, a, upstreams, c.admit)
 	if err != nil {
+		if stale.Key != "" && !absence(err) {
+			return stale, nil
+		}
 		return modstore.Entry{}, err
 	}
 	defer g.body.discard()
-	e := modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}
-	if g.body.file != nil {
-		e, err = p.Store.Put(ctx, e, g.body.file)
-	} else {
-		data := g.body.mem.Bytes()
-		stored, storeErr := p.Store.PutData(ctx, e, data)
-		if e = stored; storeErr != nil { // a full disk is no reason to withhold a small file
-			p.Log.Warn("cannot keep a file", "file", a.key, "error", storeErr)
-			e.Data = data
-		}
-	}
+	e, err := p.keep(ctx, a, modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}, g.body)
 	if err != nil {
-		return e, fmt.Errorf("keeping %s: %w", a.key, err)
+		return e, err
+	}
+	if others {
+		e = p.publish(ctx, shared, a, c, e)
 	}
 	if a.kind == zipped {
 		p.seen.zip(a.key)

@@ -48,6 +48,9 @@ func NewService(p *Proxy, tokens []byte, access *slog.Logger) *Service {
 	s.bytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "keepwell_proxy_sent_bytes_total", Help: "Bytes of bodies that were sent."})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s.requests, s.bytes, upstreamMetrics{p})
+	if m, ok := p.Store.(interface{ Metrics() prometheus.Collector }); ok {
+		registry.MustRegister(m.Metrics())
+	}
 	s.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return s
 }

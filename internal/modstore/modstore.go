@@ -39,6 +39,9 @@ import (
 // Inline is the size up to which bytes lie in the database in place of a blob.
 const Inline = 16 << 10
 
+// ErrRotten says that bytes are no longer those that were stored.
+var ErrRotten = errors.New("the bytes have rotted")
+
 // Options of a store.
 type Options struct {
 	// Dir is where everything lies; it is created.
