@@ -22,7 +22,7 @@ var rings = [][]string{
 	{"internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present"},
 	{"internal/act", "internal/credentials", "internal/explain", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
-	{"internal/doctor"},
+	{"internal/doctor", "internal/modconfig"},
 	{"internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest"}, // for tests only
 	{"internal/cli"},
 	{"cmd/keepwell"},

@@ -65,6 +65,17 @@ func (l *live) upstreamsFor(path string) (list []Upstream, own bool) {
 	return nil, true
 }
 
+// Asked are whom a module's name would be told, by the entry for patterns; ok says that
+// there is one.
+func Asked(lists []List, path string) (upstreams []Upstream, patterns string, ok bool) {
+	for _, l := range lists {
+		if l.Patterns == "" || module.MatchPrefixPatterns(l.Patterns, path) {
+			return l.Upstreams, l.Patterns, true
+		}
+	}
+	return nil, "", false
+}
+
 // ParseUpstreams reads the value of --upstream: A,B,C where any failure moves on to the
 // next and A! makes a refusal final. With PATTERNS= before it, the list is for the
 // modules that match, where patterns are separated by spaces.

@@ -94,6 +94,7 @@ func tables() []func() map[string]message {
 		mirrorsTable,
 		probeTable,
 		proxyTable,
+		modconfigTable,
 		routeTable,
 		runTable,
 		traceTable,
