@@ -126,7 +126,7 @@ func (r *reader) secretFile(n *yaml.Node, key, name string) string {
 		r.wrong(n.Line, "config.file", plainError(err), name)
 		return ""
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	const most = 64 << 10
 	data, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {

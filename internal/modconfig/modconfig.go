@@ -71,7 +71,7 @@ type Problem struct {
 func (p Problem) Text(lang msg.Lang) string { return msg.Text(lang, p.Key, p.Args...) }
 
 // Problems are all of a file.
-type Problems struct {
+type Problems struct { //nolint:errname // it is what the reader is told, and an error besides
 	File string
 	List []Problem
 }

@@ -175,7 +175,7 @@ rules:
     action: deny
     modules: [https://a.b/c]
     versions: [^1.2.3]
-    untill: tomorrow
+    untl: tomorrow
   - action: deny
 `)
 	if c != nil {
@@ -199,7 +199,7 @@ rules:
 		`proxy.yaml:17: the rule "twice" is there twice (first in line 14): a refusal could not be told apart`,
 		`proxy.yaml:19: pattern "https://a.b/c": want a module path, not a URL`,
 		`proxy.yaml:20: version "^1.2.3": want such as <1.2.3, >=2.0.0, 1.2.3, pre-release, pseudo or release`,
-		`proxy.yaml:21: unknown key "untill"; did you mean "until"?`,
+		`proxy.yaml:21: unknown key "untl"; did you mean "until"?`,
 		`proxy.yaml:22: name is missing`,
 		`proxy.yaml:22: modules is missing`,
 	}
