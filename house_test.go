@@ -18,7 +18,7 @@ const modulePath = "github.com/keepwell/keepwell"
 // gets its ring here and its line in ARCHITECTURE.md.
 var rings = [][]string{
 	{""}, // the vocabulary
-	{"faults", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/plainfile", "internal/proc", "internal/scratch"},
+	{"faults", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server"},
 	{"internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present"},
 	{"internal/act", "internal/credentials", "internal/explain", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},

@@ -21,7 +21,6 @@ import (
 	"github.com/keepwell/keepwell/internal/modproxy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
-	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -30,6 +29,11 @@ type proxyOptions struct {
 	listen, tokenFile, quota string
 	private, imports         []string
 	scrub                    bool
+
+	newToken             string
+	tlsCert, tlsKey, url string
+	log, otlp            string
+	grace                time.Duration
 }
 
 func newProxyCmd(a *app) *cobra.Command {
@@ -39,7 +43,8 @@ func newProxyCmd(a *app) *cobra.Command {
 		Short: "Serve Go modules to a team, from servers that may fail",
 		Long: "proxy serves the GOPROXY protocol: what is asked for is fetched from the servers of --upstream (or of GOPROXY),\n" +
 			"checked, kept and served. It answers on this machine only, unless --token-file names who may ask. The access log\n" +
-			"goes to standard output, one JSON record a line; /metrics and /healthz tell how it does.\n" +
+			"goes to standard output, one record a line; /metrics, /healthz and /stats/summary tell how it does. Tokens and\n" +
+			"certificates are taken anew when their files change, or on SIGHUP. See docs/proxy.md.\n" +
 			"为团队提供 Go 模块代理：从上游获取、校验、保存并提供模块。默认只在本机监听；对外监听需要 --token-file。",
 		Example: "  keepwell proxy --upstream https://goproxy.example.org,direct\n  GOPROXY=http://127.0.0.1:3000 go build ./...",
 		Args:    cobra.NoArgs,
@@ -54,21 +59,28 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
 	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE or goproxy directory has, checked, and serve / 导入已有的模块目录")
 	flags.BoolVar(&o.scrub, "scrub", false, "hold every file that is kept to its recorded sum, and end / 校验仓库中的所有文件后退出")
+	flags.StringVar(&o.newToken, "new-token", "", "print a fresh token for NAME with its line for --token-file, and end / 生成新令牌后退出")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "serve https with this certificate chain (PEM) / TLS 证书文件")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key (PEM) / TLS 私钥文件")
+	flags.StringVar(&o.url, "url", "", "how clients reach the proxy, where something stands before it / 客户端访问本代理的地址")
+	flags.StringVar(&o.log, "log", "json", "form of the logs: json or text / 日志格式")
+	flags.StringVar(&o.otlp, "otlp", "", "send traces to this OpenTelemetry receiver (default: $OTEL_EXPORTER_OTLP_ENDPOINT) / 链路追踪接收端")
+	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long downloads may go on after a signal to end / 退出前等待下载结束的时间")
 	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
 	return cmd
 }
 
 func runProxy(ctx context.Context, a *app, o proxyOptions) error {
+	if o.newToken != "" {
+		return a.printToken(o.newToken)
+	}
 	quota, ok := size(o.quota)
 	if !ok {
 		return misused("proxy.quota", o.quota)
 	}
-	var tokens []byte
-	if o.tokenFile != "" {
-		var err error
-		if tokens, err = plainfile.Read(o.tokenFile); err != nil {
-			return o.failed("proxy.tokens", "", err)
-		}
+	d, err := a.newDoor(o)
+	if err != nil {
+		return err
 	}
 	layers, err := goenv.LoadLayers(ctx, "")
 	if err != nil {
@@ -90,13 +102,18 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	if o.scrub {
 		return a.scrubStore(ctx, o, store)
 	}
+	endTraces, err := d.startTraces(ctx)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
 		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 		CommaFriendly: o.commaFriendly, Private: o.private,
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
-		Log: slog.New(slog.NewJSONHandler(a.errs, nil)),
+		Log: d.log, Tracer: d.tracer,
 	})
 	if err != nil {
 		return o.failed("proxy.start", "", err)
@@ -105,7 +122,7 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	if err := a.importModules(ctx, o, p); err != nil {
 		return err
 	}
-	return a.serveModules(ctx, o, p, store, tokens, quota)
+	return d.serve(ctx, p, store, quota)
 }
 
 // importModules takes directories into the store.
@@ -144,41 +161,6 @@ func (a *app) scrubStore(ctx context.Context, o proxyOptions, store *modstore.St
 	if len(done.Bad)+done.Missing > 0 {
 		a.exit = exitFaults
 	}
-	return nil
-}
-
-// serveModules serves until a signal.
-func (a *app) serveModules(ctx context.Context, o proxyOptions, p *modproxy.Proxy, store *modstore.Store, tokens []byte, quota int64) error {
-	access := &buffered{w: bufio.NewWriterSize(a.out, 64<<10)}
-	defer access.flush()
-	service := modproxy.NewService(p, tokens, slog.New(slog.NewJSONHandler(access, nil)))
-	if !service.Guarded() && !onlyHere(o.listen) {
-		return &failure{exit: exitError, key: "proxy.open", args: []any{o.listen}, hint: "hint.proxy.open"}
-	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
-	if err != nil {
-		return o.failed("proxy.listen", "hint.proxy.listen", err, o.listen)
-	}
-	fmt.Fprintln(a.errs, msg.Text(a.lang, "proxy.ready", ln.Addr().String(), "http://"+ln.Addr().String()))
-	var work sync.WaitGroup
-	defer work.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	work.Go(func() { collect(ctx, store, quota) })
-	work.Go(func() { access.follow(ctx) })
-	server := moduleServer(service)
-	work.Go(func() {
-		<-ctx.Done()
-		const grace = 20 * time.Second
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		_ = server.Shutdown(late) // who is not served by then is cut off
-		_ = server.Close()
-	})
-	if err := notClosed(server.Serve(modproxy.Quick(ln))); err != nil {
-		return o.failed("proxy.listen", "", err, o.listen)
-	}
-	a.ended = true // a service ends by a signal: that is no failure
 	return nil
 }
 

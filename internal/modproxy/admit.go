@@ -219,7 +219,9 @@ func (p *Proxy) expect(ctx context.Context, a ask, own bool) *expectation {
 		defer close(x.done)
 		if !own && p.database.covers(a.module) {
 			_, version, _ := strings.Cut(key, " ")
-			x.h1, x.err = p.database.sum(ctx, a.module, version)
+			at, end := p.span(ctx, "checksum database")
+			x.h1, x.err = p.database.sum(at, a.module, version)
+			end(x.err)
 			var f *Failure
 			switch {
 			case x.h1 != "":

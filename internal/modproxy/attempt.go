@@ -202,7 +202,10 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 		r.Header.Set("If-Range", *proof)
 	}
 	w := p.watch(ctx, u, cut, slow)
-	defer w.stop()
+	defer func() {
+		w.stop()
+		p.health.received(u.Name, w.read.Load())
+	}()
 	began := time.Now()
 	resp, err := p.client.Do(r)
 	if err != nil {

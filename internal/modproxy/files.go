@@ -46,7 +46,9 @@ func (p *Proxy) findFixed(ctx context.Context, a ask, upstreams []Upstream, own 
 		p.Store.Touch(a.key)
 		return e, nil
 	}
+	_, end := p.span(ctx, "store read")
 	e, err := p.Store.Get(ctx, a.key)
+	end(err)
 	if err == nil && p.fits(a, e) {
 		p.memory.add(e)
 		p.Store.Touch(a.key)
@@ -67,9 +69,10 @@ func (p *Proxy) fits(a ask, e modstore.Entry) bool {
 
 // together fetches a file one time for all who want it at the moment.
 func (p *Proxy) together(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
-	f := p.begin(a, upstreams, own) //nolint:contextcheck // it goes on for the others who wait
+	f := p.begin(ctx, a, upstreams, own)
 	select {
 	case <-f.done:
+		noteOutcome(ctx, "miss", f.entry.Source)
 		p.leave(a.key, f)
 		return f.entry, f.err
 	case <-ctx.Done():
@@ -86,6 +89,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 		e, err := p.together(ctx, a, upstreams, own)
 		if err != nil && a.kind == list && !absence(err) {
 			if kept := p.keptVersions(ctx, a); len(kept) > 0 {
+				noteOutcome(ctx, "stale", "")
 				return modstore.Entry{Key: a.key, Source: "store", Data: kept}, nil
 			}
 		}
@@ -100,18 +104,20 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	if age > long*p.Limits.Fresh {
 		wait *= long
 	}
-	f := p.begin(a, upstreams, own) //nolint:contextcheck // never left: it goes on for the next who asks
+	f := p.begin(ctx, a, upstreams, own) // never left: it goes on for the next who asks
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-f.done:
 		if f.err == nil || absence(f.err) {
+			noteOutcome(ctx, "miss", f.entry.Source)
 			return f.entry, f.err
 		}
 	case <-timer.C:
 	case <-ctx.Done():
 		return have, ctx.Err()
 	}
+	noteOutcome(ctx, "stale", "")
 	return have, nil
 }
 
@@ -169,7 +175,9 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 		return modstore.Entry{}, err
 	}
 	defer g.body.discard()
+	_, end := p.span(ctx, "store write")
 	e, err := p.keep(ctx, a, modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}, g.body)
+	end(err)
 	if err != nil {
 		return e, err
 	}
@@ -203,7 +211,9 @@ type flight struct {
 	err     error
 }
 
-func (p *Proxy) begin(a ask, upstreams []Upstream, own bool) *flight {
+// begin starts a flight, which belongs to all who wait: of the first one's ctx it has
+// only the trace.
+func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own bool) *flight {
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
 	if f := p.flights.all[a.key]; f != nil {
@@ -213,7 +223,7 @@ func (p *Proxy) begin(a ask, upstreams []Upstream, own bool) *flight {
 	if p.flights.all == nil {
 		p.flights.all = map[string]*flight{}
 	}
-	ctx, cancel := context.WithCancel(p.ctx)
+	ctx, cancel := context.WithCancel(p.traced(from))
 	f := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1}
 	p.flights.all[a.key] = f
 	p.work.Go(func() {

@@ -43,6 +43,8 @@ type health struct {
 	probing bool
 	served  int
 	failed  int
+	bad     int   // answers whose content was refused
+	read    int64 // bytes of bodies
 }
 
 // weight of the newest value in the means.
@@ -130,6 +132,13 @@ func (hs *healths) patience(name string) time.Duration {
 	return min(max(2*p95, hs.limits.Slow/25), hs.limits.Slow)
 }
 
+// received notes what came of a body.
+func (hs *healths) received(name string, n int64) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.of(name).read += n
+}
+
 // good closes the case: it answered as it should, be it that a module is absent.
 func (hs *healths) good(name string) {
 	hs.mu.Lock()
@@ -151,6 +160,9 @@ func (hs *healths) fail(name string, t *trouble) {
 	h.errors += weight * (1 - h.errors)
 	h.row++
 	h.failed++
+	if t.how == bad {
+		h.bad++
+	}
 	rest := hs.limits.Rest
 	switch {
 	case t.after > 0:
@@ -177,6 +189,8 @@ type Health struct {
 	Errors   float64       `json:"error_rate"`
 	Served   int           `json:"served"`
 	Failed   int           `json:"failed"`
+	Bad      int           `json:"bad_content"`
+	Received int64         `json:"received_bytes"`
 }
 
 // Health tells of every upstream that was asked, by name.
@@ -188,6 +202,7 @@ func (p *Proxy) Health() []Health {
 	for name, h := range hs.all {
 		list = append(list, Health{
 			Upstream: name, Resting: hs.now().Before(h.until), Latency: h.latency, Errors: h.errors, Served: h.served, Failed: h.failed,
+			Bad: h.bad, Received: h.read,
 		})
 	}
 	slices.SortFunc(list, func(a, b Health) int {

@@ -75,6 +75,7 @@ func Asked(lists []List, path string) (upstreams []Upstream, patterns string, ok
 	}
 	return nil, "", false
 }
+func (p *Proxy) lists() []List { return p.live.Load().Lists }
 
 // ParseUpstreams reads the value of --upstream: A,B,C where any failure moves on to the
 // next and A! makes a refusal final. With PATTERNS= before it, the list is for the

@@ -21,6 +21,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -83,6 +85,9 @@ type Options struct {
 	Env []string
 	// Lang is the language of a rule's reason, and of what is too young.
 	Lang msg.Lang
+	// Tracer gets a span for what is done for a request: store, upstreams, checksum
+	// database; nil: no traces are made.
+	Tracer trace.Tracer
 	// Log gets what an operator wants to know; nil: nobody.
 	Log *slog.Logger
 	// Client makes the requests to upstreams; nil: one with keepwell's rules. Tests

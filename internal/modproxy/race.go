@@ -158,7 +158,9 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 			}
 		}
 	}
-	g, err := r.p.attempt(ctx, u, r.a, r.admit, func(early bool) { tell(news{slow: true, early: early}) })
+	at, end := r.p.askSpan(ctx, u, r.a)
+	g, err := r.p.attempt(at, u, r.a, r.admit, func(early bool) { tell(news{slow: true, early: early}) })
+	end(err)
 	if err == nil {
 		r.p.health.good(u.Name)
 		tell(news{got: g})

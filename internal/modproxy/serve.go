@@ -31,7 +31,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveSum(w, r, a)
 		return
 	}
-	e, err := p.find(r.Context(), a)
+	e, err := p.find(withOutcome(r.Context(), w), a)
 	if err != nil {
 		p.fail(w, r, err)
 		return

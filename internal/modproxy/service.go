@@ -1,9 +1,8 @@
 package modproxy
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -11,93 +10,140 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// Service is the proxy for a team: with an access log, metrics, health and tokens.
-type Service struct {
-	p *Proxy
-	// tokens are the names of clients by the sha256 of their tokens; empty: everybody may.
-	tokens map[[sha256.Size]byte]string
-	access *slog.Logger
-
-	metrics  http.Handler
-	requests *prometheus.CounterVec
-	bytes    prometheus.Counter
-	counters sync.Map // of counted to prometheus.Counter
+// ServiceOptions are what a service has beside the proxy.
+type ServiceOptions struct {
+	// Tokens say who may ask; nil or empty: everybody.
+	Tokens *Tokens
+	// Access gets a record for each request.
+	Access *slog.Logger
+	// Feeds are what /stats, /index and /catalog tell; nil: there are none.
+	Feeds Feeds
+	// Tracer gets a span for each request; nil: no traces are made.
+	Tracer trace.Tracer
+	// URL is where clients reach the service; "": where the request says.
+	URL string
+	// Version is that of the program, for the metrics.
+	Version string
 }
 
-// NewService serves p. tokens has a line for each client, `NAME TOKEN` or only the
-// token; # begins a comment. Without a line everybody is served. access gets a record
-// for each request.
-func NewService(p *Proxy, tokens []byte, access *slog.Logger) *Service {
-	s := &Service{p: p, access: access, tokens: map[[sha256.Size]byte]string{}}
-	for line := range bytes.Lines(tokens) {
-		f := strings.Fields(string(line))
-		if len(f) > 0 && !strings.HasPrefix(f[0], "#") {
-			s.tokens[sha256.Sum256([]byte(f[len(f)-1]))] = strings.Join(f[:len(f)-1], " ")
-		}
+// Service is the proxy for a team: with an access log, metrics, statistics, health and
+// tokens. Its pages are in service.go (which page), feeds.go, goget.go, page.go and
+// metrics.go; a new page is a case in [Service.page].
+type Service struct {
+	p       *Proxy
+	o       ServiceOptions
+	metrics *metrics
+	summary summary
+
+	id       string // the beginning of each request's id
+	requests atomic.Uint64
+	stopping atomic.Bool
+}
+
+// NewService serves p.
+func NewService(p *Proxy, o ServiceOptions) *Service {
+	const digits = 8
+	s := &Service{p: p, o: o, id: rand.Text()[:digits] + "-"}
+	if s.o.Access == nil {
+		s.o.Access = slog.New(slog.DiscardHandler)
 	}
-	s.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keepwell_proxy_requests_total", Help: "Requests by kind of file and status.",
-	}, []string{"kind", "status"})
-	s.bytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "keepwell_proxy_sent_bytes_total", Help: "Bytes of bodies that were sent."})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(s.requests, s.bytes, upstreamMetrics{p})
-	if m, ok := p.Store.(interface{ Metrics() prometheus.Collector }); ok {
-		registry.MustRegister(m.Metrics())
-	}
-	s.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	s.metrics = newMetrics(s)
 	return s
 }
 
 // Guarded tells whether there are tokens.
-func (s *Service) Guarded() bool { return len(s.tokens) > 0 }
+func (s *Service) Guarded() bool { return s.o.Tokens.Any() }
+
+// Stop tells load balancers, at /readyz, to send nobody any more.
+func (s *Service) Stop() { s.stopping.Store(true) }
 
 // ServeHTTP answers a client.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
-	client, ok := s.client(r)
-	switch {
-	case r.URL.Path == "/healthz": // for load balancers, who have no token
-		s.healthz(rec)
-	case !ok:
-		rec.Header().Set("Www-Authenticate", `Basic realm="keepwell"`)
-		http.Error(rec, "a token of this proxy is needed (in netrc, as the password)", http.StatusUnauthorized)
-	case r.URL.Path == "/metrics":
-		s.metrics.ServeHTTP(rec, r)
-	default:
-		s.p.ServeHTTP(rec, r)
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK, id: s.requestID(r)}
+	if r.ProtoMajor > 1 {
+		rec.stream = http.NewResponseController(w)
 	}
-	s.count(kindOf(r.URL.Path), rec.status).Inc()
-	s.bytes.Add(float64(rec.n))
-	s.access.LogAttrs(r.Context(), slog.LevelInfo, "request",
+	s.metrics.inFlight.Add(1)
+	defer s.metrics.inFlight.Add(-1)
+	kind := kindOf(r.URL.Path)
+	var span trace.Span
+	if s.o.Tracer != nil {
+		r, span = s.startSpan(r, kind)
+	}
+	client, ok := s.o.Tokens.client(r)
+	s.page(rec, r, client, ok)
+	took := time.Since(began)
+	s.metrics.note(kind, rec, took)
+	if kind == "zip" && s.o.Feeds != nil && rec.whole() {
+		s.o.Feeds.Downloaded(r.URL.Path[1:])
+	}
+	attrs := [...]slog.Attr{
 		slog.String("method", r.Method), slog.String("path", shown(r.URL.Path)), slog.Int("status", rec.status), slog.Int64("bytes", rec.n),
-		slog.Duration("took", time.Since(began)), slog.String("from", r.RemoteAddr), slog.String("client", client))
+		slog.Duration("took", took), slog.String("from", r.RemoteAddr), slog.String("client", client), slog.String("id", rec.id),
+		slog.String("cache", rec.outcome.cache),
+		{},
+		{},
+	}
+	list := attrs[:9]
+	if rec.outcome.upstream != "" {
+		list = append(list, slog.String("upstream", rec.outcome.upstream))
+	}
+	if span != nil {
+		if at := span.SpanContext(); at.IsSampled() {
+			list = append(list, slog.String("trace", at.TraceID().String()))
+		}
+		endRequest(span, rec)
+	}
+	s.o.Access.LogAttrs(r.Context(), slog.LevelInfo, "request", list...)
 }
 
-// count is the counter of a kind and a status. Looking it up by label costs more than
-// all else here.
-func (s *Service) count(kind string, status int) prometheus.Counter {
-	key := counted{kind, status}
-	if c, ok := s.counters.Load(key); ok {
-		if c, ok := c.(prometheus.Counter); ok {
-			return c
+// page answers with the page that was asked for. What a load balancer and a browser see
+// first needs no token, and tells nothing of upstreams and modules.
+func (s *Service) page(w *recorder, r *http.Request, client string, known bool) {
+	switch at := r.URL.Path; {
+	case at == "/healthz":
+		s.healthz(w, known)
+	case at == "/readyz":
+		s.readyz(w)
+	case at == "/" && r.URL.RawQuery == "":
+		s.front(w, r, client, known)
+	case !known:
+		w.Header().Set("Www-Authenticate", `Basic realm="keepwell"`)
+		http.Error(w, "a token of this proxy is needed (in netrc, as the password)", http.StatusUnauthorized)
+	case at == "/metrics":
+		s.metrics.handler.ServeHTTP(w, r)
+	case at == "/index":
+		s.answerFeed(w, r, s.index)
+	case at == "/catalog":
+		s.answerFeed(w, r, s.catalog)
+	case strings.HasPrefix(at, "/stats/"):
+		s.answerFeed(w, r, s.statistics)
+	case r.URL.RawQuery != "" && r.URL.Query().Get("go-get") == "1":
+		s.goGet(w, r)
+	default:
+		w.outcome.cache = "hit" // else it is told by whoever fetches
+		s.p.ServeHTTP(w, r)
+		if w.status >= http.StatusBadRequest {
+			w.outcome.cache = ""
 		}
 	}
-	c := s.requests.WithLabelValues(kind, strconv.Itoa(status))
-	s.counters.Store(key, c)
-	return c
 }
 
-type counted struct {
-	kind   string
-	status int
+// requestID is the client's own, if it is harmless, or a new one.
+func (s *Service) requestID(r *http.Request) string {
+	const longest = 64
+	if given := r.Header["X-Request-Id"]; len(given) == 1 && len(given[0]) <= longest && given[0] != "" &&
+		strings.Trim(given[0], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
+		return given[0]
+	}
+	return s.id + strconv.FormatUint(s.requests.Add(1), 36)
 }
 
 // shown is a path for the log: most have nothing in them that would have to be taken
@@ -130,48 +176,102 @@ func kindOf(p string) string {
 	return "other"
 }
 
-// client names who asks. go sends the token of netrc as a password.
-func (s *Service) client(r *http.Request) (string, bool) {
-	if len(s.tokens) == 0 {
-		return "", true
+// healthz is fine as long as the process is: an upstream that fails is told of, to whom
+// it concerns, and made good.
+func (s *Service) healthz(w http.ResponseWriter, known bool) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	answer := map[string]any{"status": "ok"}
+	if known {
+		answer["upstreams"] = s.p.Health()
 	}
-	_, token, ok := r.BasicAuth()
-	if !ok {
-		token, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	}
-	if !ok {
-		return "", false
-	}
-	given := sha256.Sum256([]byte(token))
-	for known, name := range s.tokens {
-		if subtle.ConstantTimeCompare(known[:], given[:]) == 1 {
-			return name, true
-		}
-	}
-	return "", false
+	_ = json.NewEncoder(w).Encode(answer) // the client went away
 }
 
-// healthz is fine as long as the process is: an upstream that fails is told of, and
-// made good.
-func (s *Service) healthz(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"status": "ok", "upstreams": s.p.Health()}) // the client went away
+func (s *Service) readyz(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	if s.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n") // the client went away
+}
+
+// outcome is how a file came: from the store (hit), from the store because no server
+// answered in time (stale), or from an upstream (miss).
+type outcome struct{ cache, upstream string }
+
+type outcomeKey struct{}
+
+// withOutcome hands the recorder's outcome to those who find the file.
+func withOutcome(ctx context.Context, w http.ResponseWriter) context.Context {
+	if rec, ok := w.(*recorder); ok {
+		return context.WithValue(ctx, outcomeKey{}, &rec.outcome)
+	}
+	return ctx
+}
+
+func noteOutcome(ctx context.Context, cache, upstream string) {
+	if o, ok := ctx.Value(outcomeKey{}).(*outcome); ok {
+		o.cache, o.upstream = cache, upstream
+	}
 }
 
 // recorder notes status and size. It hands files on whole, so that the system sends
 // them (sendfile).
 type recorder struct {
 	http.ResponseWriter
-	status int
-	n      int64
+	status  int
+	n       int64
+	id      string
+	outcome outcome
+	// stream moves the deadline of an HTTP/2 stream on while it is read: others share its
+	// connection, which may be well. nil for HTTP/1, whose connections are looked after
+	// by the server.
+	stream *http.ResponseController
+	until  time.Time
+}
+
+// streamPatience is how long a stream may take nothing.
+const streamPatience = time.Minute
+
+func (r *recorder) extend() {
+	if now := time.Now(); r.until.Sub(now) < streamPatience/2 {
+		r.until = now.Add(streamPatience)
+		_ = r.stream.SetWriteDeadline(r.until) // the write tells
+	}
+}
+
+// whole tells that the last byte of a file was sent, and so that one download ended: of
+// one in parts, the last part counts.
+func (r *recorder) whole() bool {
+	h := r.Header()
+	length := h["Content-Length"]
+	if r.n == 0 || len(length) != 1 || length[0] != strconv.FormatInt(r.n, 10) {
+		return false
+	}
+	if r.status != http.StatusPartialContent {
+		return r.status == http.StatusOK
+	}
+	rest, ok := strings.CutPrefix(h.Get("Content-Range"), "bytes ")
+	_, rest, dash := strings.Cut(rest, "-")
+	last, size, slash := strings.Cut(rest, "/")
+	end, err := strconv.ParseInt(last, 10, 64)
+	return ok && dash && slash && err == nil && size == strconv.FormatInt(end+1, 10)
 }
 
 func (r *recorder) WriteHeader(status int) {
 	r.status = status
+	if status >= http.StatusBadRequest {
+		r.Header().Set("X-Request-Id", r.id)
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(data []byte) (int, error) {
+	if r.stream != nil {
+		r.extend()
+	}
 	n, err := r.ResponseWriter.Write(data)
 	r.n += int64(n)
 	return n, err
@@ -188,33 +288,3 @@ func (r *recorder) ReadFrom(from io.Reader) (int64, error) {
 }
 
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// upstreamMetrics are read when somebody asks.
-type upstreamMetrics struct{ p *Proxy }
-
-func upstreamMetric(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("keepwell_upstream_"+name, help, []string{"upstream"}, nil)
-}
-
-// Describe names nothing: which upstreams there are shows as they are asked.
-func (upstreamMetrics) Describe(chan<- *prometheus.Desc) {}
-
-// Collect tells how each upstream does.
-func (m upstreamMetrics) Collect(out chan<- prometheus.Metric) {
-	resting := upstreamMetric("resting", "1 while the upstream is left alone after failures.")
-	latency := upstreamMetric("latency_seconds", "Mean time to the first header; the last answers weigh most.")
-	failing := upstreamMetric("error_ratio", "Share of failures; the last answers weigh most.")
-	served := upstreamMetric("answers_total", "Answers as they should be.")
-	failed := upstreamMetric("failures_total", "Failures of any kind.")
-	for _, h := range m.p.Health() {
-		rests := 0.0
-		if h.Resting {
-			rests = 1
-		}
-		out <- prometheus.MustNewConstMetric(resting, prometheus.GaugeValue, rests, h.Upstream)
-		out <- prometheus.MustNewConstMetric(latency, prometheus.GaugeValue, h.Latency.Seconds(), h.Upstream)
-		out <- prometheus.MustNewConstMetric(failing, prometheus.GaugeValue, h.Errors, h.Upstream)
-		out <- prometheus.MustNewConstMetric(served, prometheus.CounterValue, float64(h.Served), h.Upstream)
-		out <- prometheus.MustNewConstMetric(failed, prometheus.CounterValue, float64(h.Failed), h.Upstream)
-	}
-}

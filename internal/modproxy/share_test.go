@@ -366,7 +366,7 @@ func TestMetricsTellOfTheBucket(t *testing.T) {
 	var p *modproxy.Proxy
 	s := shared(t, g.Bucket(""), func(l *modshare.Limits) { l.Rest = time.Hour })
 	_, p = start(t, serve(t, healthy(f)), func(o *modproxy.Options) { o.Store = s })
-	url := serve(t, modproxy.NewService(p, nil, slog.New(slog.DiscardHandler)))
+	url := serve(t, modproxy.NewService(p, modproxy.ServiceOptions{Access: slog.New(slog.DiscardHandler)}))
 	want(t, url+at+".mod", f.mod)
 	if _, text := get(t, url+"/metrics"); !strings.Contains(text, "keepwell_bucket_sharing 1") || !strings.Contains(text, `keepwell_bucket_events_total{event="published"} 1`) {
 		t.Errorf("metrics: %s", text)

@@ -95,6 +95,7 @@ func tables() []func() map[string]message {
 		probeTable,
 		proxyTable,
 		modconfigTable,
+		serviceTable,
 		routeTable,
 		runTable,
 		traceTable,
