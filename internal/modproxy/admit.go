@@ -198,6 +198,12 @@ func (f *bufferedFile) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f.ReadCloser}, f.buf)
 }
 
+// Who vouched for a file, in modstore.Entry.Via.
+const (
+	firstUse    = "first use"
+	viaDatabase = "sumdb"
+)
+
 // expectation is a sum that is being looked up.
 type expectation struct {
 	done    chan struct{}
@@ -225,9 +231,9 @@ func (p *Proxy) expect(ctx context.Context, a ask, own bool) *expectation {
 			var f *Failure
 			switch {
 			case x.h1 != "":
-				x.via = "sumdb"
+				x.via = viaDatabase
 				return
-			case errors.Is(x.err, errForked):
+			case errors.Is(x.err, errForked), ctx.Err() != nil:
 				return
 			case errors.As(x.err, &f) && f.Status == http.StatusNotFound:
 			default:
@@ -235,7 +241,7 @@ func (p *Proxy) expect(ctx context.Context, a ask, own bool) *expectation {
 			}
 		}
 		x.h1, x.err = p.Store.Trusted(ctx, key)
-		x.via = "first use"
+		x.via = firstUse
 	})
 	return x
 }
@@ -261,7 +267,7 @@ func (c *admission) vouch(ctx context.Context, u *Upstream, h1 string) (string, 
 	if want == h1 {
 		return x.via, nil
 	}
-	if x.via == "first use" {
+	if x.via == firstUse {
 		c.p.seen.alarm(c.a.sumKey(), u.Name)
 		c.p.Log.Error("the content of a version changed since it was first seen", "module", c.a.module, "version", c.a.version, "upstream", u.Name)
 	}

@@ -201,7 +201,7 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 		r.Header.Set("Range", "bytes="+strconv.FormatInt(b.size(), 10)+"-")
 		r.Header.Set("If-Range", *proof)
 	}
-	w := p.watch(ctx, u, cut, slow)
+	w := p.watch(ctx, u, a, cut, slow)
 	defer func() {
 		w.stop()
 		p.health.received(u.Name, w.read.Load())
@@ -332,9 +332,21 @@ func (w *watch) stop() {
 	<-w.ended
 }
 
-func (p *Proxy) watch(ctx context.Context, u *Upstream, cut context.CancelCauseFunc, slow func(early bool)) *watch {
+// patience is how long u may take for a header before another is asked, too. An upstream
+// that sends wrong modules must not also keep the checksum database from being asked in
+// time: of that, everybody is asked within Limits.Sum.
+func (p *Proxy) patience(u *Upstream, a ask) time.Duration {
+	usual := p.health.patience(u.Name)
+	if a.database == "" {
+		return usual
+	}
+	const most = 8 // upstreams
+	return min(usual, p.Limits.Sum/most)
+}
+
+func (p *Proxy) watch(ctx context.Context, u *Upstream, a ask, cut context.CancelCauseFunc, slow func(early bool)) *watch {
 	w := &watch{began: time.Now(), quit: make(chan struct{}), ended: make(chan struct{})}
-	patience := p.health.patience(u.Name)
+	patience := p.patience(u, a)
 	go func() {
 		defer close(w.ended)
 		timer := time.NewTimer(patience)
@@ -342,7 +354,7 @@ func (p *Proxy) watch(ctx context.Context, u *Upstream, cut context.CancelCauseF
 		if patience < p.Limits.Slow {
 			select {
 			case <-timer.C:
-				if w.headed.Load() == 0 {
+				if w.headed.Load() == 0 || a.database != "" { // a small file is there at once, or late
 					slow(true)
 				}
 				timer.Reset(p.Limits.Slow - patience)

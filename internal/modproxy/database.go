@@ -56,16 +56,17 @@ func newDatabase(p *Proxy, value string) (*database, error) {
 	if d.verifier, err = note.NewVerifier(r.Key); err != nil {
 		return nil, err
 	}
-	d.own = Upstream{Name: r.At.Host, Base: r.At, sums: true}
-	d.renew(&d.quick, p.Limits.Sum)
+	// Only the database itself can say that it has no record.
+	d.own = Upstream{Name: r.At.Host, Base: r.At, sums: true, Final: true}
+	d.quick.Store(d.newClient(p.Limits.Sum))
 	const patience = 30 * time.Second
-	d.renew(&d.patient, max(patience, p.Limits.Sum))
+	d.patient.Store(d.newClient(max(patience, p.Limits.Sum)))
 	return d, nil
 }
 
-// renew replaces a client: it remembers failures for ever.
-func (d *database) renew(at *atomic.Pointer[sumdb.Client], limit time.Duration) {
-	at.Store(sumdb.NewClient(&sumOps{d, limit}))
+// newClient takes the place of one that saw a failure: it would remember that for ever.
+func (d *database) newClient(limit time.Duration) *sumdb.Client {
+	return sumdb.NewClient(&sumOps{d, limit})
 }
 
 // covers tells whether go would ask for the module.
@@ -89,11 +90,15 @@ func (d *database) sum(ctx context.Context, path, version string) (string, error
 	if err == nil {
 		return lineOf(lines, path, version)
 	}
+	if ctx.Err() != nil { // the client went away: that says nothing of the database
+		return "", ctx.Err()
+	}
 	var f *Failure
-	if !errors.Is(err, errForked) && (!errors.As(err, &f) || f.Status != http.StatusNotFound) {
+	if !errors.Is(err, errForked) && (!errors.As(err, &f) || f.Status != http.StatusNotFound && !f.doubted) {
 		d.mu.Lock()
 		d.down = time.Now().Add(d.p.Limits.Rest)
 		d.mu.Unlock()
+		d.p.Log.Warn("the checksum database cannot be asked; new modules are trusted on first use", "database", d.name, "module", path, "error", clean(err.Error()))
 	}
 	return "", err
 }
@@ -143,9 +148,7 @@ func (d *database) ask(ctx context.Context, at *atomic.Pointer[sumdb.Client], li
 	if got.err == nil {
 		return got.lines, nil
 	}
-	if at.CompareAndSwap(client, nil) {
-		d.renew(at, limit)
-	}
+	at.CompareAndSwap(client, d.newClient(limit))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fork != "" {

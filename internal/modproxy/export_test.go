@@ -6,3 +6,10 @@ func KeyOf(path string) (key string, ok bool) {
 	a, err := parse(path)
 	return a.key, err == nil
 }
+
+// Under is how many files are being fetched.
+func (p *Proxy) Under() int {
+	p.flights.mu.Lock()
+	defer p.flights.mu.Unlock()
+	return len(p.flights.all)
+}

@@ -51,6 +51,8 @@ type Failure struct { //nolint:errname // it is what the client is told, and an 
 	// What was wanted, Rule what forbids it, Tried who was asked and what each said.
 	What, Rule string
 	Tried      []string
+	// doubted: somebody knows of no such file, and nobody who would have to know answered.
+	doubted bool
 }
 
 func (f *Failure) Error() string { return f.Text() }
@@ -115,6 +117,7 @@ func (a ask) failure(all []*trouble) *Failure {
 		certain = certain && (t.how == absent || !t.final)
 		late = late && t.how == slowly
 	}
+	f.doubted = absents > 0 && !certain
 	switch {
 	case absents > 0 && certain:
 		// Those who failed are no other authority than the one who answered.

@@ -49,8 +49,8 @@ func (p *Proxy) findFixed(ctx context.Context, a ask, upstreams []Upstream, own 
 	_, end := p.span(ctx, "store read")
 	e, err := p.Store.Get(ctx, a.key)
 	end(err)
-	if err == nil && p.fits(a, e) {
-		p.memory.add(e)
+	if err == nil && p.fits(a, e) && p.holds(ctx, a, &e, own) {
+		p.keepInMemory(a, e, own)
 		p.Store.Touch(a.key)
 		return e, nil
 	}
@@ -64,7 +64,47 @@ func (p *Proxy) findFixed(ctx context.Context, a ask, upstreams []Upstream, own 
 // vouched for stays whatever go.sum says: go itself has to tell of that.
 func (p *Proxy) fits(a ask, e modstore.Entry) bool {
 	want := p.Sums[a.sumKey()]
-	return want == "" || e.H1 == want || e.Via == "sumdb"
+	return want == "" || e.H1 == want || e.Via == viaDatabase
+}
+
+// unproved says that e was taken on first use, though the checksum database should have
+// vouched for it.
+func (p *Proxy) unproved(a ask, e modstore.Entry, own bool) bool {
+	return e.Via == firstUse && !own && p.Sums[a.sumKey()] == "" && p.database.covers(a.module)
+}
+
+// holds asks the database again for what was taken while it could not be reached: bytes
+// that it does not vouch for are not served again.
+func (p *Proxy) holds(ctx context.Context, a ask, e *modstore.Entry, own bool) bool {
+	if !p.unproved(a, *e, own) {
+		return true
+	}
+	_, version, _ := strings.Cut(a.sumKey(), " ")
+	h1, err := p.database.sum(ctx, a.module, version)
+	if err != nil || h1 == "" {
+		return true
+	}
+	if h1 == e.H1 {
+		e.Via = viaDatabase
+		if err := p.Store.Proved(ctx, a.key, e.H1, e.Via); err != nil {
+			p.Log.Warn("cannot note what the checksum database vouched for", "file", a.key, "error", err)
+		}
+		return true
+	}
+	if err := p.Store.Distrust(ctx, a.sumKey()); err != nil {
+		p.Log.Warn("cannot forget a sum", "file", a.key, "error", err)
+	}
+	p.seen.alarm(a.sumKey(), e.Source)
+	p.Log.Error("what was trusted on first use is not what the checksum database has: it is fetched again",
+		"module", a.module, "version", a.version, "upstream", e.Source)
+	return false
+}
+
+// keepInMemory leaves out what has to be looked at each time.
+func (p *Proxy) keepInMemory(a ask, e modstore.Entry, own bool) {
+	if !p.unproved(a, e, own) {
+		p.memory.add(e)
+	}
 }
 
 // together fetches a file one time for all who want it at the moment.
@@ -191,7 +231,7 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 		p.remember(ctx, a, e)
 	}
 	if a.fixed() {
-		p.memory.add(e)
+		p.keepInMemory(a, e, own)
 	}
 	return e, nil
 }

@@ -115,7 +115,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 }
 
-func (u *upstream) add(path, version string, f files) {
+func (u *upstream) add(path, version string, f files) { //nolint:unparam // the tests happen to have one version
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all == nil {
@@ -266,7 +266,12 @@ func get(t testing.TB, url string) (int, string) {
 // sumServer is a checksum database for modules, with its key.
 func sumServer(t testing.TB, sums map[string]string) (h http.Handler, key string) {
 	t.Helper()
-	signer, verifier, err := note.GenerateKey(rand.Reader, "sum.example.org")
+	return sumServerAt(t, "sum.example.org", sums)
+}
+
+func sumServerAt(t testing.TB, name string, sums map[string]string) (h http.Handler, key string) {
+	t.Helper()
+	signer, verifier, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		t.Fatal(err)
 	}

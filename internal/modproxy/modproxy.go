@@ -37,6 +37,7 @@ type Store interface {
 	Put(ctx context.Context, e modstore.Entry, st *modstore.Staged) (modstore.Entry, error)
 	PutData(ctx context.Context, e modstore.Entry, data []byte) (modstore.Entry, error)
 	Confirm(ctx context.Context, key string) error
+	Proved(ctx context.Context, key, h1, via string) error
 	Touch(key string)
 	Quarantine(ctx context.Context, key, source, reason string, st *modstore.Staged) error
 	Scratch() string
@@ -48,6 +49,7 @@ type Store interface {
 type Pins interface {
 	Trusted(ctx context.Context, key string) (string, error)
 	Trust(ctx context.Context, key, h1 string) (string, error)
+	Distrust(ctx context.Context, key string) error
 	Note(ctx context.Context, name string) (string, error)
 	SetNote(ctx context.Context, name, old, value string) (bool, error)
 }

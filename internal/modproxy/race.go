@@ -104,7 +104,7 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		switch {
 		case n.slow:
 			// A refusal may still come from one that is final: nobody is asked before.
-			if (!n.early || running == 1) && !list[n.from].Final && next < len(list) && r.p.health.mayHedge() {
+			if next < len(list) && !list[n.from].Final && (r.a.database != "" || (!n.early || running == 1) && r.p.health.mayHedge()) {
 				start()
 			}
 			slow[n.from] = slow[n.from] || !n.early

@@ -272,6 +272,12 @@ func (s *Store) Confirm(ctx context.Context, key string) error {
 	return err
 }
 
+// Proved says who vouches for key by now, if it still has the sum h1.
+func (s *Store) Proved(ctx context.Context, key, h1, via string) error {
+	_, err := s.db.ExecContext(ctx, "UPDATE entries SET via = ? WHERE key = ? AND h1 = ?", via, key, h1)
+	return err
+}
+
 // Touch notes that key was wanted. It is written in batches.
 func (s *Store) Touch(key string) {
 	now := s.now()
@@ -339,6 +345,12 @@ func (s *Store) Trust(ctx context.Context, key, h1 string) (string, error) {
 		return "", err
 	}
 	return s.Trusted(ctx, key)
+}
+
+// Distrust forgets the sum that key had when it was first seen.
+func (s *Store) Distrust(ctx context.Context, key string) error {
+	_, err := s.db.ExecContext(ctx, "DELETE FROM trust WHERE key = ?", key)
+	return err
 }
 
 // Note returns a word that was set, "" where none was.
