@@ -97,9 +97,16 @@ func checkList(b *body) error {
 			continue
 		}
 		lines++
-		if semver.IsValid(f[0]) {
-			fmt.Fprintln(&kept, strings.Join(f, " "))
+		if !semver.IsValid(f[0]) {
+			continue
 		}
+		kept.WriteString(f[0])
+		if len(f) > 1 { // the time of a version, which go knows; all else is nobody's
+			if _, err := time.Parse(time.RFC3339, f[1]); err == nil {
+				kept.WriteString(" " + f[1])
+			}
+		}
+		kept.WriteByte('\n')
 	}
 	if lines > 0 && kept.Len() == 0 {
 		return content(KindList, "not a list of versions", "")
