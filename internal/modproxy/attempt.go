@@ -77,6 +77,9 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 		return got{}, err
 	}
 	dir, local := u.local()
+	if ctx, err = p.behindFence(ctx, u, a); err != nil {
+		return got{}, err
+	}
 	switch {
 	case u.isDirect():
 		if err = p.mayGoTo(ctx, a); err == nil {
@@ -87,7 +90,7 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 	default:
 		err = p.fromServer(ctx, u, a, b, slow)
 	}
-	if err != nil {
+	if err = p.fenceSaid(ctx, err); err != nil {
 		b.discard()
 		return got{}, err
 	}
@@ -371,7 +374,6 @@ func (p *Proxy) watch(ctx context.Context, u *Upstream, a ask, cut context.Cance
 func (w *watch) windows(ctx context.Context, timer *time.Timer, l Limits, cut context.CancelCauseFunc, slow func(early bool)) {
 	var before int64
 	strikes := 0
-	told := false
 	for {
 		select {
 		case <-timer.C:
@@ -399,9 +401,6 @@ func (w *watch) windows(ctx context.Context, timer *time.Timer, l Limits, cut co
 				return
 			}
 		}
-		if !told {
-			told = true
-			slow(false)
-		}
+		slow(false)
 	}
 }

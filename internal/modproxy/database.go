@@ -260,11 +260,19 @@ func (d *database) serve(ctx context.Context, a ask) ([]byte, error) {
 			return e.Data, nil
 		}
 		const patience = 30 * time.Second
-		if _, err := d.ask(ctx, &d.patient, max(patience, d.p.Limits.Sum), a.module, a.version); err != nil {
-			return nil, err
+		limit := max(patience, d.p.Limits.Sum)
+		for again := false; ; again = true {
+			client := d.patient.Load()
+			if _, err := d.ask(ctx, &d.patient, limit, a.module, a.version); err != nil {
+				return nil, err
+			}
+			e, err := d.p.Store.Get(ctx, a.key)
+			if err == nil || again {
+				return e.Data, err
+			}
+			// The store was collected since: a client that knows nothing brings it back.
+			d.patient.CompareAndSwap(client, d.newClient(limit))
 		}
-		e, err := d.p.Store.Get(ctx, a.key)
-		return e.Data, err
 	case sumTile:
 		if _, err := tlog.ParseTilePath(strings.TrimPrefix(a.rest, "/")); err != nil {
 			return nil, &Failure{Status: http.StatusNotFound, What: a.key}

@@ -150,7 +150,7 @@ func (d *direct) run(ctx context.Context, args ...string) (answer, error) {
 	const largest = 4 << 20
 	ran, err := proc.Run(ctx, proc.Options{
 		Dir: filepath.Join(d.dir, "work"), Timeout: directTime, MaxOut: largest,
-		Env: append(d.env[:len(d.env):len(d.env)],
+		Env: append(append(d.env[:len(d.env):len(d.env)], fenceEnv(ctx, d.env)...),
 			"GOMODCACHE="+filepath.Join(d.dir, "mod"), "GOPROXY=direct", "GONOPROXY=none", "GOSUMDB=off", "GOTOOLCHAIN=local",
 			"GOFLAGS=-modcacherw", "GOWORK=off", "GO111MODULE=on"),
 	}, "go", args...)

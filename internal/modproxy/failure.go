@@ -89,7 +89,7 @@ func (f *Failure) Text() string {
 // clean makes foreign words fit for one line of somebody's terminal.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) { // Cf turns the direction of writing, too
 			return ' '
 		}
 		return r

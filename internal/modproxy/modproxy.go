@@ -76,9 +76,8 @@ type Options struct {
 	// addresses, beside those of upstreams that are private themselves.
 	Private []string
 	// Resolve looks up the hosts of modules that come directly: they must be public, unless
-	// the module has a list of its own or the host is one of Private. What a public
-	// host's page leads to is not looked at: that is go's way. nil: any host may be
-	// asked, as where a person runs go.
+	// the module has a list of its own or the host is one of Private, and so must all be
+	// that they lead to (fence.go). nil: any host may be asked, as where a person runs go.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Netrc is the content of the netrc file; its logins go to upstreams of that host,
 	// over https only.
@@ -161,6 +160,10 @@ type Proxy struct {
 	database *database
 	directs  directs
 	seen     journal
+
+	fenceOnce sync.Once
+	fence     *fence
+	fenceErr  error
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
 	stop context.CancelFunc

@@ -103,8 +103,9 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		}
 		switch {
 		case n.slow:
-			// A refusal may still come from one that is final: nobody is asked before.
-			if next < len(list) && !list[n.from].Final && (r.a.database != "" || (!n.early || running == 1) && r.p.health.mayHedge()) {
+			// A refusal may still come from one that is final: nobody is asked before. Who is
+			// slow for the second time is as good as failed: that needs no budget.
+			if next < len(list) && !list[n.from].Final && (r.a.database != "" || (!n.early || running == 1) && r.p.health.mayHedge() || slow[n.from]) {
 				start()
 			}
 			slow[n.from] = slow[n.from] || !n.early
