@@ -1,15 +1,20 @@
 package cli
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -19,6 +24,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
@@ -30,6 +36,7 @@ import (
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/proc"
 	"github.com/keepwell/keepwell/internal/route"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 // gathering brings what projects need into the store, for `bundle create` and `warm`: the
@@ -38,32 +45,67 @@ type gathering struct {
 	a   *app
 	o   moduleOptions
 	env goenv.Env
+	// all is whether what `go mod tidy` and `go list -m all` want is wanted, too; dry whether
+	// code stays where it is.
+	all, dry bool
+	store    *modstore.Store // nil behind a running proxy
+	own      *modproxy.Proxy
 	// proxy is the URL that go is given.
 	proxy, scratch string
 	client         *http.Client
 
-	mu    sync.Mutex
-	files map[string]bool
-	bytes int64
+	mu     sync.Mutex
+	files  map[string]int64 // what was fetched, or would be, and its size; -1: not known
+	kept   map[string]bool  // with dry: what is in the store already
+	bytes  int64
+	wanted int // files of code, 0 while that is not known
+	came   int
+	failed []notFetched
 }
 
-// gather calls use with everything that the named files need at hand. Platforms are those
-// whose toolchain is wanted, as GOOS/GOARCH.
-func gather(ctx context.Context, a *app, o moduleOptions, names, platforms []string, use func(*gathering) error) error {
+// notFetched is a file that nobody gave.
+type notFetched struct {
+	Module  string `json:"module"`
+	Version string `json:"version"`
+	File    string `json:"file"` // info, mod or zip
+	Reason  string `json:"reason"`
+}
+
+// gatherOptions are what `bundle create` and `warm` share.
+type gatherOptions struct {
+	moduleOptions
+	toolchains []string
+	all, dry   bool
+	// through is the URL of a running proxy that fetches; "": one of this process.
+	through string
+}
+
+// gather calls use with everything that the named files need at hand.
+func gather(ctx context.Context, a *app, o gatherOptions, names []string, use func(*gathering) error) error {
+	platforms, ok := platformsOf(o.toolchains)
+	if !ok {
+		return misused("bundle.platform", strings.Join(o.toolchains, ","))
+	}
 	layers, err := goenv.LoadLayers(ctx, "")
 	if err != nil {
 		return o.failed("route.nogo", "hint.nogo", err)
 	}
-	g := &gathering{a: a, o: o, env: layers.Env(), client: &http.Client{Transport: &http.Transport{}}, files: map[string]bool{}}
+	g := &gathering{
+		a: a, o: o.moduleOptions, env: layers.Env(), all: o.all, dry: o.dry,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: atOnce}}, files: map[string]int64{}, kept: map[string]bool{},
+	}
 	defer g.client.CloseIdleConnections()
 	if len(names) == 0 {
-		if names = g.own(); len(names) == 0 {
+		if names = g.here(); len(names) == 0 {
 			return &failure{exit: exitUsage, key: "bundle.nothing", hint: "hint.bundle.nothing"}
 		}
 	}
 	projects, err := readProjects(names)
 	if err != nil {
 		return o.failed("bundle.read", "hint.bundle.nothing", err)
+	}
+	if o.through != "" {
+		return g.through(o.through, func() error { return g.bring(ctx, projects, platforms, use) })
 	}
 	lists, err := o.lists(g.env, publicServers(layers))
 	if err != nil {
@@ -80,11 +122,12 @@ func gather(ctx context.Context, a *app, o moduleOptions, names, platforms []str
 		return err
 	}
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
-	return g.behind(ctx, store, lists, projects, platforms, use)
+	g.store, g.scratch = store, store.Scratch()
+	return g.behind(ctx, lists, projects, func() error { return g.bring(ctx, projects, platforms, use) })
 }
 
-// own are the files of the project that go would work on here.
-func (g *gathering) own() []string {
+// here are the files of the project that go would work on here.
+func (g *gathering) here() []string {
 	if w := g.env.Value("GOWORK"); w != "" && w != "off" {
 		return []string{w}
 	}
@@ -94,14 +137,29 @@ func (g *gathering) own() []string {
 	return nil
 }
 
-// behind starts the proxy, fetches, and hands over.
-func (g *gathering) behind(ctx context.Context, store *modstore.Store, lists []modproxy.List, projects []project, platforms []string, use func(*gathering) error) error {
+// through has a running proxy fetch.
+func (g *gathering) through(proxy string, work func() error) error {
+	u, err := url.Parse(proxy)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return misused("bundle.proxy", mask.Text(proxy))
+	}
+	dir, err := os.MkdirTemp("", "keepwell-warm-*")
+	if err != nil {
+		return g.o.failed("bundle.fetch", "", err)
+	}
+	defer scratch.Remove(dir)
+	g.proxy, g.scratch = strings.TrimSuffix(u.String(), "/"), dir
+	return work()
+}
+
+// behind starts a proxy for work.
+func (g *gathering) behind(ctx context.Context, lists []modproxy.List, projects []project, work func() error) error {
 	sums := map[string]string{}
 	for _, p := range projects {
 		maps.Copy(sums, p.sums)
 	}
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
-		Store: store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Netrc: netrcFile(g.env),
+		Store: g.store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Netrc: netrcFile(g.env),
 	})
 	if err != nil {
 		return g.o.failed("proxy.start", "", err)
@@ -112,115 +170,196 @@ func (g *gathering) behind(ctx context.Context, store *modstore.Store, lists []m
 		return g.o.failed("proxy.listen", "", err, "127.0.0.1")
 	}
 	secret := rand.Text()
-	g.proxy, g.scratch = "http://"+ln.Addr().String()+"/"+secret, store.Scratch()
+	g.proxy, g.own = "http://"+ln.Addr().String()+"/"+secret, p
 	server := moduleServer(http.StripPrefix("/"+secret, p))
-	var work sync.WaitGroup
-	defer work.Wait()
-	work.Go(func() { _ = server.Serve(ln) }) // ends by Close
-	defer server.Close()                     //nolint:errcheck // nobody listens any more
-	quit := make(chan struct{})
-	defer close(quit)
-	work.Go(func() { g.progress(quit) })
-	for _, project := range projects {
-		if err := g.fetch(ctx, project, platforms); err != nil {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	serving.Go(func() { _ = server.Serve(ln) }) // ends by Close
+	defer server.Close()                        //nolint:errcheck // nobody listens any more
+	return work()
+}
+
+// bring fetches what projects need and hands over.
+func (g *gathering) bring(ctx context.Context, projects []project, platforms []string, use func(*gathering) error) error {
+	done := g.a.progress(g.far)
+	defer done()
+	for _, p := range projects {
+		if err := g.fetch(ctx, p, platforms); err != nil {
 			return err
 		}
+	}
+	if len(g.failed) > 0 {
+		return g.tellFailed()
 	}
 	return use(g)
 }
 
-// progress tells now and then how far it is.
-func (g *gathering) progress(quit <-chan struct{}) {
-	const often = 3 * time.Second
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			g.mu.Lock()
-			fmt.Fprintln(g.a.errs, msg.Text(g.a.lang, "bundle.progress", len(g.files), float64(g.bytes)/(1<<20)))
-			g.mu.Unlock()
-		case <-quit:
-			return
-		}
+// far says how far it is.
+func (g *gathering) far() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wanted == 0 {
+		return msg.Text(g.a.lang, "bundle.progress", len(g.files), mebibytes(g.bytes))
 	}
+	return msg.Text(g.a.lang, "bundle.progress.of", meter(g.came, g.wanted), g.came, g.wanted, mebibytes(g.bytes))
 }
 
 // fetch brings what one project needs, the go.mod files before the code.
 func (g *gathering) fetch(ctx context.Context, p project, platforms []string) error {
-	var wanted []module.Version
+	var mods, code []string
+	var err error
 	if p.layout == nil {
-		for key := range p.sums {
-			path, version, _ := strings.Cut(key, " ")
-			wanted = append(wanted, module.Version{Path: path, Version: version})
-		}
-	} else if err := g.download(ctx, p); err != nil {
-		return err
+		mods, code = ofSums(p.sums)
+	} else {
+		code, err = g.resolve(ctx, p)
 	}
-	slices.SortFunc(wanted, func(a, b module.Version) int { // go.mod files first
-		return strings.Compare(sumOrder(a), sumOrder(b))
-	})
-	for _, v := range wanted {
-		version, isMod := strings.CutSuffix(v.Version, "/go.mod")
-		exts := []string{"info", "zip"}
-		if isMod {
-			exts = []string{"mod"}
-		}
-		if err := g.take(ctx, module.Version{Path: v.Path, Version: version}, exts...); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	for _, platform := range platforms {
 		if p.toolchain == "" {
 			return &failure{exit: g.o.exit, key: "bundle.notoolchain", args: []any{p.name}, hint: "hint.bundle.notoolchain"}
 		}
-		v := module.Version{Path: "golang.org/toolchain", Version: "v0.0.1-" + p.toolchain + "." + strings.Replace(platform, "/", "-", 1)}
-		if err := g.take(ctx, v, "mod", "info", "zip"); err != nil {
-			return err
-		}
+		v := module.Version{Path: toolchainPath, Version: "v0.0.1-" + p.toolchain + "." + strings.Replace(platform, "/", "-", 1)}
+		code = append(code, keysOf(v, "mod", "info", "zip")...)
 	}
-	return nil
+	if err := g.takeAll(ctx, mods); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.wanted += len(code)
+	g.mu.Unlock()
+	return g.takeAll(ctx, code)
 }
 
-func sumOrder(v module.Version) string {
-	if strings.HasSuffix(v.Version, "/go.mod") {
-		return "0" + v.Path + " " + v.Version
-	}
-	return "1" + v.Path + " " + v.Version
-}
+const toolchainPath = "golang.org/toolchain"
 
-// take fetches files of one version. A .info tells nothing that a build needs: some
-// servers lack those of old versions.
-func (g *gathering) take(ctx context.Context, v module.Version, exts ...string) error {
+// keysOf are files of a version; none where it cannot be written in the protocol.
+func keysOf(v module.Version, exts ...string) []string {
+	var keys []string
 	for _, ext := range exts {
-		key, err := modbundle.Key(v, ext)
-		if err != nil {
-			return g.o.failed("bundle.fetch", "", err)
+		if key, err := modbundle.Key(v, ext); err == nil {
+			keys = append(keys, key)
 		}
-		r, err := g.open(ctx, key)
-		if errors.Is(err, modbundle.ErrAbsent) && ext == "info" {
-			continue
+	}
+	return keys
+}
+
+// ofSums are the files that a go.sum names.
+func ofSums(sums map[string]string) (mods, code []string) {
+	for _, key := range slices.Sorted(maps.Keys(sums)) {
+		path, version, _ := strings.Cut(key, " ")
+		if version, isMod := strings.CutSuffix(version, "/go.mod"); isMod {
+			mods = append(mods, keysOf(module.Version{Path: path, Version: version}, "mod")...)
+		} else {
+			code = append(code, keysOf(module.Version{Path: path, Version: version}, "info", "zip")...)
 		}
-		if err != nil {
-			return g.o.failed("bundle.fetch", "hint.bundle.fetch", err)
-		}
-		n, err := io.Copy(io.Discard, r)
-		_ = r.Close()
-		if err != nil {
-			return g.o.failed("bundle.fetch", "hint.bundle.fetch", err)
-		}
-		g.note(key, n)
+	}
+	return mods, code
+}
+
+// atOnce is how many files are asked for at the same time.
+const atOnce = 8
+
+// takeAll fetches files; those that do not come are noted, the others come all the same.
+func (g *gathering) takeAll(ctx context.Context, keys []string) error {
+	work := make(chan string)
+	var workers sync.WaitGroup
+	for range atOnce {
+		workers.Go(func() {
+			for key := range work {
+				g.take(ctx, key)
+			}
+		})
+	}
+	for _, key := range keys {
+		work <- key
+	}
+	close(work)
+	workers.Wait()
+	if err := ctx.Err(); err != nil {
+		return g.o.failed("bundle.fetch", "hint.bundle.fetch", err)
 	}
 	return nil
+}
+
+// take fetches one file. A .info tells nothing that a build needs: some servers lack those
+// of old versions.
+func (g *gathering) take(ctx context.Context, key string) {
+	if ctx.Err() != nil {
+		return
+	}
+	n, err := g.size(ctx, key)
+	switch {
+	case err == nil:
+		g.note(key, n)
+	case errors.Is(err, modbundle.ErrAbsent) && strings.HasSuffix(key, ".info"):
+	default:
+		v, _ := modbundle.Version(key)
+		g.mu.Lock()
+		g.failed = append(g.failed, notFetched{v.Path, v.Version, strings.TrimPrefix(path.Ext(key), "."), reason(err)})
+		g.mu.Unlock()
+	}
+	g.mu.Lock()
+	g.came++
+	g.mu.Unlock()
+}
+
+// reason is what is worth a line of what the proxy said.
+func reason(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	said := strings.TrimSpace(lines[len(lines)-1])
+	if len(lines) > 2 {
+		said = strings.Join(strings.Fields(strings.Join(lines[1:], "; ")), " ")
+	}
+	return said
+}
+
+// size fetches a file, or with dry only asks how large it is.
+func (g *gathering) size(ctx context.Context, key string) (int64, error) {
+	if g.dry && strings.HasSuffix(key, ".zip") {
+		if g.own == nil {
+			return -1, nil
+		}
+		if e, err := g.store.Get(ctx, key); err == nil {
+			g.mu.Lock()
+			g.kept[key] = true
+			g.mu.Unlock()
+			return e.Size, nil
+		}
+		return g.own.Size(ctx, key)
+	}
+	r, err := g.open(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	return io.Copy(io.Discard, r)
 }
 
 func (g *gathering) note(key string, n int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.files[key] {
-		g.files[key] = true
-		g.bytes += n
+	if _, known := g.files[key]; !known {
+		g.files[key] = n
+		g.bytes += max(n, 0)
 	}
+}
+
+// tellFailed says which modules did not come, and why.
+func (g *gathering) tellFailed() error {
+	slices.SortFunc(g.failed, func(a, b notFetched) int {
+		return cmp.Or(strings.Compare(a.Module, b.Module), strings.Compare(a.Version, b.Version), strings.Compare(a.File, b.File))
+	})
+	if err := g.a.document(struct {
+		Failed []notFetched `json:"failed"`
+	}{g.failed}); err != nil {
+		return err
+	}
+	for _, f := range g.failed {
+		fmt.Fprintln(g.a.errs, present.Visible("  "+f.Module+"@"+f.Version+" ("+f.File+"): "+f.Reason, true))
+	}
+	return &failure{exit: g.o.exit, key: "bundle.failed", args: []any{len(g.failed)}, hint: "hint.bundle.fetch"}
 }
 
 // open asks the proxy for a file.
@@ -255,41 +394,118 @@ func (g *gathering) read(ctx context.Context, key string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// download lets go fetch in a copy of the project without its code, and keeps what it
-// fetched in mind. The proxy has checked every file; go asks nobody else.
-func (g *gathering) download(ctx context.Context, p project) error {
+// resolve lets go find out, in a copy of the project without its code, which versions are
+// built with: it reads the go.mod files of the whole graph on the way. The proxy has
+// checked every file; go asks nobody else.
+func (g *gathering) resolve(ctx context.Context, p project) (code []string, err error) {
 	dir, err := os.MkdirTemp(g.scratch, "project-*")
 	if err != nil {
-		return g.o.failed("bundle.fetch", "", err)
+		return nil, g.o.failed("bundle.fetch", "", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the store takes its scratch away, too
+	defer scratch.Remove(dir)
 	for name, data := range p.layout {
 		at := filepath.Join(dir, filepath.FromSlash(name))
 		const private, own = 0o700, 0o600
 		if err := errors.Join(os.MkdirAll(filepath.Dir(at), private), os.WriteFile(at, data, own)); err != nil {
-			return g.o.failed("bundle.fetch", "", err)
+			return nil, g.o.failed("bundle.fetch", "", err)
 		}
 	}
-	work, flags := "off", "-modcacherw -mod=mod"
+	run := goRun{g: g, dir: dir, shown: filepath.Dir(p.name), env: []string{"GOWORK=off", "GOFLAGS=-modcacherw -mod=mod"}, cache: filepath.Join(dir, "mod")}
 	if _, ok := p.layout["go.work"]; ok {
-		work, flags = filepath.Join(dir, "go.work"), "-modcacherw"
+		run.env = []string{"GOWORK=" + filepath.Join(dir, "go.work"), "GOFLAGS=-modcacherw"}
 	}
-	cache := filepath.Join(dir, "mod")
-	var said strings.Builder
-	const patience = 12 * time.Hour // the proxy has deadlines of its own
-	_, err = proc.Output(ctx, proc.Options{Dir: dir, Timeout: patience, Stderr: &said, Env: []string{
-		"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=" + g.proxy, "GOSUMDB=off", "GONOSUMDB=", "GONOPROXY=none", "GOPRIVATE=", "GOVCS=*:off",
-		"GOMODCACHE=" + cache, "GOWORK=" + work, "GOFLAGS=" + flags,
-	}}, "go", "mod", "download")
-	if err != nil {
-		if ctx.Err() == nil {
-			words := strings.ReplaceAll(strings.ReplaceAll(said.String(), g.proxy, "…"), dir, filepath.Dir(p.name))
-			fmt.Fprintln(g.a.errs, present.Visible(strings.TrimSpace(mask.Text(words)), false))
-			err = errors.New("go mod download")
+	if _, err := run.output(ctx, "mod", "graph"); err != nil { // what it prints is not needed
+		return nil, err
+	}
+	if code, err = run.built(ctx, p.requires); err != nil {
+		return nil, err
+	}
+	if g.all {
+		if err := g.everything(ctx, run, p); err != nil {
+			return nil, err
 		}
-		return g.o.failed("bundle.fetch", "hint.bundle.fetch", err)
 	}
-	return g.remember(filepath.Join(cache, "cache", "download"))
+	return code, g.remember(filepath.Join(run.cache, "cache", "download"))
+}
+
+// everything fetches what `go list -m all` and `go mod tidy` read: a line of each module,
+// and the tests of what is imported. Tidy looks at the code, which lies at its place.
+func (g *gathering) everything(ctx context.Context, run goRun, p project) error {
+	if _, err := run.output(ctx, "list", "-m", "all"); err != nil {
+		return err
+	}
+	run.env = []string{"GOWORK=off", "GOFLAGS=-modcacherw -mod=mod"}
+	for _, dir := range p.dirs {
+		run.dir, run.shown = dir, dir
+		// It ends with 1 where there is a difference.
+		if out, err := run.output(ctx, "mod", "tidy", "-diff"); err != nil && len(out) == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// goRun is how go is called: with its own module cache, behind the proxy.
+type goRun struct {
+	g          *gathering
+	dir, shown string // where, and what that is called before people
+	cache      string
+	env        []string
+}
+
+func (r goRun) output(ctx context.Context, args ...string) ([]byte, error) {
+	const patience = 12 * time.Hour // the proxy has deadlines of its own
+	const largest = 64 << 20
+	ran, err := proc.Run(ctx, proc.Options{Dir: r.dir, Timeout: patience, MaxOut: largest, Env: append([]string{
+		"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=" + r.g.proxy, "GOSUMDB=off", "GONOSUMDB=", "GONOPROXY=none", "GOPRIVATE=", "GOVCS=*:off",
+		"GOMODCACHE=" + r.cache,
+	}, r.env...)}, "go", args...)
+	if err == nil && ran.Exit == 0 {
+		return ran.Stdout, nil
+	}
+	if err == nil {
+		err = errors.New("go " + strings.Join(args[:2], " "))
+		if len(ran.Stdout) == 0 {
+			words := strings.ReplaceAll(strings.ReplaceAll(string(ran.Output), r.g.proxy, "…"), r.dir, r.shown)
+			fmt.Fprintln(r.g.a.errs, present.Visible(strings.TrimSpace(mask.Text(words)), false))
+		}
+	}
+	return ran.Stdout, r.g.o.failed("bundle.fetch", "hint.bundle.fetch", err)
+}
+
+// built are the files of the versions that go selects for the required modules; nil asks
+// for those of the whole graph, as for a project before go 1.17.
+func (r goRun) built(ctx context.Context, requires []string) ([]string, error) {
+	if requires != nil && len(requires) == 0 {
+		return nil, nil
+	}
+	if requires == nil {
+		requires = []string{"all"}
+	}
+	out, err := r.output(ctx, append([]string{"list", "-m", "-json=Path,Version,Replace,Main"}, requires...)...)
+	if err != nil {
+		return nil, err
+	}
+	type listed struct {
+		module.Version
+		Main    bool
+		Replace *module.Version
+	}
+	var code []string
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var m listed
+		if err := d.Decode(&m); errors.Is(err, io.EOF) {
+			return code, nil
+		} else if err != nil {
+			return nil, r.g.o.failed("bundle.fetch", "", err)
+		}
+		if m.Replace != nil {
+			m.Version = *m.Replace
+		}
+		if !m.Main && m.Version.Version != "" { // a directory has none
+			code = append(code, keysOf(m.Version, "mod", "info", "zip")...)
+		}
+	}
 }
 
 // remember notes the protocol's files in go's own cache, which has their layout.
@@ -343,6 +559,9 @@ func (g *gathering) count() int {
 	return n
 }
 
+// keys are the files, sorted.
+func (g *gathering) keys() []string { return slices.Sorted(maps.Keys(g.files)) }
+
 // database is what GOSUMDB names.
 func (g *gathering) database() (route.Database, bool) {
 	db, on, err := route.ReadDatabase(g.env.Value("GOSUMDB"))
@@ -355,6 +574,10 @@ type project struct {
 	layout    map[string][]byte // files for go, by name; nil: sums are all there is
 	sums      map[string]string
 	toolchain string
+	dirs      []string // of its modules
+	// requires are the modules that its go.mod files name, which are all that it is built
+	// with; nil: they do not name all.
+	requires []string
 }
 
 func readProjects(names []string) ([]project, error) {
@@ -374,7 +597,7 @@ func readProjects(names []string) ([]project, error) {
 		case ".work":
 			err = p.readWork(at)
 		default:
-			p.layout = map[string][]byte{}
+			p.layout, p.requires = map[string][]byte{}, []string{}
 			err = p.readMod(at, "")
 		}
 		if err != nil {
@@ -413,11 +636,29 @@ func (p *project) readMod(at, under string) error {
 	if p.layout[under+"go.mod"], err = f.Format(); err != nil {
 		return err
 	}
+	p.dirs = append(p.dirs, filepath.Dir(at))
+	p.require(f)
 	if under == "" {
 		p.toolchain = toolchainOf(f.Go, f.Toolchain)
 	}
 	p.besides(strings.TrimSuffix(at, ".mod")+".sum", under+"go.sum")
 	return nil
+}
+
+// require notes what a module is built with. Before go 1.17 go.mod does not tell.
+func (p *project) require(f *modfile.File) {
+	const explicit = "v1.17"
+	if f.Go == nil || semver.Compare("v"+f.Go.Version, explicit) < 0 {
+		if len(f.Require) > 0 {
+			p.requires = nil
+		}
+		return
+	}
+	for _, r := range f.Require {
+		if p.requires != nil && !slices.Contains(p.requires, r.Mod.Path) {
+			p.requires = append(p.requires, r.Mod.Path)
+		}
+	}
 }
 
 // besides adds a file of sums; absent is empty.
@@ -437,7 +678,7 @@ func (p *project) readWork(at string) error {
 	if err != nil {
 		return err
 	}
-	p.layout = map[string][]byte{}
+	p.layout, p.requires = map[string][]byte{}, []string{}
 	dir := filepath.Dir(at)
 	absolute := func(to string) string {
 		if filepath.IsAbs(to) {

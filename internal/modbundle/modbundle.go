@@ -1,8 +1,10 @@
 // Package modbundle is what a build needs, in one file: a zip archive in the layout that
-// GOPROXY=file:// reads, modules and the checksum database's proofs together. It writes
-// such archives (write.go), gathers the proofs (prove.go) and serves them (serve.go). It
-// never fetches: the bytes come from its caller, who checked them, and whoever builds
-// checks them again. It brings no key of a database: that is the reader's own.
+// GOPROXY=file:// reads, modules and the checksum database's proofs together, and a
+// manifest with the sum of each file. It writes such archives (write.go), gathers the
+// proofs (prove.go), reads them (open.go), takes several as one (set.go), serves them
+// (serve.go), unpacks them (unpack.go) and proves their modules (verify.go). It never
+// fetches: the bytes come from its caller, who checked them, and whoever builds checks
+// them again. It brings no key of a database: that is the reader's own.
 //
 // A new kind of file goes into check, which both writing and opening hold to.
 package modbundle
@@ -32,6 +34,9 @@ func check(name string) (most uint64, err error) {
 		if element == "" || element == "." || element == ".." || strings.ContainsAny(element, "\\:?#\x00") {
 			return 0, errName
 		}
+	}
+	if name == ManifestName {
+		return largestManifest, nil
 	}
 	if rest, ok := strings.CutPrefix(name, "sumdb/"); ok {
 		return largestSum, checkSum(rest)
@@ -112,6 +117,12 @@ func Version(name string) (v module.Version, ok bool) {
 func Key(v module.Version, ext string) (string, error) {
 	at, err := escaped(v, "/@v/")
 	return at + "." + ext, err
+}
+
+// Lookup is where a database's record of v lies.
+func Lookup(database string, v module.Version) (string, error) {
+	at, err := escaped(v, "@")
+	return "sumdb/" + database + "/lookup/" + at, err
 }
 
 func escaped(v module.Version, between string) (string, error) {

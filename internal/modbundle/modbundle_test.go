@@ -32,14 +32,31 @@ func content() modbundle.Content {
 	}
 }
 
+func write(t testing.TB, name string, c modbundle.Content) modbundle.Written {
+	t.Helper()
+	w, err := modbundle.Write(t.Context(), name, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func open(t testing.TB, names ...string) *modbundle.Set {
+	t.Helper()
+	s, err := modbundle.OpenSet(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
 func TestWriteIsWholeAndTheSame(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a.zip"), filepath.Join(dir, "b.zip")
 	for _, name := range []string{a, b} {
-		if err := modbundle.Write(t.Context(), name, content()); err != nil {
-			t.Fatal(err)
-		}
+		write(t, name, content())
 	}
 	one, err := os.ReadFile(a)
 	if err != nil {
@@ -52,11 +69,11 @@ func TestWriteIsWholeAndTheSame(t *testing.T) {
 	// What fails leaves the old file and nothing beside it.
 	c := content()
 	c.Keys = append(c.Keys, "example.com/gone/@v/v1.0.0.mod")
-	if err := modbundle.Write(t.Context(), a, c); err == nil {
+	if _, err := modbundle.Write(t.Context(), a, c); err == nil {
 		t.Error("a missing file was written")
 	}
 	c.Keys[3] = "../escape"
-	if err := modbundle.Write(t.Context(), a, c); err == nil {
+	if _, err := modbundle.Write(t.Context(), a, c); err == nil {
 		t.Error("a name outside of the protocol was written")
 	}
 	if now, err := os.ReadFile(a); err != nil || !bytes.Equal(one, now) {
@@ -70,14 +87,8 @@ func TestWriteIsWholeAndTheSame(t *testing.T) {
 func TestServe(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "a.zip")
-	if err := modbundle.Write(t.Context(), name, content()); err != nil {
-		t.Fatal(err)
-	}
-	b, err := modbundle.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	write(t, name, content())
+	b := open(t, name)
 	for _, row := range []struct {
 		method, path string
 		status       int
@@ -88,6 +99,7 @@ func TestServe(t *testing.T) {
 		{"HEAD", "/" + at + ".mod", 200, ""},
 		{"GET", "/example.com/widget/@v/list", 200, "v1.0.0\n"},
 		{"GET", "/sumdb/sum.example.org/supported", 200, ""},
+		{"GET", "/keepwell.json", 404, "not found: the bundle does not hold it\n"},
 		{"GET", "/example.com/other/@v/list", 404, "not found: the bundle does not hold it\n"},
 		{"GET", "/../modbundle.go", 404, "not found: the bundle does not hold it\n"},
 		{"PUT", "/" + at + ".mod", 405, "only GET and HEAD\n"},
@@ -142,6 +154,29 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"unequal sizes":  raw(zip.FileHeader{Name: at + ".zip", Method: zip.Store, UncompressedSize64: 9}),
 		"another method": raw(zip.FileHeader{Name: at + ".mod", Method: 99}),
 		"symbolic link":  raw(link),
+		"no manifest":    plain(at+".mod", "x", zip.Store),
+		"another manifest's format": func(t *testing.T, z *zip.Writer) {
+			t.Helper()
+			plain(modbundle.ManifestName, `{"format":9}`, zip.Deflate)(t, z)
+		},
+		"not in the manifest": func(t *testing.T, z *zip.Writer) {
+			t.Helper()
+			plain(at+".mod", "x", zip.Store)(t, z)
+			plain(modbundle.ManifestName, `{"format":1}`, zip.Deflate)(t, z)
+		},
+		"not in the archive": plain(modbundle.ManifestName, `{"format":1,"files":[{"name":"`+at+`.mod","size":1}]}`, zip.Deflate),
+		"of another size": func(t *testing.T, z *zip.Writer) {
+			t.Helper()
+			plain(at+".mod", "x", zip.Store)(t, z)
+			plain(modbundle.ManifestName, `{"format":1,"files":[{"name":"`+at+`.mod","size":2}]}`, zip.Deflate)(t, z)
+		},
+		"twice in the manifest": func(t *testing.T, z *zip.Writer) {
+			t.Helper()
+			plain(at+".mod", "x", zip.Store)(t, z)
+			plain(modbundle.ManifestName, `{"format":1,"files":[{"name":"`+at+`.mod","size":1},{"name":"`+at+`.mod","size":1}]}`, zip.Deflate)(t, z)
+		},
+		"since what is no ID":   plain(modbundle.ManifestName, `{"format":1,"since":["../x"]}`, zip.Deflate),
+		"a module that is none": plain(modbundle.ManifestName, `{"format":1,"modules":[{"path":"../x","version":"v1.0.0"}]}`, zip.Deflate),
 		"the same, twice": func(t *testing.T, z *zip.Writer) {
 			t.Helper()
 			plain(at+".mod", "x", 0)(t, z)
@@ -160,7 +195,7 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 			if err := os.WriteFile(file, data.Bytes(), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if b, err := modbundle.Open(file); err == nil {
+			if b, err := modbundle.OpenSet(file); err == nil {
 				_ = b.Close()
 				t.Error("it was opened")
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/module"
@@ -22,6 +23,10 @@ type Prover struct {
 	Name, Key string
 	// Get brings a file of it, by its name in an archive.
 	Get func(ctx context.Context, name string) ([]byte, error)
+	// Have reads what the bundles have that the new one continues, and Heads are the signed
+	// trees of theirs; nil where it continues none.
+	Have  func(name string) ([]byte, error)
+	Heads [][]byte
 }
 
 // record is what the database says of one version.
@@ -37,6 +42,9 @@ type record struct {
 // Each record comes under the tree that was the newest when it was asked for; go would
 // want the proof that these trees continue each other, in the order it meets them. So all
 // of them get the newest of these trees, and every order needs the same tiles.
+//
+// Where older bundles are continued, a machine may have remembered their trees: the tiles
+// prove that the newest continues each of them, and prove the older records under it.
 func (p Prover) Prove(ctx context.Context, versions []module.Version) (files map[string][]byte, unknown []module.Version, err error) {
 	verifier, err := note.NewVerifier(p.Key)
 	if err != nil {
@@ -45,14 +53,20 @@ func (p Prover) Prove(ctx context.Context, versions []module.Version) (files map
 	base := "sumdb/" + p.Name
 	var records []record
 	var known []module.Version
-	var head []byte
-	newest := int64(-1)
+	head, newest, err := newestOf(p.Heads, verifier)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the signed tree of an older bundle: %w", err)
+	}
 	for _, v := range versions {
 		at, err := escaped(v, "@")
 		if err != nil {
 			return nil, nil, err
 		}
 		r := record{name: base + "/lookup/" + at}
+		if p.has(r.name) {
+			known = append(known, v)
+			continue
+		}
 		data, err := p.Get(ctx, r.name)
 		if errors.Is(err, ErrAbsent) {
 			unknown = append(unknown, v)
@@ -74,7 +88,10 @@ func (p Prover) Prove(ctx context.Context, versions []module.Version) (files map
 		}
 		records, known = append(records, r), append(known, v)
 	}
-	files = map[string][]byte{base + "/supported": {}}
+	files = map[string][]byte{}
+	if !p.has(base + "/supported") {
+		files[base+"/supported"] = []byte{}
+	}
 	if len(records) == 0 {
 		return files, unknown, nil
 	}
@@ -86,7 +103,35 @@ func (p Prover) Prove(ctx context.Context, versions []module.Version) (files map
 		}
 		files[r.name] = append(line, head...)
 	}
-	return files, unknown, p.tiles(ctx, known, files)
+	for _, older := range append([][]byte{nil}, p.Heads...) {
+		if err := p.tiles(ctx, known, files, head, older); err != nil {
+			return nil, nil, err
+		}
+	}
+	return files, unknown, nil
+}
+
+// newestOf is the largest of signed trees; -1 where there is none.
+func newestOf(heads [][]byte, verifier note.Verifier) (head []byte, n int64, err error) {
+	n = -1
+	for _, h := range heads {
+		tree, err := treeOf(h, verifier)
+		if err != nil {
+			return nil, 0, err
+		}
+		if tree.N > n {
+			n, head = tree.N, h
+		}
+	}
+	return head, n, nil
+}
+
+func (p Prover) has(name string) bool {
+	if p.Have == nil {
+		return false
+	}
+	_, err := p.Have(name)
+	return err == nil
 }
 
 func treeOf(data []byte, verifier note.Verifier) (tlog.Tree, error) {
@@ -97,9 +142,10 @@ func treeOf(data []byte, verifier note.Verifier) (tlog.Tree, error) {
 	return tlog.ParseTree([]byte(n.Text))
 }
 
-// tiles lets go's own client read the records, and adds what it asks for to files.
-func (p Prover) tiles(ctx context.Context, versions []module.Version, files map[string][]byte) error {
-	reader := &reader{p: p, ctx: ctx, files: files}
+// tiles lets go's own client read the records, and adds what it asks for to files. The
+// client is one that saw the tree older, or none, and then head.
+func (p Prover) tiles(ctx context.Context, versions []module.Version, files map[string][]byte, head, older []byte) error {
+	reader := &reader{p: p, ctx: ctx, files: files, head: head, latest: older}
 	client := sumdb.NewClient(reader)
 	for _, v := range versions {
 		if _, err := client.Lookup(v.Path, v.Version); err != nil {
@@ -119,6 +165,7 @@ type reader struct {
 	mu     sync.Mutex
 	files  map[string][]byte
 	latest []byte
+	head   []byte // comes with every record; nil: each with its own
 }
 
 func (r *reader) ReadRemote(path string) ([]byte, error) {
@@ -129,6 +176,14 @@ func (r *reader) ReadRemote(path string) ([]byte, error) {
 	if ok {
 		return data, nil
 	}
+	if r.p.Have != nil {
+		if data, err := r.p.Have(name); err == nil {
+			return r.under(path, data)
+		}
+	}
+	if r.p.Get == nil {
+		return nil, ErrAbsent
+	}
 	data, err := r.p.Get(r.ctx, name)
 	if err == nil {
 		r.mu.Lock()
@@ -136,6 +191,19 @@ func (r *reader) ReadRemote(path string) ([]byte, error) {
 		r.mu.Unlock()
 	}
 	return data, err
+}
+
+// under gives an older record the newest tree, so that its tiles are gathered there.
+func (r *reader) under(path string, data []byte) ([]byte, error) {
+	if r.head == nil || !strings.HasPrefix(path, "/lookup/") {
+		return data, nil
+	}
+	id, text, _, err := tlog.ParseRecord(data)
+	if err != nil {
+		return nil, err
+	}
+	line, err := tlog.FormatRecord(id, text)
+	return append(line, r.head...), err
 }
 
 func (r *reader) ReadConfig(file string) ([]byte, error) {

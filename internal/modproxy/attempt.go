@@ -151,14 +151,14 @@ func (p *Proxy) most(a ask) int64 {
 }
 
 func (p *Proxy) fromDirectory(dir string, a ask, b *body) error {
-	f, err := openLocal(dir, a)
+	f, err := p.openLocal(dir, a)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &trouble{how: absent, said: "no such file", why: Why{Kind: KindAbsent}, err: err}
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	return copyUpTo(b, f, p.most(a))
 }
 

@@ -173,12 +173,15 @@ func (d *database) remote(ctx context.Context, rest string) ([]byte, error) {
 	if !d.only {
 		everyone, _ := d.p.everyone()
 		for _, u := range everyone {
-			_, local := u.local()
+			dir, local := u.local()
+			if local && !d.p.speaksFor(dir, d.name) {
+				continue
+			}
 			d.mu.Lock()
 			const often = 2
 			lacks := d.lacks[u.Name] >= often
 			d.mu.Unlock()
-			if !local && !u.isDirect() && !lacks {
+			if !u.isDirect() && !lacks {
 				u.Final = false
 				list = append(list, u)
 			}

@@ -2,7 +2,6 @@ package modproxy
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -190,16 +189,19 @@ func join(ctx context.Context, in net.Conn, from io.Reader, out net.Conn) {
 	back.Wait()
 }
 
+// hostOf is the name in host:port, or in a host alone.
 func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	return cmp.Or(host, map[bool]string{true: address}[err != nil])
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 // dial connects to the address, or to the machine's own HTTP proxy for it; addresses are
 // looked at where they are known.
 func (f *fence) dial(ctx context.Context, address string) (net.Conn, error) {
 	host := hostOf(address)
-	free := slices.Contains(f.p.Private, host)
+	free := slices.Contains(f.p.live.Load().Private, host)
 	if ip, err := netip.ParseAddr(host); err == nil && !free && isInside(ip) {
 		return nil, errPrivate
 	}

@@ -3,7 +3,6 @@ package modproxy
 import (
 	"fmt"
 	"html"
-	"net"
 	"net/http"
 	"path"
 	"slices"
@@ -77,12 +76,4 @@ func (s *Service) claimsHost(host string) bool {
 		}
 	}
 	return false
-}
-
-// hostOf is the name of a request's Host, without its port.
-func hostOf(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
-	}
-	return host
 }

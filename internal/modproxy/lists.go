@@ -41,7 +41,12 @@ func (u *Upstream) local() (dir string, ok bool) {
 	if u.Base == nil || u.Base.Scheme != "file" {
 		return "", false
 	}
-	return filepath.FromSlash(u.Base.Path), true
+	dir = u.Base.Path
+	const drive = 3 // "/C:"
+	if filepath.Separator != '/' && len(dir) >= drive && dir[2] == ':' {
+		dir = dir[1:]
+	}
+	return filepath.FromSlash(dir), true
 }
 
 // isDirect tells the version control systems.
@@ -91,6 +96,13 @@ func ParseUpstreams(value string) (List, error) {
 	for item := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == '|' }) {
 		item = strings.TrimSpace(item)
 		bare, final := strings.CutSuffix(item, "!")
+		if isPath(bare) {
+			at, err := filepath.Abs(bare)
+			if err != nil {
+				return l, err
+			}
+			bare = fileURL(at)
+		}
 		u, err := parseUpstream(bare)
 		if err != nil {
 			return l, err
@@ -102,6 +114,20 @@ func ParseUpstreams(value string) (List, error) {
 		return l, errors.New("no upstream")
 	}
 	return l, nil
+}
+
+// isPath tells a directory or a bundle, by its path, from a host's name.
+func isPath(item string) bool {
+	return filepath.IsAbs(item) || strings.HasPrefix(item, "./") || strings.HasPrefix(item, "../") ||
+		filepath.Separator != '/' && (strings.HasPrefix(item, `.\`) || strings.HasPrefix(item, `..\`))
+}
+
+func fileURL(at string) string {
+	at = filepath.ToSlash(at)
+	if !strings.HasPrefix(at, "/") { // a drive of Windows
+		at = "/" + at
+	}
+	return (&url.URL{Scheme: "file", Path: at}).String()
 }
 
 // ParseGOPROXY reads the user's own list. What go passes on, goes on; and so do

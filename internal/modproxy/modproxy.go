@@ -23,6 +23,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/keepwell/keepwell/internal/modbundle"
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -160,6 +161,9 @@ type Proxy struct {
 	database *database
 	directs  directs
 	seen     journal
+	// bundles are the upstreams that are files of package modbundle, by name.
+	bundles *modbundle.Set
+	bundled map[string]bool
 
 	fenceOnce sync.Once
 	fence     *fence
@@ -179,7 +183,10 @@ func New(ctx context.Context, o Options) (*Proxy, error) {
 	if len(o.Lists) == 0 {
 		return nil, errors.New("a module proxy without upstreams")
 	}
-	p := &Proxy{Options: o, memory: newMemory(o.Limits.Memory), health: newHealths(o.Limits)}
+	p := &Proxy{Options: o, memory: newMemory(o.Limits.Memory), health: newHealths(o.Limits), bundled: map[string]bool{}}
+	if err := p.openBundles(); err != nil {
+		return nil, err
+	}
 	p.ctx, p.stop = context.WithCancel(ctx)
 	p.live.Store(newLive(o.changeable(), time.Now()))
 	p.Lists, p.Private, p.Netrc, p.Policy = nil, nil, nil, nil
@@ -187,7 +194,7 @@ func New(ctx context.Context, o Options) (*Proxy, error) {
 	var err error
 	if p.database, err = newDatabase(p, o.Database); err != nil {
 		p.stop()
-		return nil, err
+		return nil, errors.Join(err, p.bundles.Close())
 	}
 	return p, nil
 }
@@ -198,4 +205,5 @@ func (p *Proxy) Close() {
 	p.work.Wait()
 	p.client.close()
 	p.open.close()
+	_ = p.bundles.Close() // only read
 }

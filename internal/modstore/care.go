@@ -79,7 +79,7 @@ func (s *Store) Collect(ctx context.Context, k Keep) (Collected, error) {
 
 // unwanted are the keys that have to go.
 func (s *Store) unwanted(ctx context.Context, tx *sql.Tx, k Keep) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT key, size, used, EXISTS(SELECT 1 FROM pins WHERE pins.key = entries.key) FROM entries ORDER BY used DESC, key")
+	rows, err := tx.QueryContext(ctx, "SELECT key, size, used, EXISTS(SELECT 1 FROM pinned WHERE pinned.key = entries.key) FROM entries ORDER BY used DESC, key")
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +102,46 @@ func (s *Store) unwanted(ctx context.Context, tx *sql.Tx, k Keep) ([]string, err
 	return keys, rows.Err()
 }
 
-// Pin keeps the file of key from Collect; owner says for whom.
+// makePins makes the table of what several owners may pin. What the older one held, which
+// had one owner for each file, is taken over.
+func (s *Store) makePins(ctx context.Context) error {
+	var n int
+	if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master WHERE name = 'pinned'").Scan(&n); err != nil || n > 0 {
+		return err
+	}
+	return s.inside(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+CREATE TABLE IF NOT EXISTS pinned(key TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY(key, owner)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pinned_owner ON pinned(owner);
+INSERT OR IGNORE INTO pinned(key, owner) SELECT key, owner FROM pins;`)
+		return err
+	})
+}
+
+// Pin keeps the file of key from Collect; owner says for whom. Several may.
 func (s *Store) Pin(ctx context.Context, key, owner string) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO pins(key, owner) VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET owner = excluded.owner", key, owner)
+	_, err := s.db.ExecContext(ctx, "INSERT INTO pinned(key, owner) VALUES(?, ?) ON CONFLICT DO NOTHING", key, owner)
 	return err
+}
+
+// PinAll makes keys what owner pins, and nothing else.
+func (s *Store) PinAll(ctx context.Context, keys []string, owner string) error {
+	return s.inside(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM pinned WHERE owner = ?", owner); err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if _, err := tx.ExecContext(ctx, "INSERT INTO pinned(key, owner) VALUES(?, ?)", key, owner); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Unpin lets go of what owner pinned.
 func (s *Store) Unpin(ctx context.Context, owner string) error {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM pins WHERE owner = ?", owner)
+	_, err := s.db.ExecContext(ctx, "DELETE FROM pinned WHERE owner = ?", owner)
 	return err
 }
 
@@ -280,7 +311,7 @@ func (s *Store) Forget(ctx context.Context, keys []string) error {
 	return s.inside(ctx, func(tx *sql.Tx) error {
 		for _, key := range keys {
 			var sum string
-			err := tx.QueryRowContext(ctx, "DELETE FROM entries WHERE key = ? AND NOT EXISTS(SELECT 1 FROM pins WHERE pins.key = entries.key) RETURNING sum", key).Scan(&sum)
+			err := tx.QueryRowContext(ctx, "DELETE FROM entries WHERE key = ? AND NOT EXISTS(SELECT 1 FROM pinned WHERE pinned.key = entries.key) RETURNING sum", key).Scan(&sum)
 			if errors.Is(err, sql.ErrNoRows) {
 				continue
 			}

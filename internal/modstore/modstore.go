@@ -104,7 +104,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err == nil {
 		db.SetMaxOpenConns(4)
 		s.db = db
-		err = s.migrate(ctx)
+		if err = s.migrate(ctx); err == nil {
+			err = s.makePins(ctx)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store at %s: %w", o.Dir, err), s.Close()) //nolint:contextcheck // closing outlives the caller
