@@ -1,0 +1,122 @@
+package keepwell
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// AlertStatus says whether an alert's condition holds.
+type AlertStatus string
+
+// The statuses of an alert.
+const (
+	AlertFiring   AlertStatus = "firing"
+	AlertResolved AlertStatus = "resolved"
+)
+
+// Validate reports whether s is a known status.
+func (s AlertStatus) Validate() error {
+	switch s {
+	case AlertFiring, AlertResolved:
+		return nil
+	}
+	return fmt.Errorf("alert status %q is none of firing, resolved", string(s))
+}
+
+// Bounds of one alert; what is larger is refused, not cut.
+const (
+	MaxAlertPairs = 256      // labels, and annotations
+	MaxAlertBytes = 64 << 10 // all labels and annotations together
+	maxAlertName  = 256      // fingerprint and names of labels
+	maxAlertURL   = 4 << 10
+)
+
+// Alert is one alert of a monitoring system, by itself, whatever group it came in.
+// Its texts are foreign: they are never trusted, and masked before they are shown.
+type Alert struct {
+	// Fingerprint names the thing that alerts: the sender's own, or [FingerprintOf]
+	// its labels.
+	Fingerprint string            `json:"fingerprint"`
+	Status      AlertStatus       `json:"status"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// StartsAt is when the condition began. With Fingerprint and Status it tells a new
+	// alert from a repeated one, to the microsecond.
+	StartsAt time.Time `json:"startsAt"`
+	// EndsAt is when a resolved alert ended; zero where the sender does not say.
+	EndsAt       time.Time `json:"endsAt,omitzero"`
+	GeneratorURL string    `json:"generatorURL,omitempty"`
+	// Source is who sent it: "alertmanager", "grafana", or the name of a mapping.
+	Source string `json:"source"`
+}
+
+// AlertKey is what repeats of the same alert share.
+type AlertKey struct {
+	Fingerprint string
+	StartsAt    int64 // microseconds since 1970
+	Status      AlertStatus
+}
+
+// Key returns what a repeat of a would have too.
+func (a Alert) Key() AlertKey {
+	return AlertKey{a.Fingerprint, a.StartsAt.UnixMicro(), a.Status}
+}
+
+// Name is the label "alertname", which Prometheus requires of its rules; "" elsewhere.
+func (a Alert) Name() string { return a.Labels["alertname"] }
+
+// Validate reports everything that is wrong with a at once. What passes can be
+// stored anywhere: valid UTF-8 without NUL, within the bounds.
+func (a Alert) Validate() error {
+	errs := []error{a.Status.Validate()}
+	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf("alert: "+format, args...)) }
+	if a.Fingerprint == "" {
+		say("no fingerprint")
+	}
+	for name, text := range map[string]string{"fingerprint": a.Fingerprint, "source": a.Source} {
+		if len(text) > maxAlertName || !storable(text) {
+			say("%s is longer than %d bytes or no text", name, maxAlertName)
+		}
+	}
+	if len(a.GeneratorURL) > maxAlertURL || !storable(a.GeneratorURL) {
+		say("generatorURL is longer than %d bytes or no text", maxAlertURL)
+	}
+	if y := a.StartsAt.Year(); y < 1970 || y > 9999 {
+		say("startsAt %s is no time of an alert", a.StartsAt.Format(time.RFC3339))
+	}
+	size := 0
+	for kind, pairs := range map[string]map[string]string{"labels": a.Labels, "annotations": a.Annotations} {
+		if len(pairs) > MaxAlertPairs {
+			say("%d %s are more than %d", len(pairs), kind, MaxAlertPairs)
+		}
+		for k, v := range pairs {
+			size += len(k) + len(v)
+			if k == "" || len(k) > maxAlertName || !storable(k) || !storable(v) {
+				say("of the %s, %.40q is empty, too long or no text", kind, k)
+			}
+		}
+	}
+	if size > MaxAlertBytes {
+		say("labels and annotations take %d bytes, more than %d", size, MaxAlertBytes)
+	}
+	return errors.Join(errs...)
+}
+
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// FingerprintOf names a set of labels: the same for the same labels, whatever their order.
+func FingerprintOf(labels map[string]string) string {
+	h := sha256.New()
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		// Lengths keep {"a":"b=c"} and {"a=b":"c"} apart.
+		fmt.Fprintf(h, "%d:%s%d:%s", len(k), k, len(labels[k]), labels[k])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
