@@ -1,0 +1,132 @@
+package state
+
+import (
+	"context"
+	"time"
+)
+
+// JournalRow is one entry of the journal as it lies here. What it means, and the chain of
+// its hashes, is internal/journal's; nothing else writes it.
+type JournalRow struct {
+	Seq      int64
+	At       time.Time
+	Kind     string
+	Actor    string
+	Incident int64
+	Run      int64
+	Body     string
+	Hash     []byte
+}
+
+const journalColumns = "seq, at, kind, actor, incident_id, run_id, body, hash"
+
+func scanJournal(s scanner) (j JournalRow, err error) {
+	var at int64
+	err = s.Scan(&j.Seq, &at, &j.Kind, &j.Actor, &j.Incident, &j.Run, &j.Body, &j.Hash)
+	j.At = when(at)
+	return j, err
+}
+
+// Link is a place in the journal's chain: the hash of the entry with the number.
+type Link struct {
+	Seq  int64
+	Hash []byte
+}
+
+func scanLink(s scanner) (l Link, err error) { return l, s.Scan(&l.Seq, &l.Hash) }
+
+// LockJournal reads the end of the chain and keeps others from adding to it until the
+// transaction ends: it belongs at the end of one, see [Tx.BeforeCommit].
+func (tx *Tx) LockJournal(ctx context.Context) (Link, error) {
+	return one(ctx, tx.Reader, scanLink, "SELECT seq, hash FROM journal_head WHERE one = 1"+tx.kind.lockRow())
+}
+
+// JournalEnd reads the end of the chain.
+func (r Reader) JournalEnd(ctx context.Context) (Link, error) {
+	return one(ctx, r, scanLink, "SELECT seq, hash FROM journal_head WHERE one = 1")
+}
+
+// AppendJournal adds rows at the end of the chain, which the caller holds by LockJournal;
+// ErrConflict where the first does not follow it.
+func (tx *Tx) AppendJournal(ctx context.Context, rows []JournalRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	last := rows[len(rows)-1]
+	if err := tx.must(ctx, "UPDATE journal_head SET seq = ?1, hash = ?2 WHERE one = 1 AND seq = ?3", last.Seq, last.Hash, rows[0].Seq-1); err != nil {
+		return err
+	}
+	for len(rows) > 0 {
+		n := min(len(rows), 500)
+		var args []any
+		for _, j := range rows[:n] {
+			args = append(args, j.Seq, micros(j.At), j.Kind, j.Actor, j.Incident, j.Run, j.Body, j.Hash)
+		}
+		if _, err := tx.exec(ctx, "INSERT INTO journal("+journalColumns+") VALUES "+rowsOf(n, 8), args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// JournalFilter narrows a list of entries; what is zero does not.
+type JournalFilter struct {
+	Kind     string
+	Incident int64
+	Run      int64
+}
+
+// Journal lists entries, newest first.
+func (r Reader) Journal(ctx context.Context, f JournalFilter, p Page) ([]JournalRow, error) {
+	var w where
+	w.text("kind", f.Kind)
+	w.number("incident_id", f.Incident)
+	w.number("run_id", f.Run)
+	return list(ctx, r, scanJournal, "SELECT "+journalColumns+" FROM journal"+w.page("seq", p), w.args...)
+}
+
+// JournalAfter lists entries in order, from the one after seq.
+func (r Reader) JournalAfter(ctx context.Context, seq int64, limit int) ([]JournalRow, error) {
+	return list(ctx, r, scanJournal, "SELECT "+journalColumns+" FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2", seq, limit)
+}
+
+// CutJournal removes the entries up to seq, which a checkpoint must stand for:
+// ErrConflict where none does.
+func (tx *Tx) CutJournal(ctx context.Context, seq int64) (int64, error) {
+	if err := tx.must(ctx, "UPDATE checkpoints SET at = at WHERE seq = ?1", seq); err != nil {
+		return 0, err
+	}
+	return tx.exec(ctx, "DELETE FROM journal WHERE seq <= ?1", seq)
+}
+
+// Checkpoint is a signature over a place in the chain.
+type Checkpoint struct {
+	Link
+	At        time.Time
+	PublicKey []byte
+	Signature []byte
+}
+
+func scanCheckpoint(s scanner) (c Checkpoint, err error) {
+	var at int64
+	err = s.Scan(&c.Seq, &at, &c.Hash, &c.PublicKey, &c.Signature)
+	c.At = when(at)
+	return c, err
+}
+
+// PutCheckpoint stores a checkpoint; one that is there for the same place stays.
+func (tx *Tx) PutCheckpoint(ctx context.Context, c Checkpoint) error {
+	_, err := tx.exec(ctx, "INSERT INTO checkpoints(seq, at, hash, public_key, signature) VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING", c.Seq, micros(c.At), c.Hash, c.PublicKey, c.Signature)
+	return err
+}
+
+// Checkpoints lists checkpoints in order.
+func (r Reader) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
+	return list(ctx, r, scanCheckpoint, "SELECT seq, at, hash, public_key, signature FROM checkpoints ORDER BY seq")
+}
+
+// CheckpointBefore finds the last checkpoint over an entry written before t.
+func (r Reader) CheckpointBefore(ctx context.Context, t time.Time) (Checkpoint, error) {
+	return one(ctx, r, scanCheckpoint, "SELECT seq, at, hash, public_key, signature FROM checkpoints WHERE seq <= (SELECT COALESCE(MAX(seq), 0) FROM journal WHERE at < ?1) ORDER BY seq DESC LIMIT 1", micros(t))
+}
