@@ -26,6 +26,7 @@ import (
 
 type proxyOptions struct {
 	moduleOptions
+	configOptions
 	listen, tokenFile, quota string
 	private, imports         []string
 	scrub                    bool
@@ -47,10 +48,21 @@ func newProxyCmd(a *app) *cobra.Command {
 			"certificates are taken anew when their files change, or on SIGHUP. See docs/proxy.md.\n" +
 			"为团队提供 Go 模块代理：从上游获取、校验、保存并提供模块。默认只在本机监听；对外监听需要 --token-file。",
 		Example: "  keepwell proxy --upstream https://goproxy.example.org,direct\n  GOPROXY=http://127.0.0.1:3000 go build ./...",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runProxy(cmd.Context(), a, o) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.modules = args
+			o, err := a.configure(o)
+			if err != nil {
+				a.tellProblems(err)
+				return err
+			}
+			if o.checkRules {
+				return a.tryRules(cmd.Context(), o)
+			}
+			return o.sourced(a, runProxy(cmd.Context(), a, o))
+		},
 	}
 	flags := cmd.Flags()
+	o.flags(flags)
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:3000", "address and port / 监听地址")
 	flags.StringVar(&o.dir, "dir", "", "where modules are kept (default: the user's cache) / 模块仓库目录")
 	flags.StringArrayVar(&o.upstreams, "upstream", nil, "servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules / 上游服务器列表")
@@ -87,7 +99,8 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return o.failed("route.nogo", "hint.nogo", err)
 	}
 	env := layers.Env()
-	lists, err := o.lists(env, publicServers(layers))
+	public := publicServers(layers)
+	lists, err := o.upstreamLists(env, public)
 	if err != nil {
 		return err
 	}
@@ -107,7 +120,9 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return err
 	}
 	defer endTraces()
+	policy, firstSeen := o.rules()
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
+		Policy: policy, FirstSeen: firstSeen, Lang: a.lang,
 		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 		CommaFriendly: o.commaFriendly, Private: o.private,
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -121,6 +136,9 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	defer p.Close()
 	if err := a.importModules(ctx, o, p); err != nil {
 		return err
+	}
+	if o.config != "" {
+		d.watch.Add("configuration", []string{o.config}, (&reloader{a, o, env, public, p}).load)
 	}
 	return d.serve(ctx, p, store, quota)
 }

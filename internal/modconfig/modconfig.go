@@ -26,11 +26,13 @@ import (
 
 // Config is what a file says. What it does not say is zero.
 type Config struct {
-	Listen, Dir, TokenFile, Quota string
-	AllowPrivate                  []string
-	CommaFriendly                 bool
-	Lists                         []modproxy.List
-	Policy                        modpolicy.Policy
+	Listen, Dir, TokenFile, Quota   string
+	TLSCert, TLSKey, URL, Log, OTLP string
+	Grace                           time.Duration
+	AllowPrivate                    []string
+	CommaFriendly                   bool
+	Lists                           []modproxy.List
+	Policy                          modpolicy.Policy
 	// FirstSeen judges ages by nothing but the first sight.
 	FirstSeen bool
 

@@ -65,6 +65,12 @@ listen: 127.0.0.1:3000
 dir: modules
 token_file: /etc/keepwell/tokens
 quota: 20G
+tls_cert: cert.pem
+tls_key: /etc/keepwell/key.pem
+url: https://modules.example.com
+log: text
+otlp: http://127.0.0.1:4318
+grace: 30s
 allow_private: [git.corp.example, 10.0.0.7:8443]
 comma_friendly: true
 upstreams:
@@ -120,7 +126,7 @@ func TestRead(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	if c.Dir != "/etc/keepwell/modules" || c.Listen != "127.0.0.1:3000" || c.TokenFile != "/etc/keepwell/tokens" || c.Quota != "20G" || !c.CommaFriendly || !c.FirstSeen {
+	if c.Dir != "/etc/keepwell/modules" || c.Listen != "127.0.0.1:3000" || c.TokenFile != "/etc/keepwell/tokens" || c.Quota != "20G" || !c.CommaFriendly || c.TLSCert != "/etc/keepwell/cert.pem" || c.Log != "text" || c.Grace != 30*time.Second || !c.FirstSeen {
 		t.Errorf("%+v", c)
 	}
 	if c.Where("listen") != "proxy.yaml:2" || c.Where("nothing") != "" {
@@ -138,11 +144,11 @@ func TestRead(t *testing.T) {
 	}
 	day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for _, x := range []struct{ module, version, want string }{
-		{"example.com/log", "v2.17.1", "allowed urgent 25  goproxy.example.org,mirror.example.com,direct"},
-		{"example.com/log", "v2.3.0", "denied no-log 30  "},
+		{"example.com/log", "v2.17.1", "allowed urgent 31  goproxy.example.org,mirror.example.com,direct"},
+		{"example.com/log", "v2.3.0", "denied no-log 36  "},
 		{"example.com/other", "v1.0.0", "allowed  0 7d goproxy.example.org,mirror.example.com,direct"},
 		{"git.corp.example/x", "v1.0.0", "allowed  0  direct"},
-		{"golang.org/toolchain", "v0.0.1-go1.24.1.linux-amd64", "denied go 36  "},
+		{"golang.org/toolchain", "v0.0.1-go1.24.1.linux-amd64", "denied go 42  "},
 	} {
 		d := c.Decide(x.module, x.version, c.Lists, day)
 		verdict := map[bool]string{true: "allowed", false: "denied"}[d.Allowed]
@@ -251,6 +257,7 @@ func TestRefused(t *testing.T) {
 		"rules: [{name: a, action: deny, modules: x, until: soon}]":           "!until",
 		"rules: [{name: a, action: deny, modules: x, reason: {de: x}}]":       "!unknown key",
 		"rules: [{name: a, action: deny, modules: x, versions: '>=1.26rc1'}]": "only the module golang.org/toolchain",
+		"grace: soon": "!grace: want", "log: xml": "!log: want",
 		"minimum_age: 7":                               "!age \"7\"",
 		"minimum_age_except: a.b":                      "without minimum_age",
 		"age_by: commit":                               "!age_by",

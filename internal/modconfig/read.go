@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -69,9 +70,24 @@ func (r *reader) top(n *yaml.Node) {
 	}
 	var upstreams *yaml.Node // credentials may stand behind them
 	r.fields(n, map[string]func(*yaml.Node){
-		"listen":         func(v *yaml.Node) { r.c.Listen = r.word(v, "listen") },
-		"dir":            func(v *yaml.Node) { r.c.Dir = r.path(r.word(v, "dir")) },
-		"token_file":     func(v *yaml.Node) { r.c.TokenFile = r.path(r.word(v, "token_file")) },
+		"listen":     func(v *yaml.Node) { r.c.Listen = r.word(v, "listen") },
+		"dir":        func(v *yaml.Node) { r.c.Dir = r.path(r.word(v, "dir")) },
+		"token_file": func(v *yaml.Node) { r.c.TokenFile = r.path(r.word(v, "token_file")) },
+		"tls_cert":   func(v *yaml.Node) { r.c.TLSCert = r.path(r.word(v, "tls_cert")) },
+		"tls_key":    func(v *yaml.Node) { r.c.TLSKey = r.path(r.word(v, "tls_key")) },
+		"url":        func(v *yaml.Node) { r.c.URL = r.word(v, "url") },
+		"otlp":       func(v *yaml.Node) { r.c.OTLP = r.word(v, "otlp") },
+		"log": func(v *yaml.Node) {
+			if r.c.Log = v.Value; v.Value != "json" && v.Value != "text" {
+				r.wrong(v.Line, "config.enum", "log", "json, text")
+			}
+		},
+		"grace": func(v *yaml.Node) {
+			var err error
+			if r.c.Grace, err = time.ParseDuration(v.Value); err != nil || r.c.Grace < 0 || r.c.Grace > time.Hour {
+				r.wrong(v.Line, "config.grace", v.Value)
+			}
+		},
 		"quota":          func(v *yaml.Node) { r.c.Quota = r.quota(v) },
 		"allow_private":  func(v *yaml.Node) { r.c.AllowPrivate = r.hosts(v, "allow_private") },
 		"comma_friendly": func(v *yaml.Node) { r.c.CommaFriendly = r.truth(v, "comma_friendly") },

@@ -137,6 +137,15 @@ func (p *Proxy) hide(s string) string {
 	return s
 }
 
+// redact hides secrets in all that t may say, before any of it is cut to a line.
+func (p *Proxy) redact(t *trouble) {
+	t.said, t.why.Detail = p.hide(t.said), p.hide(t.why.Detail)
+	var b *badContent
+	if errors.As(t.err, &b) {
+		t.err = &badContent{b.kind, p.hide(b.detail), p.hide(b.words)}
+	}
+}
+
 // Logins are all that an upstream may be logged into with. nil: what the user has (netrc
 // for servers; netrc, git's helpers and ssh for direct).
 type Logins struct{ Credentials []Credential }

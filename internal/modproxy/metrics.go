@@ -58,7 +58,7 @@ func newMetrics(s *Service) *metrics {
 	inFlight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "keepwell_proxy_in_flight", Help: "Requests that are being answered."},
 		func() float64 { return float64(m.inFlight.Load()) })
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.latency, m.cache, m.bytes, build, inFlight, upstreamMetrics{s.p}, storeMetrics{s}, collectors.NewGoCollector())
+	registry.MustRegister(m.requests, m.latency, m.cache, m.bytes, build, inFlight, upstreamMetrics{s.p}, reloadMetrics{s.p}, storeMetrics{s}, collectors.NewGoCollector())
 	if shared, ok := s.p.Store.(interface{ Metrics() prometheus.Collector }); ok {
 		registry.MustRegister(shared.Metrics())
 	}

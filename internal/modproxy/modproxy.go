@@ -168,6 +168,7 @@ type Proxy struct {
 	fenceOnce sync.Once
 	fence     *fence
 	fenceErr  error
+	reloads   reloads
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
 	stop context.CancelFunc

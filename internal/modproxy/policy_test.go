@@ -219,8 +219,12 @@ func TestAgeIsNotTheAuthorsToChoose(t *testing.T) {
 		t.Fatal(err)
 	}
 	release(t, u, "v1.0.1", 2*aYear) // back-dated
+	release(t, u, "v1.0.2", 2*aYear)
 	for _, firstSeen := range []bool{false, true} {
 		url, _ = list(openStore(t, dir), firstSeen, calm())
+		if code, got := get(t, url+"/"+widget+"/@v/v1.0.2.zip"); code != 403 || !strings.Contains(got, "minimum-age") { // before any list shows it
+			t.Errorf("%d %s", code, got)
+		}
 		if code, got := get(t, url+"/"+widget+"/@v/list"); code != 200 || !sameWords(got, "v1.0.0") {
 			t.Errorf("%d %q", code, got)
 		}

@@ -168,8 +168,7 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 		return
 	}
 	t := asTrouble(ctx, u, err)
-	t.said, t.why = r.p.hide(t.said), t.because()
-	t.why.Detail = r.p.hide(t.why.Detail)
+	r.p.redact(t)
 	switch {
 	case ctx.Err() != nil:
 		r.p.health.release(u.Name)

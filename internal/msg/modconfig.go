@@ -21,6 +21,7 @@ var modconfigTable = sync.OnceValue(func() map[string]message {
 		"config.enum":      {"%s: want one of %s", "%s：应为以下之一：%s"},
 		"config.lacks":     {"%s is missing", "缺少 %s"},
 		"config.quota":     {"quota: want a number with K, M, G or T, not %q", "quota：格式是数字加 K、M、G 或 T，不是 %q"},
+		"config.grace":     {"grace: want a time such as 30s, up to an hour, not %q", "grace：应为时长，例如 30s，最长一小时，不是 %q"},
 		"config.host":      {"%q is no host name, with or without a port", "%q 不是主机名（可带端口）"},
 		"config.pattern":   {"%v", "模块模式无效：%v"},
 		"config.versions":  {"%v", "版本条件无效，可写 <1.2.3、>=2.0.0 <2.1.5、1.2.3、pre-release、pseudo、release：%v"},
@@ -60,7 +61,7 @@ var modconfigTable = sync.OnceValue(func() map[string]message {
 		"config.regular":  {"%s is no regular file", "%s 不是普通文件"},
 		"config.mode":     {"%s may be read or changed by others (mode %v); chmod 600", "%s 可被他人读取或修改（权限 %v）；请执行 chmod 600"},
 
-		"config.wrong":       {"the configuration cannot be used:\n%s", "配置无法使用：\n%s"},
+		"config.wrong":       {"the configuration %s cannot be used; problems: %d", "配置 %s 无法使用；问题数：%d"},
 		"config.unread":      {"reading the configuration: %v", "读取配置：%v"},
 		"hint.config":        {"try rules without starting: keepwell proxy --config FILE --check-rules MODULE@VERSION", "可先试规则而不启动：keepwell proxy --config 文件 --check-rules 模块@版本"},
 		"config.from":        {"%s (from %s)", "%s（来自 %s）"},
@@ -78,6 +79,7 @@ var modconfigTable = sync.OnceValue(func() map[string]message {
 		"rules.noarguments":  {"proxy takes no arguments without --check-rules (%q)", "没有 --check-rules 时 proxy 不接受参数（%q）"},
 		"rules.needconfig":   {"--check-rules needs --config", "--check-rules 需要 --config"},
 		"proxy.reloaded":     {"the configuration was read again and holds now", "已重新读取配置并生效"},
+		"proxy.reloadlater":  {"changes of these hold after a new start only", "以下改动需要重新启动才会生效"},
 		"proxy.reloadfailed": {"the configuration was read again and cannot be used; the one before still holds", "重新读取的配置无法使用；仍沿用之前的配置"},
 	}
 })
