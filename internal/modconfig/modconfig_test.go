@@ -352,3 +352,31 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestDocumentedFile loads the file of docs/proxy-rules.md, in both languages.
+func TestDocumentedFile(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"proxy-rules.md", "proxy-rules.zh-CN.md"} {
+		data, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(data), "```yaml\n")
+		text, _, ok := strings.Cut(rest, "```")
+		if err := schemaSays(t, text); err != nil || !ok {
+			t.Errorf("%s: schema.json: %v", name, err)
+		}
+		c, err := modconfig.Read("proxy.yaml", []byte(text), modconfig.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+		d := c.Decide("example.com/log", "v2.3.0+incompatible", c.Lists, day)
+		if d.Allowed || !strings.Contains(string(data), fmt.Sprintf("(proxy.yaml:%d)", d.Line)) && !strings.Contains(string(data), fmt.Sprintf("（proxy.yaml:%d）", d.Line)) {
+			t.Errorf("%s: %+v", name, d)
+		}
+		if d := c.Decide("github.com/acme/x", "v1.0.0", c.Lists, day); !d.Allowed || d.MinimumAge != "" || len(d.Asked) != 1 {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}
