@@ -61,7 +61,8 @@ func (s *Service) pageData(r *http.Request, client string, known bool) pageData 
 		GOPROXY: "go env -w GOPROXY=" + s.base(r), Guarded: s.Guarded(), Known: known && s.Guarded(), Client: client,
 	}
 	if d.Guarded {
-		d.TokenHint = say("token", hostOf(r.Host))
+		_, host, _ := strings.Cut(s.base(r), "://") // with its port: go looks for that in netrc
+		d.TokenHint = say("token", host)
 	}
 	if !known {
 		return d
