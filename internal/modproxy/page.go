@@ -58,7 +58,10 @@ func (s *Service) pageData(r *http.Request, client string, known bool) pageData 
 	say := func(key string, args ...any) string { return msg.Text(lang, "page."+key, args...) }
 	d := pageData{
 		Lang: map[msg.Lang]string{msg.EN: "en", msg.ZH: "zh-CN"}[lang], Title: say("title"), What: say("what"), Use: say("use"),
-		GOPROXY: "go env -w GOPROXY=" + s.base(r), Guarded: s.Guarded(), Known: known && s.Guarded(), Client: client,
+		GOPROXY: "go env -w GOPROXY=" + s.base(r), Guarded: s.Guarded(), Known: known && s.Guarded(),
+	}
+	if client != "" {
+		d.Client = say("client", clean(client))
 	}
 	if d.Guarded {
 		_, host, _ := strings.Cut(s.base(r), "://") // with its port: go looks for that in netrc
@@ -74,8 +77,12 @@ func (s *Service) pageData(r *http.Request, client string, known bool) pageData 
 		if u.Resting {
 			state = say("resting")
 		}
+		latency := "–" // it never answered
+		if u.Latency > 0 {
+			latency = u.Latency.Round(time.Millisecond).String()
+		}
 		d.Upstreams = append(d.Upstreams, pageUpstream{
-			Name: clean(u.Upstream), State: state, Resting: u.Resting, Latency: u.Latency.Round(time.Millisecond).String(),
+			Name: clean(u.Upstream), State: state, Resting: u.Resting, Latency: latency,
 			Served: u.Served, Failures: strconv.Itoa(u.Failed),
 		})
 	}

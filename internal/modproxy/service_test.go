@@ -77,8 +77,14 @@ func newServiceLab(t *testing.T, tokens string, change func(*modproxy.Options, *
 	return l
 }
 
+// reply is a response whose body was read.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // ask makes a request with headers, in pairs.
-func (l *serviceLab) ask(method, path string, headers ...string) (*http.Response, string) {
+func (l *serviceLab) ask(method, path string, headers ...string) (reply, string) {
 	l.t.Helper()
 	r, err := http.NewRequestWithContext(context.Background(), method, l.base+path, http.NoBody)
 	if err != nil {
@@ -99,7 +105,7 @@ func (l *serviceLab) ask(method, path string, headers ...string) (*http.Response
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return resp, string(data)
+	return reply{resp.StatusCode, resp.Header}, string(data)
 }
 
 // TestDownloadsAreCounted: once each, when the last byte was sent.

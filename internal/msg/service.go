@@ -10,6 +10,7 @@ var serviceTable = sync.OnceValue(func() map[string]message {
 		"page.what":      {"It fetches the modules that builds ask for, checks them against the checksum database, keeps them, and goes on serving them while other servers fail.", "它负责获取构建所需的模块，对照校验数据库核对后保存下来；其他服务器出故障时，仍能照常提供。"},
 		"page.use":       {"To use it", "使用方法"},
 		"page.token":     {"A token is needed. Ask whoever runs this proxy, and put it into your netrc file: machine %s login go password TOKEN", "访问需要令牌。请向管理员索取，并写入 netrc 文件：machine %s login go password 令牌"},
+		"page.client":    {"This browser uses the token of %s.", "当前使用的令牌：%s"},
 		"page.upstreams": {"Servers it asks", "上游服务器"},
 		"page.none":      {"None was asked yet.", "尚未访问过上游服务器。"},
 		"page.upstream":  {"Server", "服务器"},
