@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -421,5 +423,28 @@ func TestSpans(t *testing.T) {
 	all, err := json.Marshal(kept.GetSpans())
 	if err != nil || strings.Contains(string(all), "secret") || !strings.Contains(string(all), "absent") {
 		t.Errorf("%v %s", err, all)
+	}
+}
+
+// TestExamplesNameMetricsThatExist: alerts on a misspelt name never fire.
+func TestExamplesNameMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	l := newServiceLab(t, "", nil)
+	l.ask(http.MethodGet, at+".zip")
+	_, served := l.ask(http.MethodGet, "/metrics")
+	for _, name := range []string{"alerts.yaml", "grafana.json"} {
+		data, err := os.ReadFile("../../examples/proxy/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`keepwell_[a-z_]+`).FindAllString(string(data), -1)
+		if len(found) < 5 {
+			t.Errorf("%s names %d metrics", name, len(found))
+		}
+		for _, metric := range found {
+			if !strings.Contains(served, "\n"+metric+"{") && !strings.Contains(served, "\n"+metric+" ") {
+				t.Errorf("%s: no metric is called %s", name, metric)
+			}
+		}
 	}
 }
