@@ -115,7 +115,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 }
 
-func (u *upstream) add(path, version string, f files) { //nolint:unparam // the tests happen to have one version
+func (u *upstream) add(path, version string, f files) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all == nil {

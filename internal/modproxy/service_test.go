@@ -169,7 +169,7 @@ func TestDownloadsAreCounted(t *testing.T) {
 		"/catalog?pagesize=1":                                     `"next":"example.com/widget/@v/` + version + `.zip"`,
 		"/catalog?token=example.com/widget/@v/z.zip":              `{"modules":[],"next":""}`,
 	} {
-		if resp, got := l.ask(http.MethodGet, path); !strings.Contains(got, want) || (resp.StatusCode == 200) != strings.ContainsAny(want, "{:") {
+		if resp, got := l.ask(http.MethodGet, path); !strings.Contains(got, want) || (resp.StatusCode == http.StatusOK) != strings.ContainsAny(want, "{:") {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, got)
 		}
 	}
@@ -263,7 +263,7 @@ func TestWithoutToken(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/", "/healthz", "/metrics"} {
-		if resp, body := l.ask(http.MethodGet, path, auth...); resp.StatusCode != 200 || !strings.Contains(body, host) {
+		if resp, body := l.ask(http.MethodGet, path, auth...); resp.StatusCode != http.StatusOK || !strings.Contains(body, host) {
 			t.Errorf("%s with a token: %d %s", path, resp.StatusCode, body)
 		}
 	}
