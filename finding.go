@@ -22,7 +22,8 @@ type Evidence struct {
 	// Source says where the text comes from: "input" for the text given to
 	// explain, "server response" for what a remote server answered inside it,
 	// "environment" for what the machine knows, "probe" for what was seen on the way
-	// to a server, "tool" for what a tool printed that keepwell ran.
+	// to a server, "tool" for what a tool printed that keepwell ran, "upstream NAME" for
+	// what a server did that keepwell's module proxy asked.
 	Source string `json:"source"`
 	// Text is the observed text, masked, without control characters.
 	Text string `json:"text"`

@@ -35,7 +35,7 @@ type team struct {
 	out  bytes.Buffer
 }
 
-func (l *runLab) proxy(env []string, args ...string) *team {
+func (l *runLab) team(env []string, args ...string) *team {
 	l.t.Helper()
 	s := &team{l: l, cmd: l.command(append([]string{"proxy"}, args...)...)}
 	s.cmd.Env = append(s.cmd.Env, env...)
@@ -154,7 +154,7 @@ credentials:
 %[3]s`, inner.URL, strings.TrimPrefix(inner.URL, "https://"), more))
 	}
 	config("")
-	s := l.proxy([]string{"SSL_CERT_FILE=" + roots, "INNER_TOKEN=" + bearer}, "--config", "proxy.yaml")
+	s := l.team([]string{"SSL_CERT_FILE=" + roots, "INNER_TOKEN=" + bearer}, "--config", "proxy.yaml")
 	said := ""
 	check := func(path string, code int, has string) {
 		t.Helper()
@@ -232,7 +232,7 @@ func TestGoPicksTheOlderVersion(t *testing.T) {
 	l.write(filepath.Join(l.work, "main.go"), "package main\n\nimport _ \"example.com/widget\"\n\nfunc main() {}\n")
 	l.write(filepath.Join(l.work, "proxy.yaml"), "listen: 127.0.0.1:0\ndir: store\nupstreams:\n  - servers: "+l.serve(nil)+
 		"\nrules:\n  - {name: wait, action: deny, modules: example.com/widget, versions: 1.2.0}\n")
-	s := l.proxy(nil, "--config", "proxy.yaml")
+	s := l.team(nil, "--config", "proxy.yaml")
 	cmd := exec.CommandContext(t.Context(), "go", "get", "-u", "./...")
 	cmd.Dir, cmd.Env = l.work, append(slices.Clone(l.env), "GOPROXY="+s.base)
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "upgraded example.com/widget v1.0.0 => v1.1.0") {

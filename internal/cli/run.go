@@ -3,16 +3,15 @@ package cli
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,8 +20,7 @@ import (
 	"github.com/keepwell/keepwell/internal/modproxy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
-	"github.com/keepwell/keepwell/internal/present"
-	"github.com/keepwell/keepwell/internal/proc"
+	"github.com/keepwell/keepwell/internal/scratch"
 )
 
 type runOptions struct {
@@ -55,6 +53,15 @@ func newRunCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+// nestedIn is set for the command: the address of the proxy that it runs behind.
+const nestedIn = "KEEPWELL_RUN"
+
+// nested tells whether a proxy of another `run` already stands before this one.
+func (o runOptions) nested() bool {
+	outer := os.Getenv(nestedIn)
+	return outer != "" && os.Getenv("GOPROXY") == outer && len(o.upstreams) == 0 && !o.mirrors
+}
+
 func runRun(ctx context.Context, a *app, o runOptions) error {
 	switch {
 	case len(o.command) == 0:
@@ -62,8 +69,22 @@ func runRun(ctx context.Context, a *app, o runOptions) error {
 	case o.mirrors && o.noMirrors:
 		return misused("run.both")
 	}
+	what := errandOf(o.command)
+	switch {
+	case o.nested(): // the outer one explains, too
+		return a.follow(o, nil, what, nil)
+	case !what.modules:
+		return a.followAlone(ctx, o, what)
+	}
 	layers, err := goenv.LoadLayers(ctx, "")
+	if errors.Is(err, exec.ErrNotFound) && what.tool == "" {
+		a.say("run.nogo")
+		return a.follow(o, nil, what, nil)
+	}
 	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return notStarted(o, err)
+		}
 		return o.failed("route.nogo", "hint.nogo", err)
 	}
 	env, public := layers.Env(), publicServers(layers)
@@ -78,18 +99,61 @@ func runRun(ctx context.Context, a *app, o runOptions) error {
 		}
 	}
 	if len(lists) == 0 { // off, or direct alone: nothing could be made good
-		return a.follow(o, nil)
+		return a.followAlone(ctx, o, what)
 	}
-	store, err := o.openStore(ctx)
+	store, done, err := a.openStoreAnywhere(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck,contextcheck // the command's result counts; the store is whole at any moment
-	return runBehind(ctx, a, o, env, lists, store)
+	defer done()
+	return runBehind(ctx, a, o, what, env, lists, store)
+}
+
+// openStoreAnywhere opens the store, or, where the user's cache cannot be written and
+// no place was named, one that lasts as long as the run.
+func (a *app) openStoreAnywhere(ctx context.Context, o runOptions) (*modstore.Store, func(), error) {
+	store, err := o.openStore(ctx)
+	if err == nil {
+		return store, func() { _ = store.Close() }, nil //nolint:contextcheck // it is whole at any moment
+	}
+	if o.dir != "" || ctx.Err() != nil {
+		return nil, nil, err
+	}
+	dir, tempErr := os.MkdirTemp("", "keepwell-modules-")
+	if tempErr != nil {
+		return nil, nil, err
+	}
+	o.dir = dir
+	store, tempErr = o.openStore(ctx)
+	if tempErr != nil {
+		scratch.Remove(dir)
+		return nil, nil, err
+	}
+	a.say("run.tempstore", cause(errors.Unwrap(err)), dir)
+	return store, func() { _ = store.Close(); scratch.Remove(dir) }, nil //nolint:contextcheck // as above
+}
+
+// followAlone runs a command with nothing between it and its servers, and explains
+// what it printed if it fails.
+func (a *app) followAlone(ctx context.Context, o runOptions, what errand) error {
+	keep := &excerpt{}
+	if err := a.follow(o, nil, what, keep); err != nil || !a.failedByItself(ctx) {
+		return err
+	}
+	if text := keep.bytes(); len(text) > 0 {
+		a.explain(ctx, inquest{heard: true, text: text, machine: lookAround(ctx, a)})
+	}
+	return nil
+}
+
+// failedByItself tells whether the command failed, and not by a signal.
+func (a *app) failedByItself(ctx context.Context) bool {
+	const signalled = 128
+	return a.exit != 0 && a.exit < signalled && ctx.Err() == nil
 }
 
 // runBehind runs the command behind a proxy.
-func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
+func runBehind(ctx context.Context, a *app, o runOptions, what errand, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
 	opts := modproxy.Options{
 		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 	}
@@ -118,55 +182,30 @@ func runBehind(ctx context.Context, a *app, o runOptions, env goenv.Env, lists [
 	serving.Go(func() { _ = server.Serve(modproxy.Quick(ln)) }) // ends by Close
 	defer serving.Wait()
 	defer server.Close() //nolint:errcheck // nobody listens any more
-	set := []string{"GOPROXY=http://" + ln.Addr().String() + "/" + secret}
+	base := "http://" + ln.Addr().String() + "/" + secret
+	set := []string{"GOPROXY=" + base, nestedIn + "=" + base}
 	if unreached != "" {
 		set = append(set, "GOSUMDB=off")
 	}
-	if err := a.follow(o, set); err != nil {
+	keep := &excerpt{}
+	if err := a.follow(o, set, what, keep); err != nil {
 		return err
 	}
 	s := p.Summary()
 	if unreached != "" && len(s.Served) > 0 {
 		s.Unverified = unreached
 	}
-	a.tell(s)
-	dropCopies(ctx, store, s.Zips, env.Value("GOMODCACHE"))
-	return nil
-}
-
-// follow runs the command with set on top of the environment, and passes signals on.
-func (a *app) follow(o runOptions, set []string) error {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	passed := make(chan os.Signal)
-	quit := make(chan struct{})
-	var passing sync.WaitGroup
-	_, terminal := terminal(a.in)
-	passing.Go(func() {
-		for {
-			select {
-			case s := <-signals:
-				if s == os.Interrupt && terminal {
-					continue // the terminal tells the command itself
-				}
-				select {
-				case passed <- s:
-				case <-quit:
-					return
-				}
-			case <-quit:
-				return
-			}
-		}
-	})
-	code, err := proc.Follow(append(os.Environ(), set...), a.in, a.out, a.errs, passed, o.command[0], o.command[1:]...)
-	close(quit)
-	passing.Wait()
-	if err != nil {
-		return o.failed("run.start", "hint.proxy.run", plainCause(err))
+	a.warn(s)
+	told := false
+	if a.failedByItself(ctx) {
+		q, env := inquest{heard: what.heard, text: keep.bytes(), base: base, lost: s.Lost}.asAsked(lists, env, o.upstreams)
+		q.machine = machineWith(ctx, env)
+		told = a.explain(ctx, q)
 	}
-	a.exit, a.ended = code, true
+	if !told {
+		a.tell(s)
+	}
+	dropCopies(ctx, store, s.Zips, env.Value("GOMODCACHE"))
 	return nil
 }
 
@@ -207,44 +246,35 @@ func dropCopies(ctx context.Context, store *modstore.Store, zips []string, modca
 	_ = store.Forget(ctx, zips) // what stays is a copy too many, no more
 }
 
-// tell says on standard error what had to be done; nothing where all went well.
-func (a *app) tell(s modproxy.Summary) {
-	say := func(key string, args ...any) {
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, key, args...), true))
-	}
+// warn says what nobody may overlook.
+func (a *app) warn(s modproxy.Summary) {
 	for _, what := range s.Alarms {
-		say("run.alarm", what)
+		a.say("run.alarm", what)
 	}
 	if s.Unverified != "" {
-		say("run.unverified", s.Unverified)
+		a.say("run.unverified", s.Unverified)
 	}
-	if s.Saved == 0 && s.Failed == 0 {
+}
+
+// tell says in a line what had to be done; nothing where all went well.
+func (a *app) tell(s modproxy.Summary) {
+	if s.Saved == 0 || len(s.Complaints) == 0 {
 		return
 	}
+	var served []string
 	total := s.Failed
-	var by []string
 	for _, c := range s.Served {
 		total += c.Files
-		by = append(by, msg.Text(a.lang, "run.by", c.Upstream, c.Files))
+		served = append(served, c.Upstream)
 	}
-	if s.Failed > 0 {
-		say("run.failed", s.Failed, s.Saved)
-	} else {
-		say("run.saved", s.Saved, max(total, s.Saved))
-	}
-	const most = 6
+	words := make([]string, 0, len(s.Complaints))
+	const most = 3
 	for i, c := range s.Complaints {
 		if i == most {
-			say("run.more", len(s.Complaints)-most)
+			words = append(words, msg.Text(a.lang, "run.more", len(s.Complaints)-most))
 			break
 		}
-		if words := complaint(a.lang, c.Why); c.Times == 1 {
-			say("run.complaint1", c.Upstream, words)
-		} else {
-			say("run.complaint", c.Upstream, words, c.Times)
-		}
+		words = append(words, msg.Text(a.lang, "run.complaint", c.Upstream, complaint(a.lang, c.Why)))
 	}
-	if len(by) > 0 {
-		say("run.served", strings.Join(by, ", "))
-	}
+	a.say("run.saved", s.Saved, max(total, s.Saved), strings.Join(words, msg.Text(a.lang, "run.and")), strings.Join(served, ", "))
 }

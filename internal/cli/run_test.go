@@ -226,7 +226,7 @@ func TestRunMakesGood(t *testing.T) {
 			if code != 0 || out != "" {
 				t.Fatalf("exit %d: %s%s", code, out, errs)
 			}
-			if !strings.Contains(errs, "keepwell: ") || !strings.Contains(errs, "  "+strings.TrimPrefix(first, "http://")+": ") || !strings.Contains(errs, "  served by ") {
+			if strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "keepwell: ") || !strings.Contains(errs, "("+strings.TrimPrefix(first, "http://")+": ") || !strings.Contains(errs, "), served by ") {
 				t.Errorf("said %s", errs)
 			}
 			if _, err := os.Stat(filepath.Join(l.work, "home", "mod", "example.com", "widget@v1.0.0", "widget.go")); err != nil {
@@ -256,7 +256,7 @@ func TestRunStaysOutOfTheWay(t *testing.T) {
 	if code, _, errs := l.run(with("sh", "-c", "kill -9 $$")...); code != 137 || errs != "" {
 		t.Errorf("%d %q", code, errs)
 	}
-	if code, _, errs := l.run(with("no-such-command-here")...); code != 125 || !strings.Contains(errs, "hint: ") {
+	if code, _, errs := l.run(with("no-such-command-here")...); code != 127 || !strings.Contains(errs, "hint: ") {
 		t.Errorf("%d %q", code, errs)
 	}
 	if code, _, errs := l.run("run", "--lang", "zh"); code != 2 || !strings.Contains(errs, "没有要运行的命令") {
@@ -285,7 +285,7 @@ func TestRunStaysOutOfTheWay(t *testing.T) {
 		return true
 	})
 	code, _, errs := l.run("run", "--lang", "zh", "--dir", filepath.Join(l.work, "store"), "--upstream", bad, "--", "go", "mod", "download")
-	if code != 1 || !strings.Contains(errs, "wrong content: h1:") || !strings.Contains(errs, "下载失败 1 次") {
+	if code != 1 || !strings.Contains(errs, "wrong content: h1:") || !strings.Contains(errs, "内容不对：校验和与 go.sum 的记录不符") {
 		t.Errorf("%d %q", code, errs)
 	}
 }

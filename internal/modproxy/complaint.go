@@ -28,6 +28,7 @@ const (
 	KindSilent      Kind = "silent"      // no answer in time
 	KindStalled     Kind = "stalled"     // a body that came too slowly
 	KindSlower      Kind = "slower"      // another was asked in its place; Detail names it
+	KindTunnel      Kind = "tunnel"      // the HTTP proxy on the way fails; Detail says how
 	KindClosed      Kind = "closed"      // closed without an answer
 	KindCut         Kind = "cut"         // closed in the middle of the answer
 	KindExpired     Kind = "expired"     // its certificate is not valid at this time
@@ -87,7 +88,7 @@ func (w Why) Code() keepwell.Code {
 
 func codes() map[Kind]keepwell.Code {
 	return map[Kind]keepwell.Code{
-		KindDNS: "net/dns", KindRefused: "net/refused", KindReset: "net/reset", KindClosed: "net/reset", KindCut: "net/reset",
+		KindDNS: "net/dns", KindTunnel: "net/http-proxy", KindRefused: "net/refused", KindReset: "net/reset", KindClosed: "net/reset", KindCut: "net/reset",
 		KindUnreachable: "net/unreachable", KindTimeout: "net/timeout", KindSilent: "net/timeout", KindStalled: "net/slow", KindSlower: "net/slow",
 		KindExpired: "tls/expired", KindAuthority: "tls/unknown-authority", KindName: "tls/name-mismatch", KindNoTLS: "tls/not-tls",
 		KindRedirects: "proxy/bad-response", KindDowngrade: "proxy/bad-response", KindPrivate: "proxy/bad-response", KindLarge: "proxy/bad-response",
@@ -123,7 +124,7 @@ func (t *trouble) because() Why {
 			w.Kind, w.Detail = b.kind, b.detail
 		}
 	}
-	if w.Kind == KindOther && w.Detail == "" {
+	if (w.Kind == KindOther || w.Kind == KindTunnel) && w.Detail == "" {
 		w.Detail = t.said
 	}
 	w.Detail = clean(w.Detail)
@@ -132,6 +133,10 @@ func (t *trouble) because() Why {
 
 // classify sorts the errors of Go's own packages.
 func classify(err error) Kind {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "proxyconnect" {
+		return KindTunnel
+	}
 	for _, x := range []struct {
 		is   error
 		kind Kind

@@ -33,7 +33,9 @@ func (p *Proxy) find(ctx context.Context, a ask) (modstore.Entry, error) {
 func (p *Proxy) seek(ctx context.Context, a ask) (modstore.Entry, error) {
 	upstreams, own := p.upstreamsFor(a.module)
 	if len(upstreams) == 0 {
-		return modstore.Entry{}, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name"}
+		f := &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name"}
+		p.seen.lose(a, f, nil)
+		return modstore.Entry{}, f
 	}
 	if a.fixed() {
 		return p.findFixed(ctx, a, upstreams, own)

@@ -51,8 +51,12 @@ type Heard struct {
 	Complaint
 	Words string
 	// Final says that this one's refusal ended the search.
-	Final bool
+	Final  bool
+	absent bool
 }
+
+// Absent says that the upstream answered, and has no such file.
+func (h Heard) Absent() bool { return h.absent }
 
 // mostLost and mostHeard bound what is remembered for an explanation.
 const (
@@ -69,7 +73,7 @@ func (j *journal) lose(a ask, f *Failure, all []*trouble) {
 	}
 	l := Loss{Module: a.module, Version: a.version, Status: f.Status, Rule: f.Rule}
 	for _, t := range all {
-		h := Heard{Complaint: t.complaint(), Final: t.final && t.how == refused}
+		h := Heard{Complaint: t.complaint(), Final: t.final && t.how == refused, absent: t.how == absent}
 		if t.server == "direct" && t.err != nil {
 			words := t.err.Error()
 			h.Words = mask.Text(strings.ToValidUTF8(words[:min(len(words), mostHeard)], ""))

@@ -13,13 +13,10 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"run.company":        {"--mirrors: GOPROXY (%s) is no list of public mirrors with the checksum database on", "--mirrors：GOPROXY（%s）不是开启了校验数据库的公共镜像列表"},
 		"hint.proxy.company": {"name the servers that may be asked: --upstream A,B", "请明确写出可以使用的服务器：--upstream A,B"},
 
-		"run.saved":      {"keepwell: saved from a failing server: %d of %d downloads", "keepwell：有服务器出故障，%[2]d 次下载中有 %[1]d 次由其他服务器补救："},
-		"run.failed":     {"keepwell: downloads that failed: %d; saved from a failing server: %d", "keepwell：下载失败 %d 次，由其他服务器补救 %d 次："},
-		"run.complaint":  {"  %s: %s (%d times)", "  %s：%s（%d 次）"},
-		"run.complaint1": {"  %s: %s", "  %s：%s"},
-		"run.more":       {"  and other failures: %d kinds", "  另有 %d 种故障"},
-		"run.served":     {"  served by %s", "  实际提供者：%s"},
-		"run.by":         {"%s (%d)", "%s（%d）"},
+		"run.saved":     {"keepwell: %d of %d downloads saved from failing servers (%s), served by %s", "keepwell：有服务器出故障，%[2]d 次下载中有 %[1]d 次已补救（%[3]s），由 %[4]s 提供"},
+		"run.complaint": {"%s: %s", "%s：%s"},
+		"run.and":       {"; ", "；"},
+		"run.more":      {"%d more", "另有 %d 种"},
 		"run.unverified": {
 			"keepwell: the checksum database %s cannot be reached; new modules are trusted on first use",
 			"keepwell：校验数据库 %s 无法访问；新模块按首次使用的内容信任",

@@ -37,9 +37,20 @@ var runTable = sync.OnceValue(func() map[string]message {
 		"upstream.unvouched":   {"nobody can vouch for the content: %s", "无法确认内容是否正确：%s"},
 		"upstream.absent":      {"it has no such file", "没有这个文件"},
 		"upstream.other":       {"%s", "%s"},
+		"upstream.tunnel":      {"the HTTP proxy on the way there does not answer: %s", "通往该服务器的 HTTP 代理没有应答：%s"},
 		"upstream.detail":      {"%s: %s", "%s（%s）"},
-		"via.go.sum":           {"go.sum", "go.sum"},
-		"via.sumdb":            {"the checksum database", "校验数据库"},
-		"via.first use":        {"what was seen first", "首次见到的内容"},
+		"proof.upstream":       {"what %s did", "%s 的情况"},
+		"run.rule":             {"a refusal by %s is taken as policy, so nobody else was asked: %s", "%s 的拒绝视为策略，因此没有再问其他服务器：%s"},
+		"run.untold":           {"no server may be told the name %s: %s", "不得把模块名 %s 告诉任何服务器：%s"},
+		"run.tempstore": {
+			"keepwell: modules cannot be kept in the user's cache (%v); for this run they are kept in %s",
+			"keepwell：无法把模块保存到用户缓存目录（%v），本次运行暂存于 %s",
+		},
+		"hint.run.notfound":      {"is it installed, and in PATH? A builtin or an alias of the shell needs one: keepwell run -- sh -c '...'", "请确认已安装且在 PATH 中；shell 的内建命令或别名要通过 shell 运行：keepwell run -- sh -c '...'"},
+		"hint.run.notexecutable": {"it is there but cannot be run: see its permissions (chmod +x) and its first line", "文件存在但无法执行：请检查权限（chmod +x）和首行"},
+		"run.nogo":               {"keepwell: there is no go command here; the command runs as it is", "keepwell：找不到 go 命令，直接运行该命令"},
+		"via.go.sum":             {"go.sum", "go.sum"},
+		"via.sumdb":              {"the checksum database", "校验数据库"},
+		"via.first use":          {"what was seen first", "首次见到的内容"},
 	}
 })

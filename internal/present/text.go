@@ -24,6 +24,10 @@ type textHandler struct {
 // shownRemedies is how many ways out are shown; the rest stand in `keepwell faults`.
 const shownRemedies = 3
 
+// FromUpstream begins the source of evidence that is what an upstream of keepwell's
+// module proxy did; its name follows.
+const FromUpstream = "upstream "
+
 // shownBeside is how many findings beside the first are shown.
 const shownBeside = 8
 
@@ -115,7 +119,10 @@ func (p *page) beside(f keepwell.Finding) {
 
 func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 	where := p.text("proof.environment")
+	upstream, isUpstream := strings.CutPrefix(ev.Source, FromUpstream)
 	switch {
+	case isUpstream:
+		where = p.text("proof.upstream", Visible(upstream, true))
 	case ev.Source == "probe":
 		where = p.text("proof.probe")
 	case ev.Source == "tool":
