@@ -11,14 +11,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -138,105 +136,6 @@ func (l *runLab) run(args ...string) (code int, out, errs string) {
 		l.t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), o.String(), e.String()
-}
-
-// TestRunMakesGood holds `keepwell run -- go mod download` to success behind a broken
-// server, with the real go command and shipped patience.
-func TestRunMakesGood(t *testing.T) {
-	t.Parallel()
-	cut := func(w http.ResponseWriter) {
-		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			_ = conn.Close()
-		}
-	}
-	zip := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".zip") }
-	for name, bad := range map[string]func(w http.ResponseWriter, r *http.Request, good []byte) bool{
-		"html": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-			fmt.Fprint(w, "<html><body>Please sign in</body></html>")
-			return true
-		},
-		"htmlzip": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
-			if zip(r) {
-				fmt.Fprint(w, "<html><body>Please sign in</body></html>")
-			}
-			return zip(r)
-		},
-		"corrupt": func(w http.ResponseWriter, r *http.Request, good []byte) bool {
-			if zip(r) {
-				data := bytes.Clone(good)
-				data[70] ^= 0x55
-				_, _ = w.Write(data)
-			}
-			return zip(r)
-		},
-		"wrong": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
-			if zip(r) {
-				_, _ = w.Write(packOther(t))
-			}
-			return zip(r)
-		},
-		"truncated": func(w http.ResponseWriter, r *http.Request, good []byte) bool {
-			if zip(r) {
-				w.Header().Set("Content-Length", strconv.Itoa(len(good)))
-				_, _ = w.Write(good[:len(good)/2])
-			}
-			return zip(r)
-		},
-		"silent": func(_ http.ResponseWriter, r *http.Request, _ []byte) bool { <-r.Context().Done(); return true },
-		"trickle": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
-			w.Header().Set("Content-Length", "100000")
-			tick := time.NewTicker(time.Second)
-			defer tick.Stop()
-			for {
-				_, err := w.Write([]byte{'x'})
-				if err != nil || http.NewResponseController(w).Flush() != nil {
-					return true
-				}
-				select {
-				case <-tick.C:
-				case <-r.Context().Done():
-					return true
-				}
-			}
-		},
-		"reset": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool { cut(w); return true },
-		"403": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-			http.Error(w, "no", http.StatusForbidden)
-			return true
-		},
-		"429": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-			http.Error(w, "no", http.StatusTooManyRequests)
-			return true
-		},
-		"502": func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-			http.Error(w, "no", http.StatusBadGateway)
-			return true
-		},
-		"redirectloop": func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
-			http.Redirect(w, r, r.URL.Path, http.StatusFound)
-			return true
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := newRunLab(t)
-			first := l.serve(bad)
-			code, out, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--upstream", first+","+l.serve(nil), "--", "go", "mod", "download")
-			if code != 0 || out != "" {
-				t.Fatalf("exit %d: %s%s", code, out, errs)
-			}
-			if strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "keepwell: ") || !strings.Contains(errs, "("+strings.TrimPrefix(first, "http://")+": ") || !strings.Contains(errs, "), served by ") {
-				t.Errorf("said %s", errs)
-			}
-			if _, err := os.Stat(filepath.Join(l.work, "home", "mod", "example.com", "widget@v1.0.0", "widget.go")); err != nil {
-				t.Error(err)
-			}
-			if left, _ := filepath.Glob(filepath.Join(l.work, "store", "tmp", "p*")); len(left) > 0 {
-				t.Errorf("left behind: %v", left)
-			}
-		})
-	}
 }
 
 func packOther(t *testing.T) []byte {
