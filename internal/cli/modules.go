@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mirrors"
 	"github.com/keepwell/keepwell/internal/modproxy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/plainfile"
@@ -84,7 +85,7 @@ func publicServers(l goenv.Layers) func(string) bool {
 	return func(host string) bool { return route.IsMirror(host) || slices.Contains(own, host) }
 }
 
-// withSpares adds public mirrors to a list that has nothing but such, where the checksum
+// withSpares adds the public mirrors of the catalogue to a list that has nothing but such, where the checksum
 // database vouches for what they send.
 func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modproxy.List, bool) {
 	if _, on, err := route.ReadDatabase(env.Value("GOSUMDB")); err != nil || !on {
@@ -106,8 +107,12 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 	if at < 0 {
 		at = len(l.Upstreams)
 	}
-	for _, spare := range route.Spares() {
-		more, err := modproxy.ParseUpstreams(spare)
+	known, err := mirrors.Embedded()
+	if err != nil {
+		return l, false
+	}
+	for _, spare := range known.Mirrors[mirrors.Go] {
+		more, err := modproxy.ParseUpstreams(spare.URL)
 		if err != nil || slices.ContainsFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Name == more.Upstreams[0].Name }) {
 			continue
 		}
@@ -121,6 +126,9 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 // netrcFile is what is in the file that go would read; a file that cannot be read is as
 // good as none, for go too.
 func netrcFile(env goenv.Env) []byte {
+	if env.Value("GOAUTH") == "off" {
+		return nil
+	}
 	data, _ := plainfile.Read(netrcName(env.Value("NETRC"))) // see above
 	return data
 }

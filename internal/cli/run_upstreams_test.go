@@ -142,7 +142,9 @@ func brokenServers(t *testing.T) []broken {
 		{"429, Retry-After: a date gone by", answers("", code(429, time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)))},
 		{"500", answers("", code(500, ""))},
 		{"502", answers("", code(502, ""))},
-		{"redirect loop", answers("", func(w http.ResponseWriter, r *http.Request, _ []byte) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })},
+		{"redirect loop", answers("", func(w http.ResponseWriter, r *http.Request, _ []byte) {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+		})},
 		{"certificate expired", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), -time.Hour, true) }},
 		{"certificate of an unknown authority", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), time.Hour, false) }},
 		{"certificate of another name", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 2), time.Hour, true) }},
