@@ -156,6 +156,7 @@ func (a *app) failedByItself(ctx context.Context) bool {
 func runBehind(ctx context.Context, a *app, o runOptions, what errand, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
 	opts := modproxy.Options{
 		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
+		Cache: filepath.Join(env.Value("GOMODCACHE"), "cache", "download"),
 	}
 	// The proxy outlives the signal that ends the command: that may still ask.
 	p, err := modproxy.New(context.WithoutCancel(ctx), opts)

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -244,6 +245,44 @@ func TestRunsShareAStore(t *testing.T) {
 	// The zips lie in the module caches; a copy more would help nobody.
 	if blobs, _ := filepath.Glob(filepath.Join(l.work, "store", "blobs", "*", "*")); len(blobs) > 0 {
 		t.Errorf("kept %v", blobs)
+	}
+}
+
+// TestRunServesTheModuleCache: what lies in the user's module cache needs no server when
+// the command has a cache of its own, unless it has rotted there.
+func TestRunServesTheModuleCache(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	store := filepath.Join(l.work, "store")
+	var asked atomic.Int32
+	good := l.serve(func(http.ResponseWriter, *http.Request, []byte) bool { asked.Add(1); return false })
+	download := func(cache string) {
+		t.Helper()
+		if code, out, errs := l.run("run", "--dir", store, "--upstream", good, "--", "env", "GOMODCACHE="+filepath.Join(l.work, cache), "go", "mod", "download"); code != 0 || out+errs != "" {
+			t.Fatalf("exit %d: %s%s", code, out, errs)
+		}
+	}
+	if code, _, errs := l.run("run", "--dir", store, "--upstream", good, "--", "go", "mod", "download"); code != 0 {
+		t.Fatal(errs)
+	}
+	if err := os.RemoveAll(store); err != nil { // which keeps no zips, but go.mod and .info
+		t.Fatal(err)
+	}
+	before := asked.Load()
+	download("first")
+	if n := asked.Load() - before; n != 0 {
+		t.Errorf("servers were asked %d times for what is there", n)
+	}
+	if blobs, _ := filepath.Glob(filepath.Join(store, "blobs", "*", "*")); len(blobs) > 0 {
+		t.Errorf("a second copy is kept: %v", blobs)
+	}
+	zip := filepath.Join(l.work, "home", "mod", "cache", "download", "example.com", "widget", "@v", "v1.0.0.zip")
+	if err := os.WriteFile(zip, packOther(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	download("second")
+	if n := asked.Load() - before; n != 1 {
+		t.Errorf("servers were asked %d times for one rotten file", n)
 	}
 }
 

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/url"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -196,25 +199,27 @@ func (p *Proxy) keptVersions(ctx context.Context, a ask) []byte {
 // fetch brings a file from the upstreams into the store.
 func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
 	c := &admission{p: p, a: a, expected: p.expect(ctx, a, own)}
+	g, cached := p.fromCache(ctx, a, c)
 	shared, others := p.Store.(Shared)
 	var stale modstore.Entry
-	if others {
-		e, old, ok, release, err := p.share(ctx, shared, a, c)
+	if others && !cached {
+		e, old, known, release, err := p.share(ctx, shared, a, c)
 		defer release()
-		if ok || err != nil {
-			if ok && a.fixed() {
-				p.memory.add(e)
-			}
+		if known && a.fixed() {
+			p.keepInMemory(a, e, own)
+		}
+		if known || err != nil {
 			return e, err
 		}
 		stale = old
 	}
-	g, err := p.race(ctx, a, upstreams, c.admit)
-	if err != nil {
-		if stale.Key != "" && !absence(err) {
+	if !cached {
+		var err error
+		if g, err = p.race(ctx, a, upstreams, c.admit); err != nil && stale.Key != "" && !absence(err) {
 			return stale, nil
+		} else if err != nil {
+			return modstore.Entry{}, err
 		}
-		return modstore.Entry{}, err
 	}
 	defer g.body.discard()
 	_, end := p.span(ctx, "store write")
@@ -236,6 +241,20 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 		p.keepInMemory(a, e, own)
 	}
 	return e, nil
+}
+
+// fromCache takes a file from the user's module cache, if it is there and what it
+// should be.
+func (p *Proxy) fromCache(ctx context.Context, a ask, c *admission) (got, bool) {
+	if p.Cache == "" || !a.fixed() {
+		return got{}, false
+	}
+	if _, err := os.Stat(filepath.Join(p.Cache, filepath.FromSlash(a.key))); err != nil {
+		return got{}, false
+	}
+	u := Upstream{Name: "module cache", Base: &url.URL{Scheme: "file", Path: filepath.ToSlash(p.Cache)}}
+	g, err := p.attempt(ctx, &u, a, c.admit, nil)
+	return g, err == nil
 }
 
 // flights are the files that are being fetched.

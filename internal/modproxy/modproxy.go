@@ -90,6 +90,9 @@ type Options struct {
 	// Tracer gets a span for what is done for a request: store, upstreams, checksum
 	// database; nil: no traces are made.
 	Tracer trace.Tracer
+	// Cache is a directory with the layout of $GOMODCACHE/cache/download that is looked
+	// into before any server is asked; "" none.
+	Cache string
 	// Log gets what an operator wants to know; nil: nobody.
 	Log *slog.Logger
 	// Client makes the requests to upstreams; nil: one with keepwell's rules. Tests
