@@ -100,8 +100,11 @@ func passedSignals() (passed <-chan os.Signal, stop func()) {
 
 // notStarted says why there is no command to run.
 func notStarted(o runOptions, err error) error {
-	f := o.failed("run.start", "", plainCause(err))
-	f.unwrapped = err
+	why := err
+	if inner := errors.Unwrap(err); inner != nil { // without "running COMMAND": the message says so
+		why = inner
+	}
+	f := o.failed("run.start", "", why)
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		f.exit, f.hint = exitNotFound, "hint.run.notfound"

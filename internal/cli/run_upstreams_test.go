@@ -346,7 +346,7 @@ func (l *runLab) serveTLS(ip net.IP, valid time.Duration, trusted bool) string {
 	l.write(filepath.Join(l.work, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: trust})))
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(l.good[r.URL.Path]) }))
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}}} //nolint:gosec // it is there to fail
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leafDER}, PrivateKey: leafKey}}}
 	s.StartTLS()
 	l.t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	return s.URL

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -252,9 +251,19 @@ func (p *Proxy) fromCache(ctx context.Context, a ask, c *admission) (got, bool) 
 	if _, err := os.Stat(filepath.Join(p.Cache, filepath.FromSlash(a.key))); err != nil {
 		return got{}, false
 	}
-	u := Upstream{Name: "module cache", Base: &url.URL{Scheme: "file", Path: filepath.ToSlash(p.Cache)}}
-	g, err := p.attempt(ctx, &u, a, c.admit, nil)
-	return g, err == nil
+	b, err := p.newBody(a)
+	if err != nil {
+		return got{}, false
+	}
+	if err = p.fromDirectory(p.Cache, a, b); err == nil {
+		var g got
+		if g, err = c.admit(ctx, &Upstream{Name: "module cache"}, b); err == nil {
+			return g, true
+		}
+		p.Log.Warn("passed over what the module cache has", "file", a.key, "reason", clean(err.Error()))
+	}
+	b.discard()
+	return got{}, false
 }
 
 // flights are the files that are being fetched.
