@@ -262,6 +262,9 @@ func (d *database) serve(ctx context.Context, a ask) ([]byte, error) {
 		if e, err := d.p.Store.Get(ctx, a.key); err == nil {
 			return e.Data, nil
 		}
+		if wishesOf(ctx).kept {
+			return nil, notKept(a.key)
+		}
 		const patience = 30 * time.Second
 		limit := max(patience, d.p.Limits.Sum)
 		for again := false; ; again = true {
@@ -283,9 +286,16 @@ func (d *database) serve(ctx context.Context, a ask) ([]byte, error) {
 		if e, err := d.p.Store.Get(ctx, a.key); err == nil {
 			return d.whole(ctx, e)
 		}
+		if wishesOf(ctx).kept {
+			return nil, notKept(a.key)
+		}
 		return d.remote(ctx, a.rest)
 	}
-	data, err := d.remote(ctx, a.rest)
+	var data []byte
+	err := error(notKept(a.key))
+	if !wishesOf(ctx).kept {
+		data, err = d.remote(ctx, a.rest)
+	}
 	if err != nil {
 		if known, noteErr := d.p.Store.Note(ctx, d.name+"/latest"); noteErr == nil && known != "" {
 			return []byte(known), nil // what was proved last

@@ -113,6 +113,9 @@ func (p *Proxy) keepInMemory(a ask, e modstore.Entry, own bool) {
 
 // together fetches a file one time for all who want it at the moment.
 func (p *Proxy) together(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	if wishesOf(ctx).kept {
+		return modstore.Entry{}, notKept(a.what())
+	}
 	f := p.begin(ctx, a, upstreams, own)
 	select {
 	case <-f.done:
@@ -131,21 +134,28 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	have, err := p.Store.Get(ctx, a.key)
 	if err != nil {
 		e, err := p.together(ctx, a, upstreams, own)
-		if err != nil && a.kind == list && !absence(err) {
-			if kept := p.keptVersions(ctx, a); len(kept) > 0 {
+		if err != nil && (!absence(err) || wishesOf(ctx).kept) {
+			if kept, ok := p.gathered(ctx, a); ok {
 				noteOutcome(ctx, "stale", "")
-				return modstore.Entry{Key: a.key, Source: "store", Data: kept}, nil
+				return kept, nil
 			}
 		}
 		return e, err
 	}
+	wish := wishesOf(ctx)
 	age := time.Since(have.Stored)
-	if age < p.Limits.Fresh {
+	if age < p.Limits.Fresh && (!wish.fresh || age < rarely) {
 		return have, nil
 	}
-	wait := p.Limits.Stale
+	if wish.kept {
+		return p.outdated(ctx, a, have), nil
+	}
 	const long = 10
-	if age > long*p.Limits.Fresh {
+	wait := p.Limits.Stale
+	switch {
+	case wish.fresh:
+		wait = p.Limits.Slow
+	case age > long*p.Limits.Fresh:
 		wait *= long
 	}
 	f := p.begin(ctx, a, upstreams, own) // never left: it goes on for the next who asks
@@ -162,7 +172,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 		return have, ctx.Err()
 	}
 	noteOutcome(ctx, "stale", "")
-	return have, nil
+	return p.outdated(ctx, a, have), nil
 }
 
 // absence is an answer: there is no such module, or it is forbidden.

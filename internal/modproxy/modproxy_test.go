@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,12 @@ import (
 
 func openStore(t testing.TB, dir string) *modstore.Store {
 	t.Helper()
-	s, err := modstore.Open(context.Background(), modstore.Options{Dir: dir})
+	return openStoreAt(t, dir, nil)
+}
+
+func openStoreAt(t testing.TB, dir string, now func() time.Time) *modstore.Store {
+	t.Helper()
+	s, err := modstore.Open(context.Background(), modstore.Options{Dir: dir, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -570,5 +576,39 @@ func TestSparesLearnNothingWithoutNeed(t *testing.T) {
 	}
 	if n := spare.requests(""); n != 1 {
 		t.Errorf("asked %v", spare.asked)
+	}
+}
+
+// TestRestingBeatsWaiting: the only upstream that is left says nothing, while another
+// rests after failures that have passed. That one is asked before the silence ends.
+func TestRestingBeatsWaiting(t *testing.T) {
+	t.Parallel()
+	f := make1(t, widget, "")
+	rests, hangs := healthy(f), healthy(f)
+	var well atomic.Bool
+	rests.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		if well.Load() {
+			return false
+		}
+		hijack(w, "", true)
+		return true
+	}
+	hangs.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, ".mod") {
+			silent(w, r)
+			return true
+		}
+		return false
+	}
+	url, _ := start(t, serve(t, rests)+","+serve(t, hangs), func(o *modproxy.Options) {
+		o.Limits = calm()
+		o.Limits.Slow, o.Limits.Silence = 50*time.Millisecond, time.Hour
+	})
+	for i := range 4 { // until it rests
+		_, _ = get(t, fmt.Sprintf("%s/example.com/other%d/@v/list", url, i))
+	}
+	well.Store(true)
+	if code, got := get(t, url+at+".mod"); code != 200 || got != string(f.mod) {
+		t.Errorf("%d %s", code, got)
 	}
 }

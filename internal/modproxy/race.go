@@ -103,9 +103,10 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		}
 		switch {
 		case n.slow:
-			// A refusal may still come from one that is final: nobody is asked before. Who is
-			// slow for the second time is as good as failed: that needs no budget.
-			if next < len(list) && !list[n.from].Final && (r.a.database != "" || (!n.early || running == 1) && r.p.health.mayHedge() || slow[n.from]) {
+			if next == len(list) && !n.early && len(r.rested) > 0 { // better those who failed before than nobody
+				list, r.rested, all = slices.Concat(list, r.rested), nil, true
+			}
+			if next < len(list) && !list[n.from].Final && r.mayBeside(n, running, slow[n.from]) {
 				start()
 			}
 			slow[n.from] = slow[n.from] || !n.early
@@ -131,6 +132,13 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 		}
 	}
 	return got{}, false
+}
+
+// mayBeside says whether another is asked beside one that is slow: not before one that
+// may refuse for good; within the budget; but who is slow for the second time is as good
+// as failed, and the checksum database must not be kept from answering.
+func (r *runners) mayBeside(n news, running int, again bool) bool {
+	return r.a.database != "" || again || (!n.early || running == 1) && r.p.health.mayHedge()
 }
 
 // following is the first of list from i on that may be asked; all: though it rests.

@@ -31,7 +31,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveSum(w, r, a)
 		return
 	}
-	e, err := p.find(withOutcome(r.Context(), w), a)
+	e, err := p.find(withOutcome(withWishes(r.Context(), r.Header), w), a)
 	if err != nil {
 		p.fail(w, r, err)
 		return
@@ -72,7 +72,7 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.E
 	if errors.Is(err, fs.ErrNotExist) { // taken away since: ask again
 		p.memory.drop(a.key)
 		if a, err = parse(a.key); err == nil {
-			e, err = p.find(r.Context(), a)
+			e, err = p.find(withWishes(r.Context(), r.Header), a)
 		}
 		if err == nil {
 			err = p.serveBlob(w, r, e)
@@ -155,7 +155,7 @@ func (p *Proxy) serveSum(w http.ResponseWriter, r *http.Request, a ask) {
 		p.fail(w, r, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "the name may not be told to a checksum database"})
 		return
 	}
-	data, err := d.serve(r.Context(), a)
+	data, err := d.serve(withWishes(r.Context(), r.Header), a)
 	if err != nil {
 		p.fail(w, r, err)
 		return
