@@ -255,7 +255,7 @@ func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusUnavailableForLegalReasons:
 		t.how = refused
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		t.how, t.after = limited, retryAfter(resp.Header.Get("Retry-After"))
+		t.how, t.after = limited, retryAfter(resp.Header.Get("Retry-After"), p.health.now())
 	case status < 500:
 		t.how = bad
 	default:
@@ -304,12 +304,12 @@ func proofOf(resp *http.Response) string {
 	return ""
 }
 
-func retryAfter(v string) time.Duration {
+func retryAfter(v string, now time.Time) time.Duration {
 	if n, err := strconv.Atoi(v); err == nil && n > 0 {
 		return time.Duration(min(n, 1<<20)) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
-		return max(time.Until(at), 0)
+		return max(at.Sub(now), 0)
 	}
 	return 0
 }

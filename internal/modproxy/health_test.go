@@ -92,8 +92,9 @@ func TestPatienceFollowsTheServer(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "99999999999": 0, "Thu, 01 Jan 1970 00:00:00 GMT": 0} {
-		if got := retryAfter(v); got != want {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for v, want := range map[string]time.Duration{"Thu, 01 Jan 2026 00:02:00 GMT": 2 * time.Minute, "Thursday, 01-Jan-26 00:00:09 GMT": 9 * time.Second, "": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "99999999999": 0, "Thu, 01 Jan 1970 00:00:00 GMT": 0} {
+		if got := retryAfter(v, now); got != want {
 			if v == "99999999999" && got > 0 { // bounded where it is used
 				continue
 			}
@@ -174,6 +175,36 @@ func TestOpenConnectionsLeadNobody(t *testing.T) {
 		}
 		if err := c.mayLead(r); (err == nil) != x.may {
 			t.Errorf("%s to %s: %v", x.from, x.to, err)
+		}
+	}
+}
+
+// TestRetryAfterIsBounded: nobody may send himself to rest for ten years, nor be asked
+// before the time he named; one request then looks whether he is back.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	hs := newHealths(Limits{Rest: 30 * time.Second, Slow: 5 * time.Second})
+	hs.now = func() time.Time { return now }
+	for v, rests := range map[string]time.Duration{
+		"315360000": 10 * time.Minute, "Fri, 01 Jan 2100 00:00:00 GMT": 10 * time.Minute, "90": 90 * time.Second,
+		"Thu, 01 Jan 2026 00:01:30 GMT": 90 * time.Second, "Wed, 31 Dec 2025 00:00:00 GMT": 30 * time.Second, "soon": 30 * time.Second, "-5": 30 * time.Second,
+	} {
+		now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		hs.fail(v, &trouble{how: limited, after: retryAfter(v, now)})
+		now = now.Add(rests - time.Second)
+		if hs.allow(v) {
+			t.Errorf("%q: asked before %v", v, rests)
+		}
+		now = now.Add(2 * time.Second)
+		if !hs.allow(v) || hs.allow(v) {
+			t.Errorf("%q: after %v not exactly one may look", v, rests)
+		}
+		hs.good(v)
+		for range 2 {
+			if !hs.allow(v) {
+				t.Errorf("%q: not back", v)
+			}
 		}
 	}
 }

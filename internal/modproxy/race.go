@@ -30,7 +30,7 @@ func (p *Proxy) race(ctx context.Context, a ask, list []Upstream, admit func(con
 	again := slices.Concat(rested, r.worthAgain(list))
 	if !ok && !r.over() && ctx.Err() == nil && len(again) > 0 && (len(rested) > 0 || p.health.mayRetry()) {
 		if len(rested) == 0 {
-			pause := time.NewTimer(r.pause(p.Limits.Backoff))
+			pause := time.NewTimer(r.pause(p.Limits.Backoff, again))
 			defer pause.Stop()
 			select {
 			case <-pause.C:
@@ -223,11 +223,13 @@ func (r *runners) absent() bool {
 	return slices.ContainsFunc(r.all, func(t *trouble) bool { return t.how == absent })
 }
 
-// pause is what was asked for, or the usual one with some spread.
-func (r *runners) pause(usual time.Duration) time.Duration {
+// pause is what those who are asked again asked for, or the usual one with some spread.
+func (r *runners) pause(usual time.Duration, again []Upstream) time.Duration {
 	longest := usual/2 + rand.N(usual) //nolint:gosec // no secret
 	for _, t := range r.all {
-		longest = max(longest, t.after)
+		if slices.ContainsFunc(again, func(u Upstream) bool { return u.Name == t.server }) {
+			longest = max(longest, t.after)
+		}
 	}
 	return longest
 }
