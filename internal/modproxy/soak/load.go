@@ -175,10 +175,22 @@ func (s *soak) whole(ctx context.Context, base, path string) (verdict, error) {
 		return right, nil
 	case status == http.StatusOK && strings.HasSuffix(path, "/list") && some(string(data), string(s.world.files[path].data)):
 		return right, nil // what is kept, while nobody answers
+	case status == http.StatusOK && strings.HasSuffix(path, "/@latest") && s.isInfo(path, data):
+		return right, nil // as above
 	case honest(status):
 		return refused, fmt.Errorf("%s: %d: %s", path, status, data)
 	}
 	return wrong, fmt.Errorf("%w: %s: %d, %d bytes: %.200q", errWrong, path, status, len(data), data)
+}
+
+// isInfo tells the .info of any version of the module.
+func (s *soak) isInfo(path string, data []byte) bool {
+	for v := range versions {
+		if string(s.world.files[fmt.Sprintf("%s/@v/v1.%d.0.info", strings.TrimSuffix(path, "/@latest"), v)].data) == string(data) {
+			return true
+		}
+	}
+	return false
 }
 
 // some says that each line is one of all.
