@@ -54,9 +54,9 @@ func (l *runLab) proved() (server string) {
 }
 
 // served starts `bundle serve` and returns the settings that it prints.
-func (l *runLab) served(file string, lines int) []string {
+func (l *runLab) served(file string, lines int, more ...string) []string {
 	l.t.Helper()
-	cmd := l.command("bundle", "serve", file)
+	cmd := l.command(append([]string{"bundle", "serve", file}, more...)...)
 	// The test's context ends before its cleanups: the service ends by that.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	out, err := cmd.StdoutPipe()
