@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,8 +17,11 @@ type NetrcLine struct {
 	Line int
 	// Complete says that it has a login and a password: others are passed over.
 	Complete bool
-	Token    Token
-	secret   string
+	// Unread says that it follows a line that ends in a lone default, where go stops
+	// reading; git goes on.
+	Unread bool
+	Token  Token
+	secret string
 }
 
 // NetrcFile is the file that go reads: $NETRC, else the one of the home directory. Git
@@ -39,9 +43,9 @@ func NetrcFile(netrc, home string) string {
 func ParseNetrc(data []byte) []NetrcLine {
 	var list []NetrcLine
 	var at *NetrcLine
-	macro := false
+	macro, unread := false, false
 	begin := func(machine string, line int) {
-		list = append(list, NetrcLine{Machine: machine, Line: line})
+		list = append(list, NetrcLine{Machine: machine, Line: line, Unread: unread})
 		at = &list[len(list)-1]
 	}
 	for i, text := range strings.Split(string(data), "\n") {
@@ -75,6 +79,10 @@ func ParseNetrc(data []byte) []NetrcLine {
 				at.Complete = true
 			}
 		}
+		// go takes words in pairs.
+		if n := len(words); n%2 == 1 && words[n-1] == "default" {
+			unread = true
+		}
 	}
 	return list
 }
@@ -107,14 +115,29 @@ func ForGit(list []NetrcLine, hostname string) *NetrcLine {
 
 func machine(list []NetrcLine, name string) *NetrcLine {
 	for i := range list {
-		if list[i].Complete && list[i].Machine != "" && list[i].Machine == name {
+		if list[i].Complete && !list[i].Unread && list[i].Machine != "" && list[i].Machine == name {
 			return &list[i]
 		}
 	}
 	return nil
 }
 
+// Authorize puts the login into a request. Whether it may go to the request's host is the
+// caller's to know ([ForGo]).
+func (l *NetrcLine) Authorize(r *http.Request) { r.SetBasicAuth(l.Login, l.secret) }
+
 // LoginFor is the line as a login for host.
 func (l *NetrcLine) LoginFor(host string) Login {
 	return Login{Host: host, User: l.Login, Token: l.Token, secret: l.secret}
+}
+
+// Secrets are the passwords of lines, for whoever has to take them out of foreign words.
+func Secrets(lines []NetrcLine) []string {
+	var secrets []string
+	for _, l := range lines {
+		if l.secret != "" {
+			secrets = append(secrets, l.secret)
+		}
+	}
+	return secrets
 }

@@ -12,12 +12,12 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/modbundle"
 	"github.com/keepwell/keepwell/internal/observe"
 )
@@ -178,7 +178,9 @@ func (c *client) login(r *http.Request, u *Upstream) {
 	switch {
 	case login != nil:
 	case u.Logins == nil:
-		login = c.live().logins[strings.ToLower(r.URL.Host)]
+		if line := credentials.ForGo(c.live().logins, r.URL.Host+r.URL.Path); line != nil {
+			line.Authorize(r)
+		}
 	default:
 		named := u.Logins.of(r.URL)
 		switch {
@@ -193,40 +195,6 @@ func (c *client) login(r *http.Request, u *Upstream) {
 		password, _ := login.Password()
 		r.SetBasicAuth(login.Username(), password)
 	}
-}
-
-// netrc reads the logins of a netrc file, as go does: complete ones, the first of a
-// host.
-func netrc(data []byte) map[string]*url.Userinfo {
-	logins := map[string]*url.Userinfo{}
-	var machine, login, password string
-	macro := false
-	for line := range strings.Lines(string(data)) {
-		f := strings.Fields(line)
-		if macro = macro && len(f) > 0; macro {
-			continue
-		}
-		for i := 0; i+1 < len(f); i += 2 {
-			switch f[i] {
-			case "machine":
-				machine, login, password = strings.ToLower(f[i+1]), "", ""
-			case "login":
-				login = f[i+1]
-			case "password":
-				password = f[i+1]
-			case "macdef":
-				macro = true
-			}
-			if _, known := logins[machine]; !known && machine != "" && login != "" && password != "" {
-				logins[machine] = url.UserPassword(login, password)
-				machine, login, password = "", "", ""
-			}
-		}
-		if len(f) > 0 && f[0] == "default" {
-			break
-		}
-	}
-	return logins
 }
 
 // openLocal opens a file of a file:// upstream, which never leaves its directory, or of a

@@ -103,22 +103,6 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestNetrc(t *testing.T) {
-	t.Parallel()
-	got := netrc([]byte("machine a.example.com login u password p\nmachine b.example.com\n login v\n password w\nmachine c.example.com login only\n" +
-		"macdef init\nmachine evil.example.com login x password y\n\ndefault login d password e\nmachine late.example.com login l password m\n"))
-	for host, want := range map[string]string{"a.example.com": "u:p", "b.example.com": "v:w"} {
-		if got[host].String() != want {
-			t.Errorf("%s: %v", host, got[host])
-		}
-	}
-	for _, host := range []string{"c.example.com", "evil.example.com", "late.example.com", ""} {
-		if got[host] != nil {
-			t.Errorf("%s: %v", host, got[host])
-		}
-	}
-}
-
 func TestFailureFitsGo(t *testing.T) {
 	t.Parallel()
 	var all []*trouble

@@ -198,7 +198,7 @@ func (a authority) leaf(t testing.TB, ip net.IP, until time.Time) tls.Certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(2), IPAddresses: []net.IP{ip}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until}
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(2), IPAddresses: []net.IP{ip}, DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until}
 	der, err := x509.CreateCertificate(rand.Reader, tpl, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		t.Fatal(err)

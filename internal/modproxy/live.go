@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/modpolicy"
 )
 
@@ -36,7 +37,7 @@ func (o Options) changeable() Changeable {
 // live is what a Changeable comes to. It is never changed, but for permits.
 type live struct {
 	Changeable
-	logins map[string]*url.Userinfo
+	logins []credentials.NetrcLine
 	hide   *strings.Replacer
 	free   bool      // nothing is forbidden
 	ends   time.Time // when a rule ends to hold; zero: never
@@ -47,11 +48,11 @@ type live struct {
 }
 
 func newLive(c Changeable, now time.Time) *live {
-	l := &live{Changeable: c, logins: netrc(c.Netrc), free: c.Policy.Empty(), ends: c.Policy.Changes(now), permits: map[string]struct{}{}}
+	l := &live{Changeable: c, logins: credentials.ParseNetrc(c.Netrc), free: c.Policy.Empty(), ends: c.Policy.Changes(now), permits: map[string]struct{}{}}
 	var pairs []string
 	const least = 4 // of shorter ones, half of all words would go
-	hide := func(logins *Logins) {
-		for _, secret := range logins.secrets() {
+	hide := func(secrets []string) {
+		for _, secret := range secrets {
 			if len(secret) >= least {
 				pairs = append(pairs, secret, "***")
 			}
@@ -61,13 +62,11 @@ func newLive(c Changeable, now time.Time) *live {
 		password, _ := u.Password()
 		return &Logins{Credentials: []Credential{{User: u.Username(), Password: password}}}
 	}
-	for _, u := range l.logins {
-		hide(asLogins(u))
-	}
+	hide(credentials.Secrets(l.logins))
 	for _, list := range c.Lists {
 		for _, u := range list.Upstreams {
-			if hide(u.Logins); u.Base != nil && u.Base.User != nil {
-				hide(asLogins(u.Base.User))
+			if hide(u.Logins.secrets()); u.Base != nil && u.Base.User != nil {
+				hide(asLogins(u.Base.User).secrets())
 			}
 		}
 	}
