@@ -258,14 +258,14 @@ func TestBundleSwitchesToolchains(t *testing.T) {
 	if out := l.must(0, "wrote t.zip", create...); !strings.Contains(out, `"`+version+`"`) {
 		t.Errorf("%s", out)
 	}
-	for _, settings := range [][]string{l.served("t.zip", 3), strings.Fields(l.must(0, "", "bundle", "unpack", "t.zip", "-o", "un"))} {
+	for _, settings := range [][]string{l.served("t.zip"), strings.Fields(l.must(0, "", "bundle", "unpack", "t.zip", "-o", "un"))} {
 		out, err := l.goAt(dir, append(settings, "GOTOOLCHAIN=auto"), "version")
 		if err != nil || !strings.HasSuffix(out, "switched: version\n") {
 			t.Errorf("%v %s", err, out)
 		}
 	}
 	// Without the proof go does not take it over a server.
-	without, err := l.goAt(dir, append(l.served("t.zip", 3)[:2], "GOSUMDB=off", "GOTOOLCHAIN=auto"), "version")
+	without, err := l.goAt(dir, append(l.served("t.zip")[:2], "GOSUMDB=off", "GOTOOLCHAIN=auto"), "version")
 	if err == nil {
 		t.Errorf("taken without proof: %s", without)
 	}
@@ -293,7 +293,7 @@ func TestBundleSince(t *testing.T) {
 	l.must(0, "wrote two.zip: 1 modules with code", append(create, "--since", "one.zip", "-o", "two.zip")...)
 	l.must(1, "two.zip: it continues another bundle", "bundle", "serve", "two.zip")
 	l.must(1, "two.zip：", "bundle", "serve", "two.zip", "--lang", "zh")
-	settings := l.served("two.zip", 3, "one.zip")
+	settings := l.served("two.zip", "one.zip")
 	for _, v := range []string{"v1.0.0", "v1.1.0"} {
 		need(v)
 		if out, err := l.goAt(dir, settings, "build", "./..."); err != nil {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +28,7 @@ type proxyOptions struct {
 	configOptions
 	listen, tokenFile, quota string
 	private, imports         []string
+	importSums               []string
 	scrub                    bool
 
 	newToken             string
@@ -69,7 +69,8 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringVar(&o.tokenFile, "token-file", "", "who may ask: a line `NAME TOKEN` each / 令牌文件")
 	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
 	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
-	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE or goproxy directory has, checked, and serve / 导入已有的模块目录")
+	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE, goproxy or Athens directory has, checked, and serve / 导入已有的模块目录")
+	flags.StringArrayVar(&o.importSums, "import-sum", nil, "a go.sum that what is imported has to agree with / 导入时用来对照的 go.sum")
 	flags.BoolVar(&o.scrub, "scrub", false, "hold every file that is kept to its recorded sum, and end / 校验仓库中的所有文件后退出")
 	flags.StringVar(&o.newToken, "new-token", "", "print a fresh token for NAME with its line for --token-file, and end / 生成新令牌后退出")
 	flags.StringVar(&o.tlsCert, "tls-cert", "", "serve https with this certificate chain (PEM) / TLS 证书文件")
@@ -141,24 +142,6 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		d.watch.Add("configuration", []string{o.config}, (&reloader{a, o, env, public, p}).load)
 	}
 	return d.serve(ctx, p, store, quota)
-}
-
-// importModules takes directories into the store.
-func (a *app) importModules(ctx context.Context, o proxyOptions, p *modproxy.Proxy) error {
-	for _, dir := range o.imports {
-		if download := filepath.Join(dir, "cache", "download"); isDir(download) {
-			dir = download
-		}
-		done, err := p.Import(ctx, dir)
-		if err != nil {
-			return o.failed("proxy.start", "", err)
-		}
-		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "proxy.imported", dir, done.Files, len(done.Refused)), true))
-		for _, r := range done.Refused {
-			fmt.Fprintln(a.errs, present.Visible("  "+r, true))
-		}
-	}
-	return nil
 }
 
 func isDir(name string) bool {

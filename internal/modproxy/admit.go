@@ -29,6 +29,8 @@ type admission struct {
 	a ask
 	// expected is what the sum has to be; it is looked up while the file comes.
 	expected *expectation
+	// recorded is the sum that lies beside an imported zip; "" where none does.
+	recorded string
 }
 
 func (c *admission) admit(ctx context.Context, u *Upstream, b *body) (got, error) {
@@ -48,6 +50,9 @@ func (c *admission) admit(ctx context.Context, u *Upstream, b *body) (got, error
 	}
 	if err != nil || g.h1 == "" {
 		return g, err
+	}
+	if c.recorded != "" && c.recorded != g.h1 {
+		return g, fmt.Errorf("wrong content: %s, where the .ziphash beside it has %s", g.h1, clean(c.recorded))
 	}
 	g.via, err = c.vouch(ctx, u, g.h1)
 	return g, err

@@ -507,7 +507,7 @@ func TestFilesOfADirectory(t *testing.T) {
 	if code, _ := get(t, url+"/example.com/widget/@v/v3.0.0.zip"); code != 404 {
 		t.Error(code)
 	}
-	done, err := p.Import(t.Context(), dir)
+	done, err := p.Import(t.Context(), dir, nil)
 	if err != nil || done.Files != 3 || len(done.Refused) != 1 {
 		t.Errorf("%+v %v", done, err)
 	}
