@@ -97,10 +97,15 @@ func (o moduleOptions) unopened(err error) error {
 	if !errors.As(err, &f) {
 		return o.failed("bundle.open", "hint.bundle.open", cause(err), "")
 	}
+	var base *modbundle.BaseError
 	hint := "hint.bundle.open"
 	switch {
-	case errors.Is(err, modbundle.ErrBase):
-		hint = "hint.bundle.base"
+	case errors.As(err, &base):
+		ids := make([]string, len(base.Missing))
+		for i, id := range base.Missing {
+			ids[i] = modbundle.Short(id)
+		}
+		return &failure{exit: o.exit, key: "bundle.base", args: []any{f.Name, strings.Join(ids, ", ")}, hint: "hint.bundle.base", unwrapped: err}
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "hint.open"
 	}

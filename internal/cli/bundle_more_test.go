@@ -291,8 +291,8 @@ func TestBundleSince(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	l.must(0, "wrote two.zip: 1 modules with code", append(create, "--since", "one.zip", "-o", "two.zip")...)
-	l.must(1, "two.zip: it continues another bundle", "bundle", "serve", "two.zip")
-	l.must(1, "two.zip：", "bundle", "serve", "two.zip", "--lang", "zh")
+	l.must(1, "two.zip continues another bundle", "bundle", "serve", "two.zip")
+	l.must(1, "two.zip 是另一个打包文件的后续", "bundle", "serve", "two.zip", "--lang", "zh")
 	settings := l.served("two.zip", "one.zip")
 	for _, v := range []string{"v1.0.0", "v1.1.0"} {
 		need(v)

@@ -30,8 +30,16 @@ type FileError struct {
 func (e *FileError) Error() string { return e.Name + ": " + e.Err.Error() }
 func (e *FileError) Unwrap() error { return e.Err }
 
-// ErrBase is where a bundle continues another that was not named.
-var ErrBase = errors.New("it continues another bundle, which must be named, too")
+// BaseError is where a bundle continues others that were not named.
+type BaseError struct{ Missing []string } // their IDs
+
+func (e *BaseError) Error() string {
+	words := make([]string, len(e.Missing))
+	for i, id := range e.Missing {
+		words[i] = Short(id)
+	}
+	return "it continues another bundle, which must be named, too (" + strings.Join(words, ", ") + ")"
+}
 
 // OpenSet opens bundles. An error is a [*FileError].
 func OpenSet(names ...string) (*Set, error) {
@@ -72,22 +80,13 @@ func (s *Set) arrange() error {
 			list = append(list, b)
 		}
 		if len(later) == len(left) {
-			return &FileError{left[0].Name, fmt.Errorf("%w (%s)", ErrBase, shortest(left[0].Manifest.Since, placed))}
+			missing := slices.DeleteFunc(slices.Clone(left[0].Manifest.Since), func(id string) bool { return placed[id] })
+			return &FileError{left[0].Name, &BaseError{missing}}
 		}
 		left = later
 	}
 	s.Bundles = list
 	return nil
-}
-
-func shortest(ids []string, placed map[string]bool) string {
-	var words []string
-	for _, id := range ids {
-		if !placed[id] {
-			words = append(words, Short(id))
-		}
-	}
-	return strings.Join(words, ", ")
 }
 
 // Short is enough of an ID for people.

@@ -231,10 +231,11 @@ func TestProofsContinue(t *testing.T) {
 	}
 	// A delta alone is of no use, and says what it continues.
 	_, err = modbundle.OpenSet(at("last"))
-	if !errors.Is(err, modbundle.ErrBase) || !strings.Contains(err.Error(), modbundle.Short(s.Bundles[0].ID)) {
+	var missing *modbundle.BaseError
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), modbundle.Short(s.Bundles[0].ID)) {
 		t.Errorf("%v", err)
 	}
-	if _, err := modbundle.OpenSet(at("delta"), at("last")); !errors.Is(err, modbundle.ErrBase) {
+	if _, err := modbundle.OpenSet(at("delta"), at("last")); !errors.As(err, &missing) {
 		t.Errorf("%v", err)
 	}
 	// It has only what is new.

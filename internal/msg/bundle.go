@@ -36,6 +36,7 @@ var bundleTable = sync.OnceValue(func() map[string]message {
 		"bundle.othersums":        {"keepwell: the bundle has no proofs of %s: go needs a complete go.sum", "keepwell：打包文件中没有 %s 的证明：需要完整的 go.sum"},
 		"bundle.none":             {"no bundle was named", "没有指定打包文件"},
 		"bundle.nodir":            {"-o DIR is missing: where to unpack to", "缺少 -o DIR：解包到哪个目录"},
+		"bundle.base":             {"%s continues another bundle, which must be named, too (ID %s)", "%s 是另一个打包文件的后续，必须同时指定那个文件（ID %s）"},
 		"hint.bundle.base":        {"it was made with --since: name the older bundles, too; `keepwell bundle list` shows their IDs", "它是用 --since 制作的：请同时指定它所依据的旧打包文件；`keepwell bundle list` 会显示 ID"},
 		"hint.bundle.mixed":       {"unpack into a new directory, or name all bundles that were unpacked there", "请解包到新目录，或者同时指定之前解到该目录的所有打包文件"},
 		"bundle.unpacked":         {"keepwell unpacked into %s (%d modules); use these settings:", "keepwell 已解包到 %s（%d 个模块），请使用以下设置："},
