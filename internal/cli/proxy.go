@@ -30,6 +30,7 @@ type proxyOptions struct {
 	private, imports         []string
 	importSums               []string
 	scrub                    bool
+	s3                       shareOptions
 
 	newToken             string
 	tlsCert, tlsKey, url string
@@ -80,6 +81,7 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringVar(&o.otlp, "otlp", "", "send traces to this OpenTelemetry receiver (default: $OTEL_EXPORTER_OTLP_ENDPOINT) / 链路追踪接收端")
 	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long downloads may go on after a signal to end / 退出前等待下载结束的时间")
 	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
+	o.s3.flags(flags)
 	return cmd
 }
 
@@ -121,10 +123,15 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 		return err
 	}
 	defer endTraces()
+	kept, endSharing, err := o.share(ctx, o.s3, store, d.log)
+	if err != nil {
+		return err
+	}
+	defer endSharing()
 	policy, firstSeen := o.rules()
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
 		Policy: policy, FirstSeen: firstSeen, Lang: a.lang,
-		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
+		Store: kept, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
 		CommaFriendly: o.commaFriendly, Private: o.private,
 		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)

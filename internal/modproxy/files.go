@@ -214,8 +214,11 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 	if others && !cached {
 		e, old, known, release, err := p.share(ctx, shared, a, c)
 		defer release()
-		if known && a.fixed() {
+		switch {
+		case known && a.fixed():
 			p.keepInMemory(a, e, own)
+		case known && a.kind == list:
+			p.remember(ctx, a, e)
 		}
 		if known || err != nil {
 			return e, err

@@ -49,6 +49,32 @@ func (s *Store) FlushUses(ctx context.Context) {
 	s.mu.Unlock()
 }
 
+// Tend tells the others every hour what was wanted here, and collects when nobody did
+// for most of a day, until ctx ends.
+func (s *Store) Tend(ctx context.Context, keep modstore.Keep) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		s.FlushUses(ctx)
+		const daily = 20 * time.Hour
+		_, state, err := s.bucket.get(ctx, collectDir+"state")
+		if errors.Is(err, fs.ErrNotExist) || err == nil && state.age > daily {
+			c, done, err := s.CollectShared(ctx, keep)
+			switch {
+			case err != nil && ctx.Err() == nil:
+				s.log.Warn("cannot collect in the object store", "error", err.Error())
+			case done:
+				s.log.Info("collected in the object store", "files", c.Files, "blobs", c.Blobs, "bytes", c.Bytes)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // pack compresses a value.
 func pack(v any) []byte {
 	var b bytes.Buffer

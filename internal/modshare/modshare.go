@@ -78,7 +78,7 @@ func (l Limits) withDefaults() Limits {
 
 // Options of a shared store.
 type Options struct {
-	// Local is this replica's own store. Close closes it.
+	// Local is this replica's own store; who opened it closes it, after this one.
 	Local *modstore.Store
 	// URL is where the bucket is: https://HOST/BUCKET/PREFIX?region=R&addressing=path.
 	URL string
@@ -106,6 +106,8 @@ type Store struct {
 	mu   sync.Mutex
 	used map[string]struct{} // what was wanted on day
 	day  string
+	// notes are those of the bucket as they were read lately.
+	notes map[string]heard
 }
 
 // Open opens the bucket. Where it answers that it is not as it has to be, the error is
@@ -137,12 +139,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Name is what people are told of the bucket.
 func (s *Store) Name() string { return s.bucket.shown }
 
-// Close writes what is pending, lets go of the claims, and closes the local store.
+// Close writes what is pending and lets go of the claims.
 func (s *Store) Close() error {
 	s.FlushUses(context.Background())
 	s.stop()
 	s.work.Wait()
-	return s.Store.Close()
+	return nil
 }
 
 // isProof tells files of the checksum database. They prove themselves: nobody has to

@@ -49,7 +49,7 @@ func open(t testing.TB, url string, change func(*modshare.Options)) *modshare.St
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		if err := errors.Join(s.Close(), s.Store.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"time"
 )
 
 // Trusted is the h1: sum that key had when any replica first saw it. Where the bucket
@@ -62,12 +63,40 @@ func (s *Store) agree(key, own, theirs string) {
 	}
 }
 
-// Note returns a word that any replica set.
-func (s *Store) Note(ctx context.Context, name string) (string, error) {
-	if v, _, err := s.value(ctx, notesDir+escape(name)); err == nil {
-		return v, nil
+// heard is a note of the bucket. It may be old: who wants to change it learns of that.
+type heard struct {
+	value string
+	none  bool
+	at    time.Time
+}
+
+func (s *Store) hear(name string, h heard) {
+	const most = 4096
+	h.at = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.notes == nil || len(s.notes) >= most {
+		s.notes = map[string]heard{}
 	}
-	return s.Store.Note(ctx, name)
+	s.notes[name] = h
+}
+
+// Note returns a word that any replica set, as it was at most a minute ago.
+func (s *Store) Note(ctx context.Context, name string) (string, error) {
+	s.mu.Lock()
+	h, ok := s.notes[name]
+	s.mu.Unlock()
+	if !ok || time.Since(h.at) > time.Minute {
+		v, _, err := s.value(ctx, notesDir+escape(name))
+		h = heard{value: v, none: err != nil}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			s.hear(name, h)
+		}
+	}
+	if h.none {
+		return s.Store.Note(ctx, name)
+	}
+	return h.value, nil
 }
 
 // SetNote sets a word for all if it still is old, and tells whether it was.
@@ -85,9 +114,13 @@ func (s *Store) SetNote(ctx context.Context, name, old, now string) (bool, error
 		return s.Store.SetNote(ctx, name, old, now)
 	}
 	if shared != old {
+		s.hear(name, heard{value: shared})
 		return false, nil
 	}
 	if _, err := s.bucket.put(ctx, notesDir+escape(name), encodeValue(name, now), when); errors.Is(err, errTaken) {
+		s.mu.Lock()
+		delete(s.notes, name)
+		s.mu.Unlock()
 		return false, nil
 	} else if err != nil {
 		if own != old { // the bucket went away in between
@@ -95,6 +128,7 @@ func (s *Store) SetNote(ctx context.Context, name, old, now string) (bool, error
 		}
 		return s.Store.SetNote(ctx, name, old, now)
 	}
+	s.hear(name, heard{value: now})
 	_, err = s.Store.SetNote(ctx, name, own, now) // where another process was faster, it has a newer one
 	return true, err
 }

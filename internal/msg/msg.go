@@ -98,6 +98,7 @@ func tables() []func() map[string]message {
 		serviceTable,
 		routeTable,
 		runTable,
+		shareTable,
 		traceTable,
 	}
 }
