@@ -146,7 +146,9 @@ func newBucket(o Options, limits Limits, log *slog.Logger) (*bucket, error) {
 
 // open looks what the bucket is. One that does not answer is asked again later.
 func (b *bucket) open(ctx context.Context) error {
-	if err := b.check(ctx); err != nil {
+	b.opening = true
+	err := b.check(ctx)
+	if b.opening = false; err != nil {
 		if r := b.refused.Load(); r != nil {
 			return r
 		}

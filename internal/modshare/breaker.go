@@ -39,10 +39,11 @@ func (b *breaker) good() {
 	b.failing, b.probing = false, false
 }
 
-func (b *breaker) fail(why string) {
+// fail begins a rest; quiet where somebody else tells why.
+func (b *breaker) fail(why string, quiet bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.failing {
+	if !b.failing && !quiet {
 		b.log.Warn("the object store fails: files are fetched without sharing them", "error", why, "again", b.rest)
 	}
 	b.failing, b.probing = true, false

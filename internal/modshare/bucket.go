@@ -32,6 +32,7 @@ type bucket struct {
 	unconditional bool
 
 	checking sync.Mutex
+	opening  bool // who opens the bucket is told what is wrong, not the log
 	checked  atomic.Bool
 	refused  atomic.Pointer[Refusal] // it answered, and is not as it has to be
 	skew     atomic.Int64            // the server's clock minus ours, in nanoseconds
@@ -80,11 +81,11 @@ func (b *bucket) bare(parent context.Context, size int64, f func(ctx context.Con
 	case parent.Err() != nil:
 		b.breaker.release()
 	case ctx.Err() != nil:
-		b.breaker.fail(fmt.Sprintf("no answer within %v", b.limits.Op))
+		b.breaker.fail(fmt.Sprintf("no answer within %v", b.limits.Op), false)
 	case errors.As(err, &answer) && answer.StatusCode < http.StatusInternalServerError && answer.StatusCode != http.StatusForbidden && answer.Code != "NoSuchBucket":
 		b.breaker.good() // about this object only
 	default:
-		b.breaker.fail(err.Error())
+		b.breaker.fail(err.Error(), !b.checked.Load() && b.refusal(err) != nil)
 	}
 	return err
 }

@@ -41,6 +41,9 @@ func (b *bucket) check(ctx context.Context) error {
 		return err
 	}
 	b.refused.Store(r)
+	if b.opening {
+		return r
+	}
 	b.log.Error("the object store cannot be used: files are fetched without sharing them", "reason", string(r.Reason), "error", r.Err.Error())
 	return r
 }

@@ -34,7 +34,7 @@ func (s *Store) FlushUses(ctx context.Context) {
 	s.mu.Lock()
 	today := time.Now().UTC().Format(dayForm)
 	day := cmp.Or(s.day, today)
-	keys := slices.Sorted(maps.Keys(s.used))
+	keys := slices.Collect(maps.Keys(s.used))
 	s.mu.Unlock()
 	if len(keys) == 0 {
 		return
