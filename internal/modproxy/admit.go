@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,22 +171,15 @@ func noZip(name string, err error) error {
 	return content(KindZip, "no valid module zip", err.Error())
 }
 
-// hashZip is dirhash.HashZip in less time: one buffer for all files, and a faster
-// inflater. It runs for every zip that comes.
+// hashZip is dirhash.HashZip in less time: a faster inflater, which has what it inflates
+// in memory, and one buffer for all files. It runs for every zip that comes.
 func hashZip(name string) (string, error) {
 	z, err := zip.OpenReader(name)
 	if err != nil {
 		return "", err
 	}
 	defer z.Close() //nolint:errcheck // only read
-	var inflater io.ReadCloser
-	z.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser {
-		if again, ok := inflater.(flate.Resetter); ok && again.Reset(r, nil) == nil {
-			return inflater
-		}
-		inflater = flate.NewReader(r)
-		return inflater
-	})
+	z.RegisterDecompressor(zip.Deflate, new(inflater).open)
 	names := make([]string, 0, len(z.File))
 	files := make(map[string]*zip.File, len(z.File))
 	for _, f := range z.File {
@@ -197,6 +191,28 @@ func hashZip(name string) (string, error) {
 		r, err := files[name].Open()
 		return &bufferedFile{r, buf}, err
 	})
+}
+
+// inflater inflates one file after the other.
+type inflater struct {
+	out    io.ReadCloser
+	packed bytes.Reader
+	buf    []byte
+}
+
+func (i *inflater) open(r io.Reader) io.ReadCloser {
+	const most = 256 << 10
+	if s, ok := r.(*io.SectionReader); ok && s.Size() <= most {
+		i.buf = slices.Grow(i.buf[:0], int(s.Size()))[:s.Size()]
+		n, _ := io.ReadFull(s, i.buf) // what is missing is missed when it is inflated
+		i.packed.Reset(i.buf[:n])
+		r = &i.packed
+	}
+	if again, ok := i.out.(flate.Resetter); ok && again.Reset(r, nil) == nil {
+		return i.out
+	}
+	i.out = flate.NewReader(r)
+	return i.out
 }
 
 // bufferedFile is read through a buffer that the next file uses too: Hash1 reads one

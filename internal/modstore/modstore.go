@@ -62,6 +62,9 @@ type Store struct {
 	scratch string
 	lock    *flock.Flock
 
+	// ready are the statements that each file needs: parsing them costs as much as they do.
+	ready struct{ get, insert, trusted, trust *sql.Stmt }
+
 	mu   sync.Mutex
 	used map[string]int64 // last use, not yet in the database
 	got  map[string]int64 // downloads, not yet in the database
@@ -102,16 +105,41 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(filepath.Join(o.Dir, "store.db"))}).EscapedPath()+"?"+q.Encode())
 	if err == nil {
-		db.SetMaxOpenConns(4)
+		const most = 4
+		db.SetMaxOpenConns(most)
+		db.SetMaxIdleConns(most) // opening one costs more than most questions
 		s.db = db
 		if err = s.migrate(ctx); err == nil {
 			err = s.makePins(ctx)
 		}
 	}
+	if err == nil {
+		err = s.prepare(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store at %s: %w", o.Dir, err), s.Close()) //nolint:contextcheck // closing outlives the caller
 	}
 	return s, nil
+}
+
+// prepare parses what is asked most.
+func (s *Store) prepare(ctx context.Context) error {
+	for _, q := range []struct {
+		at    **sql.Stmt
+		query string
+	}{
+		{&s.ready.get, "SELECT " + columns + " FROM entries WHERE key = ?"},
+		{&s.ready.insert, insert},
+		{&s.ready.trusted, "SELECT h1 FROM trust WHERE key = ?"},
+		{&s.ready.trust, "INSERT INTO trust(key, h1, first) VALUES(?, ?, ?) ON CONFLICT(key) DO UPDATE SET h1 = trust.h1 RETURNING h1"},
+	} {
+		stmt, err := s.db.PrepareContext(ctx, q.query)
+		if err != nil {
+			return err
+		}
+		*q.at = stmt
+	}
+	return nil
 }
 
 // makeScratch makes the directory of this process and clears those of processes that
@@ -163,7 +191,11 @@ func (s *Store) Close() error {
 
 // Get finds a file. The error is fs.ErrNotExist where there is none.
 func (s *Store) Get(ctx context.Context, key string) (Entry, error) {
-	e, err := scanEntry(s.db.QueryRowContext(ctx, "SELECT "+columns+" FROM entries WHERE key = ?", key))
+	if err := ctx.Err(); err != nil {
+		return Entry{}, err
+	}
+	// Reading waits for nobody: a goroutine that watches ctx would cost as much as it does.
+	e, err := scanEntry(s.ready.get.QueryRowContext(context.WithoutCancel(ctx), key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
@@ -223,7 +255,7 @@ func (s *Store) PutData(ctx context.Context, e Entry, data []byte) (Entry, error
 	if e.Data == nil {
 		e.Data = []byte{}
 	}
-	_, err := s.db.ExecContext(ctx, insert, e.values()...)
+	_, err := s.ready.insert.ExecContext(ctx, e.values()...)
 	if err != nil {
 		err = fmt.Errorf("storing %s: %w", e.Key, err)
 	}
@@ -246,7 +278,7 @@ func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
 			if _, err := s.blobs.Create(ctx, e.Sum, st.Name()); err != nil {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, insert, e.values()...)
+			_, err := tx.StmtContext(ctx, s.ready.insert).ExecContext(ctx, e.values()...)
 			return err
 		})
 	}
@@ -334,7 +366,7 @@ func (s *Store) Flush(ctx context.Context) error {
 // Trusted is the h1: sum that key had when it was first seen; "" where it never was.
 func (s *Store) Trusted(ctx context.Context, key string) (string, error) {
 	var h1 string
-	err := s.db.QueryRowContext(ctx, "SELECT h1 FROM trust WHERE key = ?", key).Scan(&h1)
+	err := s.ready.trusted.QueryRowContext(context.WithoutCancel(ctx), key).Scan(&h1)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
@@ -343,10 +375,8 @@ func (s *Store) Trusted(ctx context.Context, key string) (string, error) {
 
 // Trust pins the h1: sum of key, unless it has one, and returns the one it has.
 func (s *Store) Trust(ctx context.Context, key, h1 string) (string, error) {
-	if _, err := s.db.ExecContext(ctx, "INSERT INTO trust(key, h1, first) VALUES(?, ?, ?) ON CONFLICT DO NOTHING", key, h1, s.now().Unix()); err != nil {
-		return "", err
-	}
-	return s.Trusted(ctx, key)
+	err := s.ready.trust.QueryRowContext(ctx, key, h1, s.now().Unix()).Scan(&h1)
+	return h1, err
 }
 
 // Distrust forgets the sum that key had when it was first seen.
