@@ -150,26 +150,41 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	if wish.kept {
 		return p.outdated(ctx, a, have), nil
 	}
+	// An old list is worth some patience, unless those who could have a new one are in
+	// doubt: then the client has what is kept, and the next one what comes meanwhile.
+	wait, patient := p.Limits.Stale, false
+	known, news := p.health.doubtful(upstreams)
 	const long = 10
-	wait := p.Limits.Stale
 	switch {
 	case wish.fresh:
-		wait = p.Limits.Slow
+		wait, news = p.Limits.Slow, nil
+	case known:
+		wait /= 2
+		news = nil
 	case age > long*p.Limits.Fresh:
-		wait *= long
+		wait, patient = wait*long, true
 	}
 	f := p.begin(ctx, a, upstreams, own) // never left: it goes on for the next who asks
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-f.done:
-		if f.err == nil || absence(f.err) {
-			noteOutcome(ctx, "miss", f.entry.Source)
-			return f.entry, f.err
+	for doubtful := false; !doubtful; {
+		select {
+		case <-f.done:
+			if f.err == nil || absence(f.err) {
+				noteOutcome(ctx, "miss", f.entry.Source)
+				return f.entry, f.err
+			}
+			doubtful = true
+		case <-news:
+			doubtful, news = p.health.doubtful(upstreams)
+		case <-timer.C:
+			if patient {
+				p.health.overdue(upstreams)
+			}
+			doubtful = true
+		case <-ctx.Done():
+			return have, ctx.Err()
 		}
-	case <-timer.C:
-	case <-ctx.Done():
-		return have, ctx.Err()
 	}
 	noteOutcome(ctx, "stale", "")
 	return p.outdated(ctx, a, have), nil

@@ -13,6 +13,8 @@ type healths struct {
 
 	mu  sync.Mutex
 	all map[string]*health
+	// news is closed when an upstream comes into doubt.
+	news chan struct{}
 
 	// Second requests beside a slow one, and repeated ones, are bounded in proportion to
 	// the first ones, so that a bad hour of a mirror is not made worse.
@@ -27,7 +29,7 @@ const (
 )
 
 func newHealths(l Limits) *healths {
-	return &healths{limits: l, now: time.Now, all: map[string]*health{}}
+	return &healths{limits: l, now: time.Now, all: map[string]*health{}, news: make(chan struct{})}
 }
 
 // health is how one upstream does.
@@ -41,6 +43,7 @@ type health struct {
 	row     int // failures in a row
 	until   time.Time
 	probing bool
+	doubted bool // it failed, or keeps somebody waiting, and has not answered since
 	served  int
 	failed  int
 	bad     int   // answers whose content was refused
@@ -145,7 +148,7 @@ func (hs *healths) good(name string) {
 	defer hs.mu.Unlock()
 	h := hs.of(name)
 	h.errors -= weight * h.errors
-	h.row, h.until, h.probing = 0, time.Time{}, false
+	h.row, h.until, h.probing, h.doubted = 0, time.Time{}, false, false
 	h.served++
 }
 
@@ -163,6 +166,7 @@ func (hs *healths) fail(name string, t *trouble) {
 	if t.how == bad {
 		h.bad++
 	}
+	hs.doubt(h)
 	rest := hs.limits.Rest
 	switch {
 	case t.after > 0:
@@ -172,6 +176,31 @@ func (hs *healths) fail(name string, t *trouble) {
 		h.until = hs.now().Add(rest)
 	}
 	h.probing = false
+}
+
+func (hs *healths) doubt(h *health) {
+	if !h.doubted {
+		h.doubted = true
+		close(hs.news)
+		hs.news = make(chan struct{})
+	}
+}
+
+// overdue notes that none of list has answered within the time that a client waits.
+func (hs *healths) overdue(list []Upstream) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, u := range list {
+		hs.doubt(hs.of(u.Name))
+	}
+}
+
+// doubtful tells whether all of list are in doubt; news is closed when that may change
+// for the worse.
+func (hs *healths) doubtful(list []Upstream) (all bool, news <-chan struct{}) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return !slices.ContainsFunc(list, func(u Upstream) bool { return !hs.of(u.Name).doubted }), hs.news
 }
 
 // release gives back a probe that was cut before it could tell anything.

@@ -90,6 +90,34 @@ func TestPatienceFollowsTheServer(t *testing.T) {
 	}
 }
 
+// TestDoubt follows what clients with something at hand need not wait for.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	hs := newHealths(Limits{}.withDefaults())
+	list := []Upstream{{Name: "a"}, {Name: "b"}}
+	is := func(want bool) <-chan struct{} {
+		t.Helper()
+		all, news := hs.doubtful(list)
+		if all != want {
+			t.Errorf("all in doubt: %v", all)
+		}
+		return news
+	}
+	news := is(false)
+	hs.fail("a", &trouble{how: broken})
+	<-news
+	is(false)
+	hs.fail("b", &trouble{how: slowly})
+	is(true)
+	hs.good("b")
+	news = is(false)
+	hs.overdue(list)
+	<-news
+	is(true)
+	hs.good("a")
+	is(false)
+}
+
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

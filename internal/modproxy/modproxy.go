@@ -119,7 +119,8 @@ type Limits struct {
 	// Rest is how long an upstream that failed is left alone (30 s).
 	Rest time.Duration
 	// Fresh is how long lists need no question (60 s), Stale how long a client waits
-	// for a fresher one than the one at hand (40 ms).
+	// for a fresher one than the one at hand (40 ms; ten times as long for one that is older
+	// than ten times Fresh, and half as long where the upstreams are in doubt).
 	Fresh, Stale time.Duration
 	// Memory bounds the small files kept in memory, in bytes (16 MiB).
 	Memory int64

@@ -413,6 +413,34 @@ func TestListsOutliveTheirServers(t *testing.T) {
 	}
 }
 
+// TestOldListsOfTheDeadComeAtOnce has a list of yesterday and clients of endless
+// patience: they are told what is kept as soon as nobody better can be had.
+func TestOldListsOfTheDeadComeAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	yesterday, err := modstore.Open(t.Context(), modstore.Options{Dir: dir, Now: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := yesterday.PutData(t.Context(), modstore.Entry{Key: "example.com/widget/@v/list"}, []byte("v0.9.0\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := yesterday.Close(); err != nil {
+		t.Fatal(err)
+	}
+	healthy := serve(t, healthy(make1(t, widget, "")))
+	dead := "http://" + closedPort(t) + ",http://" + closedPort(t)
+	for _, row := range [][2]string{{dead, "v0.9.0\n"}, {dead + "," + healthy, version + "\n"}} { // the last brings a new one
+		store := openStore(t, dir)
+		url, _ := start(t, row[0], func(o *modproxy.Options) {
+			o.Store, o.Limits.Fresh, o.Limits.Stale, o.Limits.Backoff = store, time.Minute, time.Hour, time.Hour
+		})
+		if code, got := get(t, url+"/example.com/widget/@v/list"); code != 200 || got != row[1] {
+			t.Errorf("%s: %d %s", row[0], code, got)
+		}
+	}
+}
+
 func TestRedirectsIntoThePrivateNetworkAreRefused(t *testing.T) {
 	t.Parallel()
 	inner := healthy(make1(t, widget, ""))

@@ -133,7 +133,7 @@ func (s *Store) prepare(ctx context.Context) error {
 		{&s.ready.trusted, "SELECT h1 FROM trust WHERE key = ?"},
 		{&s.ready.trust, "INSERT INTO trust(key, h1, first) VALUES(?, ?, ?) ON CONFLICT(key) DO UPDATE SET h1 = trust.h1 RETURNING h1"},
 	} {
-		stmt, err := s.db.PrepareContext(ctx, q.query)
+		stmt, err := s.db.PrepareContext(ctx, q.query) //nolint:sqlclosecheck // the database closes it
 		if err != nil {
 			return err
 		}
@@ -278,7 +278,7 @@ func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
 			if _, err := s.blobs.Create(ctx, e.Sum, st.Name()); err != nil {
 				return err
 			}
-			_, err := tx.StmtContext(ctx, s.ready.insert).ExecContext(ctx, e.values()...)
+			_, err := tx.StmtContext(ctx, s.ready.insert).ExecContext(ctx, e.values()...) //nolint:sqlclosecheck // the transaction closes it
 			return err
 		})
 	}
