@@ -152,7 +152,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	}
 	// An old list is worth some patience, unless those who could have a new one are in
 	// doubt: then the client has what is kept, and the next one what comes meanwhile.
-	wait, patient := p.Limits.Stale, false
+	wait := p.Limits.Stale
 	known, news := p.health.doubtful(upstreams)
 	const long = 10
 	switch {
@@ -162,7 +162,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 		wait /= 2
 		news = nil
 	case age > long*p.Limits.Fresh:
-		wait, patient = wait*long, true
+		wait *= long
 	}
 	f := p.begin(ctx, a, upstreams, own) // never left: it goes on for the next who asks
 	timer := time.NewTimer(wait)
@@ -178,9 +178,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 		case <-news:
 			doubtful, news = p.health.doubtful(upstreams)
 		case <-timer.C:
-			if patient {
-				p.health.overdue(upstreams)
-			}
+			p.expectBy(f, long*p.Limits.Stale-wait, upstreams)
 			doubtful = true
 		case <-ctx.Done():
 			return have, ctx.Err()
@@ -188,6 +186,20 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	}
 	noteOutcome(ctx, "stale", "")
 	return p.outdated(ctx, a, have), nil
+}
+
+// expectBy doubts the upstreams if nothing comes of f for so much longer.
+func (p *Proxy) expectBy(f *flight, longer time.Duration, upstreams []Upstream) {
+	timer := time.NewTimer(longer)
+	p.work.Go(func() {
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			p.health.overdue(upstreams)
+		case <-f.done:
+		case <-p.ctx.Done():
+		}
+	})
 }
 
 // absence is an answer: there is no such module, or it is forbidden.
