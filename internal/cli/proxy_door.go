@@ -66,7 +66,15 @@ func (a *app) newDoor(o proxyOptions) (*door, error) {
 	return d, nil
 }
 
-// form is how records are written.
+// accessForm is how the records of requests are written.
+func (d *door) accessForm(w io.Writer) slog.Handler {
+	if d.o.log == "text" {
+		return slog.NewTextHandler(w, nil)
+	}
+	return newAccessLog(w)
+}
+
+// form is how other records are written.
 func (d *door) form(w io.Writer) slog.Handler {
 	if d.o.log == "text" {
 		return slog.NewTextHandler(w, nil)
@@ -118,7 +126,7 @@ func (d *door) serve(ctx context.Context, p *modproxy.Proxy, store *modstore.Sto
 	access := &buffered{w: bufio.NewWriterSize(d.a.out, 64<<10)}
 	defer access.flush()
 	service := modproxy.NewService(p, modproxy.ServiceOptions{
-		Tokens: d.tokens, Access: slog.New(d.form(access)), Feeds: store, Tracer: d.tracer, URL: d.o.url, Version: version(),
+		Tokens: d.tokens, Access: slog.New(d.accessForm(access)), Feeds: store, Tracer: d.tracer, URL: d.o.url, Version: version(),
 	})
 	if !service.Guarded() && !onlyHere(d.o.listen) {
 		return &failure{exit: exitError, key: "proxy.open", args: []any{d.o.listen}, hint: "hint.proxy.open"}

@@ -156,7 +156,7 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 	}
 	defer p.open.put(f)
 	q.holding = true
-	http.ServeContent(w, r, "", e.Stored, io.NewSectionReader(f.File, 0, e.Size))
+	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f.File, 0, e.Size))
 	_ = q.release(q.held) // the client went away
 	return nil
 }

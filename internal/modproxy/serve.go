@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/keepwell/keepwell/internal/modstore"
 )
@@ -91,7 +92,7 @@ func (p *Proxy) serveFile(w http.ResponseWriter, r *http.Request, e modstore.Ent
 		return err
 	}
 	defer f.Close()
-	http.ServeContent(w, r, "", e.Stored, f)
+	http.ServeContent(w, r, "", time.Time{}, f) // the ETag says more than a date
 	return nil
 }
 
@@ -122,7 +123,7 @@ func contentType(k kind) []string {
 func sendSmall(w http.ResponseWriter, r *http.Request, e modstore.Entry) {
 	for name := range r.Header {
 		if name == "Range" || strings.HasPrefix(name, "If-") {
-			http.ServeContent(w, r, "", e.Stored, strings.NewReader(string(e.Data)))
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(e.Data)))
 			return
 		}
 	}
