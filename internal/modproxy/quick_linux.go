@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -156,7 +157,16 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 	}
 	defer p.open.put(f)
 	q.holding = true
-	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(f.File, 0, e.Size))
+	content := io.NewSectionReader(f.File, 0, e.Size)
+	if r.Method != http.MethodGet || special(r) {
+		http.ServeContent(w, r, "", time.Time{}, content)
+	} else {
+		h := w.Header()
+		h["Accept-Ranges"], h["Content-Length"] = inBytes, []string{strconv.FormatInt(e.Size, 10)}
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush() // the header alone: net/http would read the beginning of the file else
+		_, _ = io.CopyN(w, content, e.Size)       // the client went away
+	}
 	_ = q.release(q.held) // the client went away
 	return nil
 }

@@ -103,6 +103,7 @@ var (
 	asJSON     = []string{"application/json"}                    //nolint:gochecknoglobals // a constant
 	asZip      = []string{"application/zip"}                     //nolint:gochecknoglobals // a constant
 	asText     = []string{"text/plain; charset=utf-8"}           //nolint:gochecknoglobals // a constant
+	inBytes    = []string{"bytes"}                               //nolint:gochecknoglobals // a constant
 	asBytes    = []string{"application/octet-stream"}            //nolint:gochecknoglobals // a constant
 )
 
@@ -118,14 +119,22 @@ func contentType(k kind) []string {
 	return asText
 }
 
+// special asks for a range, or whether there is anything new.
+func special(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Range" || strings.HasPrefix(name, "If-") {
+			return true
+		}
+	}
+	return false
+}
+
 // sendSmall sends what lies in memory; a range of it, or a question whether it changed,
 // goes the long way.
 func sendSmall(w http.ResponseWriter, r *http.Request, e modstore.Entry) {
-	for name := range r.Header {
-		if name == "Range" || strings.HasPrefix(name, "If-") {
-			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(e.Data)))
-			return
-		}
+	if special(r) {
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(e.Data)))
+		return
 	}
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(e.Data))}
 	if r.Method == http.MethodHead {
