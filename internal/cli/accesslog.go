@@ -40,7 +40,8 @@ func (l accessLog) Handle(_ context.Context, r slog.Record) error {
 	if !ok {
 		at = new([]byte)
 	}
-	b := append((*at)[:0], `{"time":"`...)
+	b := (*at)[:0]
+	b = append(b, `{"time":"`...)
 	b = r.Time.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","level":"`...)
 	b = append(b, r.Level.String()...)
