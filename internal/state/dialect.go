@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gofrs/flock"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,6 +36,8 @@ const (
 	// postgresConns bounds one node's connections where the address does not
 	// (pool_max_conns): a fresh server takes 100.
 	postgresConns = 16
+	// livenessClass is the first half of the advisory lock that each live node holds.
+	livenessClass = 0x6c697665 // "live"
 	// schemaLock is the advisory lock under which a schema is changed.
 	schemaLock = 0x6b656570 // "keep"
 )
@@ -173,4 +176,111 @@ func (tx *Tx) Pgx() (pgx.Tx, error) {
 func retry(err error) bool {
 	var failed *pgconn.PgError
 	return errors.As(err, &failed) && (failed.Code == "40001" || failed.Code == "40P01")
+}
+
+// Hold is what a node keeps as long as it lives; when its process ends, however that
+// happens, it is let go by the system: on SQLite a lock on a file, which one process at
+// a time can have, on PostgreSQL an advisory lock of a connection.
+type Hold struct {
+	file *flock.Flock
+	conn *pgx.Conn
+}
+
+// ErrHeld says that another process works on the same SQLite file.
+var ErrHeld = errors.New("another keepwell serves this data directory (hint: stop it, or give this one its own --data)")
+
+// Hold takes the lock of a node.
+func (s *State) Hold(ctx context.Context, node int64) (*Hold, error) {
+	if s.kind == SQLite {
+		lock := flock.New(filepath.Join(s.dir, "keepwell.lock"))
+		ok, err := lock.TryLock()
+		if err == nil && !ok {
+			err = ErrHeld
+		}
+		return &Hold{file: lock}, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	if err != nil {
+		return nil, err
+	}
+	var ok bool
+	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, $2)", livenessClass, int32(node)).Scan(&ok)
+	if err == nil && !ok {
+		err = fmt.Errorf("node %d: its lock is another's", node)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(ctx))
+	}
+	return &Hold{conn: conn}, nil
+}
+
+// Lost returns when the lock was lost, which on SQLite it never is, or when ctx ends,
+// and then nil.
+func (h *Hold) Lost(ctx context.Context) error {
+	if h.conn == nil {
+		<-ctx.Done()
+		return nil
+	}
+	_, err := h.conn.WaitForNotification(ctx) // there are none: it waits for the end
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // asked for
+	}
+	return err
+}
+
+// Release lets go. Lost must have returned.
+func (h *Hold) Release(ctx context.Context) error {
+	if h.file != nil {
+		return h.file.Unlock()
+	}
+	return h.conn.Close(ctx)
+}
+
+// Dead lists the nodes whose process ended without a word, apart from the caller, which
+// must hold its lock. Until the transaction ends no other node finds the same.
+func (tx *Tx) Dead(ctx context.Context, self int64) ([]Node, error) {
+	nodes, err := list(ctx, tx.Reader, scanNode, "SELECT id, name, started_at, beat_at, gone_at FROM nodes WHERE gone_at = 0 AND id <> ?1 ORDER BY id", self)
+	if err != nil || tx.kind == SQLite {
+		return nodes, err // the file's lock is the caller's: nobody else lives
+	}
+	var dead []Node
+	for _, n := range nodes {
+		free, err := one(ctx, tx.Reader, func(s scanner) (ok bool, err error) { return ok, s.Scan(&ok) }, "SELECT pg_try_advisory_xact_lock(?1, ?2)", livenessClass, int32(n.ID))
+		if err != nil {
+			return nil, err
+		}
+		if free {
+			dead = append(dead, n)
+		}
+	}
+	return dead, nil
+}
+
+// Bury says that a node is gone and makes the jobs that it was working on available to
+// others at once. That they were begun before does not use up their attempts.
+func (tx *Tx) Bury(ctx context.Context, node Node) (jobs int64, err error) {
+	if err := tx.must(ctx, "UPDATE nodes SET gone_at = ?2 WHERE id = ?1", node.ID, micros(tx.now())); err != nil {
+		return 0, err
+	}
+	if _, err := tx.exec(ctx, "DELETE FROM river_leader WHERE leader_id = ?1", node.Name); err != nil {
+		return 0, err
+	}
+	by := "(SELECT value FROM json_each(attempted_by) ORDER BY key DESC LIMIT 1)"
+	if tx.kind == PostgreSQL {
+		by = "attempted_by[array_length(attempted_by, 1)]"
+	}
+	return tx.exec(ctx, "UPDATE river_job SET state = 'available', max_attempts = max_attempts + 1 WHERE state = 'running' AND "+by+" = ?1", node.Name)
+}
+
+// JobCount is how many jobs of a kind are in a state.
+type JobCount struct {
+	Kind  string `json:"kind"`
+	State string `json:"state"` // of River: available, running, retryable, scheduled, discarded
+	Count int64  `json:"count"`
+}
+
+// JobCounts counts the jobs that are not completed, for metrics and people.
+func (r Reader) JobCounts(ctx context.Context) ([]JobCount, error) {
+	return list(ctx, r, func(s scanner) (c JobCount, err error) { return c, s.Scan(&c.Kind, &c.State, &c.Count) },
+		"SELECT kind, CAST(state AS TEXT), COUNT(*) FROM river_job WHERE state IN ('available', 'running', 'retryable', 'scheduled', 'pending', 'discarded') GROUP BY kind, state ORDER BY 1, 2")
 }

@@ -21,15 +21,22 @@ func scanNode(s scanner) (n Node, err error) {
 	return n, err
 }
 
-// AddNode writes down that a node has started.
+// AddNode writes down a node that starts. It counts as gone until it holds its lock and
+// says so by Return: else others could find it without a lock.
 func (tx *Tx) AddNode(ctx context.Context, name string) (Node, error) {
-	return one(ctx, tx.Reader, scanNode, "INSERT INTO nodes(name, started_at, beat_at, gone_at) VALUES(?1, ?2, ?2, 0) RETURNING id, name, started_at, beat_at, gone_at", name, micros(tx.now()))
+	return one(ctx, tx.Reader, scanNode, "INSERT INTO nodes(name, started_at, beat_at, gone_at) VALUES(?1, ?2, ?2, ?2) RETURNING id, name, started_at, beat_at, gone_at", name, micros(tx.now()))
 }
 
 // Beat notes that a node lives, for people to see; ErrConflict where others have
-// declared it gone. Whether it lives is told by its lock: [Liveness].
+// declared it gone. Whether it lives is told by its lock: [State.Hold].
 func (tx *Tx) Beat(ctx context.Context, id int64) error {
 	return tx.must(ctx, "UPDATE nodes SET beat_at = ?2 WHERE id = ?1 AND gone_at = 0", id, micros(tx.now()))
+}
+
+// Return says that a node lives, which holds its lock: it has started, or was cut off
+// from the database.
+func (tx *Tx) Return(ctx context.Context, id int64) error {
+	return tx.must(ctx, "UPDATE nodes SET gone_at = 0, beat_at = ?2 WHERE id = ?1", id, micros(tx.now()))
 }
 
 // Nodes lists nodes, newest first; live ones only where gone is false.
