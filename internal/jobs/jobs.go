@@ -138,6 +138,7 @@ type Queue struct {
 	client client
 	name   string
 	kinds  []string
+	news   *news // of jobs inserted here
 	node   state.Node
 	hold   *state.Hold
 	stop   context.CancelFunc
@@ -169,13 +170,13 @@ func Open(ctx context.Context, st *state.State, o Options, handlers ...Handler) 
 	if o.Cooldown == 0 {
 		o.Cooldown = 5 * time.Millisecond
 	}
-	q := &Queue{st: st, log: o.Log, name: fmt.Sprintf("%.60s-%s", o.Name, rand.Text()[:12])}
+	q := &Queue{st: st, log: o.Log, news: newNews(), name: fmt.Sprintf("%.60s-%s", o.Name, rand.Text()[:12])}
 	q.renew()
 	config, err := q.config(o, handlers)
 	if err != nil {
 		return nil, fmt.Errorf("opening the job queue: %w", err)
 	}
-	if q.client, err = open(ctx, st, config); err != nil {
+	if q.client, err = open(ctx, st, config, q.news); err != nil {
 		return nil, fmt.Errorf("opening the job queue: %w", err)
 	}
 	return q, nil
@@ -246,6 +247,11 @@ func (q *Queue) Insert(ctx context.Context, tx *state.Tx, jobs ...Job) error {
 	if err := q.client.insert(ctx, tx, many); err != nil {
 		return fmt.Errorf("inserting %d jobs: %w", len(jobs), err)
 	}
+	tx.AfterCommit(func() {
+		for _, j := range jobs {
+			q.news.add(j.Kind)
+		}
+	})
 	return nil
 }
 

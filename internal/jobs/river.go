@@ -34,9 +34,9 @@ type engine[T any] struct {
 }
 
 // open opens River on the database of st, with its tables up to date.
-func open(ctx context.Context, st *state.State, config *river.Config) (client, error) {
+func open(ctx context.Context, st *state.State, config *river.Config, fresh *news) (client, error) {
 	if st.Kind() == state.SQLite {
-		return build(ctx, st, riversqlite.New(st.Writer()), config, func(tx *state.Tx) (*sql.Tx, error) { return tx.SQL, nil },
+		return build(ctx, st, riverdriver.Driver[*sql.Tx](prompt{riversqlite.New(st.Writer()), fresh}), config, func(tx *state.Tx) (*sql.Tx, error) { return tx.SQL, nil },
 			func(ctx context.Context, tx *sql.Tx, job *river.Job[payload]) error {
 				_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
 				return err

@@ -114,17 +114,30 @@ func hide(name string, v any) any {
 	return v
 }
 
-// text masks a text, and cuts it where it is long.
+// text masks a text, and cuts it where it is long, until doing so changes nothing more:
+// what masking leaves of odd texts can look like another secret.
 func text(s string) string {
-	s = mask.Text(strings.ToValidUTF8(s, "\uFFFD"))
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	const often = 8
+	for range often {
+		next := cut(mask.Text(s))
+		if next == s {
+			return s
+		}
+		s = next
+	}
+	return mask.Secret
+}
+
+func cut(s string) string {
 	if len(s) <= longest {
 		return s
 	}
-	cut := longest - len(ellipsis)
-	for !utf8.RuneStart(s[cut]) {
-		cut--
+	end := longest - len(ellipsis)
+	for !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return s[:cut] + ellipsis
+	return s[:end] + ellipsis
 }
 
 const ellipsis = " […]"
