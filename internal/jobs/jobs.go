@@ -19,8 +19,7 @@
 //
 // A job waits for nothing: an approval, a cooldown, a "verify in 2 minutes" is a row and
 // a job with At. A handler's workers are its own: slow notifications keep no step
-// waiting. A job with At becomes due within about 0.2 s of its time if that is less than
-// 5 s away, otherwise to about 1 s.
+// waiting. A job with At begins up to 0.2 s after its time.
 //
 // # Who is dead
 //
@@ -107,7 +106,7 @@ func (t *Task) Args(into any) error {
 }
 
 // Complete ends the job in the caller's transaction: with it, a crash after the commit
-// does not run the job again. Do must return nil then.
+// does not run the job again. ctx is Do's, or comes from it; Do must return nil then.
 func (t *Task) Complete(ctx context.Context, tx *state.Tx) error {
 	if err := t.done(ctx, tx); err != nil {
 		return fmt.Errorf("completing job %d (%s): %w", t.ID, t.Kind, err)
@@ -246,6 +245,12 @@ func (q *Queue) Insert(ctx context.Context, tx *state.Tx, jobs ...Job) error {
 	}
 	if err := q.client.insert(ctx, tx, many); err != nil {
 		return fmt.Errorf("inserting %d jobs: %w", len(jobs), err)
+	}
+	soon := time.Now().Add(state.Imminent)
+	if slices.ContainsFunc(jobs, func(j Job) bool { return !j.At.IsZero() && j.At.Before(soon) }) {
+		if err := tx.Promote(ctx); err != nil {
+			return fmt.Errorf("inserting %d jobs: %w", len(jobs), err)
+		}
 	}
 	tx.AfterCommit(func() {
 		for _, j := range jobs {

@@ -192,9 +192,14 @@ func TestAt(t *testing.T) {
 		if now := time.Now(); calls[0].n != 1 || calls[1].n != 2 || now.Before(at) {
 			t.Errorf("%v, %v early", calls, at.Sub(now))
 		}
+		// River looks at what is scheduled every 5 s; what is due before is not left to that.
+		insert(t, st, q, jobs.Job{Kind: "later", Args: number{4}, At: time.Now().Add(5 * time.Second)}, jobs.Job{Kind: "later", Args: number{5}, At: time.Now().Add(time.Minute)})
+		if _, all := left(t, st); !strings.Contains(all, "{later available 1} {later scheduled 1}") {
+			t.Error(all)
+		}
 		t.Logf("%s: %v after it was due", st.Kind(), time.Since(at).Round(time.Millisecond))
 		stop(t, q)
-		if n, all := left(t, st); n != 1 {
+		if n, all := left(t, st); n != 3 {
 			t.Error(all)
 		}
 	})
