@@ -48,7 +48,7 @@ func (o moduleOptions) share(ctx context.Context, s shareOptions, local *modstor
 	ctx, stop := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	work.Go(func() { shared.Tend(ctx, modstore.Keep{Bytes: quota}) })
-	return shared, func() {
+	return shared, func() { //nolint:contextcheck // what is pending is written after ctx has ended
 		stop()
 		work.Wait()
 		_ = shared.Close() // what is not in the bucket yet is fetched again by who wants it

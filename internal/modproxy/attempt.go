@@ -210,7 +210,7 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 		p.health.received(u.Name, w.read.Load())
 	}()
 	began := time.Now()
-	resp, err := p.client.Do(r) //nolint:gosec // upstreams are the operator's, redirects are held by client.mayLead
+	resp, err := p.client.Do(r)
 	if err != nil {
 		said, how := plain(ctx, err)
 		return &trouble{how: how, said: said, err: err}
