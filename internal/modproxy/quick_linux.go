@@ -173,8 +173,9 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 
 // openFiles are files that are being sent again and again.
 type openFiles struct {
-	mu  sync.Mutex
-	all map[string]*openFile
+	mu   sync.Mutex
+	all  map[string]*openFile
+	wait *time.Timer // until the next look for old ones; nil: there are none
 }
 
 // openFile is one of them, with the number of requests that it is sent to.
@@ -188,7 +189,8 @@ type openFile struct {
 const (
 	mostOpen = 64
 	// openFor bounds how long a file that was put aside is still served: one that was
-	// removed is not.
+	// removed is not. It also bounds how long one lies open that nobody wants: until it
+	// is closed, the room of a file that was collected is not free.
 	openFor = time.Second
 )
 
@@ -220,7 +222,27 @@ func (o *openFiles) get(ctx context.Context, store Store, e modstore.Entry) (*op
 		o.all = map[string]*openFile{}
 	}
 	o.all[e.Sum] = f
+	if o.wait == nil {
+		o.wait = time.AfterFunc(openFor, o.sweep)
+	}
 	return f, nil
+}
+
+// sweep lets go of files that are not handed out any more.
+func (o *openFiles) sweep() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	for sum, f := range o.all {
+		if now.Sub(f.since) >= openFor {
+			o.drop(sum)
+		}
+	}
+	if len(o.all) > 0 {
+		o.wait.Reset(openFor)
+		return
+	}
+	o.wait = nil
 }
 
 // linked tells whether the file still has its name.
@@ -253,5 +275,8 @@ func (o *openFiles) close() {
 	defer o.mu.Unlock()
 	for sum := range o.all {
 		o.drop(sum)
+	}
+	if o.wait != nil {
+		o.wait.Stop() // a sweep that has begun finds nothing
 	}
 }

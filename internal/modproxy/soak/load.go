@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -71,6 +72,33 @@ type counts struct {
 type count struct {
 	right, refused, lost, wrong int
 	slowest                     time.Duration
+	took                        [steps]int // how many answers took how long, see step
+}
+
+// steps of durations, each longer by growth than the one before, from a microsecond on.
+const (
+	steps  = 512
+	growth = 1.05
+)
+
+// within is the time that a share of the answers did not exceed, to 5 %.
+func (c *count) within(share float64) time.Duration {
+	all := 0
+	for _, n := range c.took {
+		all += n
+	}
+	left := int(math.Ceil(share * float64(all)))
+	for i, n := range c.took {
+		if left -= n; left <= 0 {
+			return min(c.slowest, time.Duration(math.Pow(growth, float64(i+1))*float64(time.Microsecond)))
+		}
+	}
+	return c.slowest
+}
+
+func step(took time.Duration) int {
+	us := max(float64(took)/float64(time.Microsecond), 1)
+	return min(int(math.Log(us)/math.Log(growth)), steps-1)
 }
 
 func (c *counts) note(kind string, v verdict, err error, took time.Duration) {
@@ -105,6 +133,7 @@ func (c *counts) note(kind string, v verdict, err error, took time.Duration) {
 		one.right++
 	}
 	one.slowest = max(one.slowest, took)
+	one.took[step(took)]++
 }
 
 // client asks one thing after the other.

@@ -92,6 +92,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	}
 	defer s.stop()
 	err = s.load(ctx)
+	fmt.Fprintln(out, "the load is over; waiting for what it left behind to go")
 	s.quiet(ctx)
 	s.stop()
 	return errors.Join(err, s.finalStore(context.WithoutCancel(ctx)), s.report(out))
@@ -217,7 +218,8 @@ func (s *soak) quiet(ctx context.Context) {
 	defer stop()
 	const few = 40
 	every(ctx, sampleEvery, func() {
-		if s.rest = s.server(0).sample(ctx); s.rest.values[descriptors] < few && s.rest.values[goroutines] < few {
+		s.rest = s.server(0).sample(context.WithoutCancel(ctx)) // one that is cut short would say 0
+		if fds, routines := s.rest.values[descriptors], s.rest.values[goroutines]; fds > 0 && fds < few && routines > 0 && routines < few {
 			stop()
 		}
 	})

@@ -147,14 +147,15 @@ func slope(samples []sample, i int) (perHour, mean float64) {
 func (s *soak) report(out io.Writer) error {
 	var all error
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "request\tright\trefused\tlost\twrong\tslowest\t")
+	fmt.Fprintln(t, "request\tright\trefused\tlost\twrong\tp99\tslowest\t")
 	for _, k := range kinds() {
 		c := s.counts.all[k.name]
 		if c == nil {
 			all = errors.Join(all, fmt.Errorf("no request of kind %s", k.name))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t\n", k.name, c.right, c.refused, c.lost, c.wrong, c.slowest.Round(time.Millisecond))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\t\n", k.name, c.right, c.refused, c.lost, c.wrong,
+			c.within(0.99).Round(time.Millisecond/10), c.slowest.Round(time.Millisecond))
 	}
 	_ = t.Flush() // to the same place as all else
 	for _, w := range s.counts.wrong {
@@ -184,7 +185,7 @@ func (s *soak) report(out io.Writer) error {
 		perHour, mean := slope(late, i)
 		most := slices.MaxFunc(late, func(a, b sample) int { return int(a.values[i] - b.values[i]) }).values[i]
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%+.1f\t%+.1f\t%.0f\t\n", f.name, mean, most, perHour*run, perHour, s.rest.values[i])
-		if mean == 0 {
+		if mean == 0 || s.rest.values[i] == 0 {
 			all = errors.Join(all, fmt.Errorf("%s were not measured", f.name))
 		}
 		if grew := perHour * run; grew > max(f.noise, growthShare*mean) {
