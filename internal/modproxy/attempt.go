@@ -86,7 +86,7 @@ func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(cont
 			err = p.directs.fetch(ctx, p, u.Logins, a, b)
 		}
 	case local:
-		err = p.fromDirectory(dir, a, b)
+		err = p.fromFile(a, b, func() (io.ReadSeekCloser, error) { return u.openLocal(dir, a) })
 	default:
 		err = p.fromServer(ctx, u, a, b, slow)
 	}
@@ -150,8 +150,9 @@ func (p *Proxy) most(a ask) int64 {
 	return p.Limits.LargestFile
 }
 
-func (p *Proxy) fromDirectory(dir string, a ask, b *body) error {
-	f, err := p.openLocal(dir, a)
+// fromFile takes a file of this machine.
+func (p *Proxy) fromFile(a ask, b *body, open func() (io.ReadSeekCloser, error)) error {
+	f, err := open()
 	if errors.Is(err, fs.ErrNotExist) {
 		return &trouble{how: absent, said: "no such file", why: Why{Kind: KindAbsent}, err: err}
 	}

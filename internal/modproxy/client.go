@@ -18,7 +18,6 @@ import (
 	"golang.org/x/net/http/httpproxy"
 
 	"github.com/keepwell/keepwell/internal/credentials"
-	"github.com/keepwell/keepwell/internal/modbundle"
 	"github.com/keepwell/keepwell/internal/observe"
 )
 
@@ -197,53 +196,27 @@ func (c *client) login(r *http.Request, u *Upstream) {
 	}
 }
 
-// openLocal opens a file of a file:// upstream, which never leaves its directory, or of a
-// bundle.
-func (p *Proxy) openLocal(dir string, a ask) (io.ReadSeekCloser, error) {
-	if p.bundled[dir] {
-		r, err := p.bundles.Open(a.key)
-		if err != nil {
-			return nil, err
-		}
-		return inBundle{r}, nil
+// openLocal opens a file of an upstream that is a bundle, or else the directory dir.
+func (u *Upstream) openLocal(dir string, a ask) (io.ReadSeekCloser, error) {
+	if u.bundles != nil {
+		return u.bundles.open(a.key)
 	}
+	return openIn(dir, a.key)
+}
+
+// openIn opens a file of a directory, which it never leaves.
+func openIn(dir, name string) (io.ReadSeekCloser, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close() //nolint:errcheck // only read
-	return root.Open(a.key)
-}
-
-// inBundle is a file of a bundle, which closes as a whole.
-type inBundle struct{ io.ReadSeeker }
-
-func (inBundle) Close() error { return nil }
-
-// openBundles opens the upstreams that are files. They are taken as one: some continue
-// others.
-func (p *Proxy) openBundles() error {
-	var names []string
-	for _, l := range p.Lists {
-		for _, u := range l.Upstreams {
-			name, local := u.local()
-			if !local || p.bundled[name] {
-				continue
-			}
-			if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() {
-				p.bundled[name] = true
-				names = append(names, name)
-			}
-		}
-	}
-	var err error
-	p.bundles, err = modbundle.OpenSet(names...)
-	return err
+	return root.Open(name)
 }
 
 // speaksFor tells whether a file:// upstream has files of a checksum database.
-func (p *Proxy) speaksFor(dir, database string) bool {
-	f, err := p.openLocal(dir, ask{key: "sumdb/" + database + "/supported"})
+func (u *Upstream) speaksFor(dir, database string) bool {
+	f, err := u.openLocal(dir, ask{key: "sumdb/" + database + "/supported"})
 	if err != nil {
 		return false
 	}

@@ -174,7 +174,7 @@ func (d *database) remote(ctx context.Context, rest string) ([]byte, error) {
 		everyone, _ := d.p.everyone()
 		for _, u := range everyone {
 			dir, local := u.local()
-			if local && !d.p.speaksFor(dir, d.name) {
+			if local && !u.speaksFor(dir, d.name) {
 				continue
 			}
 			d.mu.Lock()

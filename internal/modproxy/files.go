@@ -3,6 +3,7 @@ package modproxy
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -295,7 +296,7 @@ func (p *Proxy) fromCache(ctx context.Context, a ask, c *admission) (got, bool) 
 	if err != nil {
 		return got{}, false
 	}
-	if err = p.fromDirectory(p.Cache, a, b); err == nil {
+	if err = p.fromFile(a, b, func() (io.ReadSeekCloser, error) { return openIn(p.Cache, a.key) }); err == nil {
 		var g got
 		if g, err = c.admit(ctx, &Upstream{Name: "module cache"}, b); err == nil {
 			return g, true

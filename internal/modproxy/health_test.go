@@ -165,7 +165,7 @@ func TestFailureFitsGo(t *testing.T) {
 // one has opened.
 func TestOpenConnectionsLeadNobody(t *testing.T) {
 	t.Parallel()
-	at := newLive(Changeable{Private: []string{"cdn.example.org"}}, time.Now())
+	at := newLive(Changeable{Private: []string{"cdn.example.org"}}, nil, time.Now())
 	c := newClient(Options{Limits: Limits{}.withDefaults()}, func() *live { return at })
 	for _, host := range []string{"inner.example.org:443", "own.example.org:443", "cdn.example.org:443"} {
 		c.private[host] = true

@@ -34,6 +34,8 @@ type Upstream struct {
 	Logins *Logins
 	// sums is set for the checksum database itself.
 	sums bool
+	// bundles has the files of an upstream that is one of them.
+	bundles *bundles
 }
 
 // local is the directory of a file:// upstream.

@@ -37,18 +37,20 @@ func (o Options) changeable() Changeable {
 // live is what a Changeable comes to. It is never changed, but for permits.
 type live struct {
 	Changeable
-	logins []credentials.NetrcLine
-	hide   *strings.Replacer
-	free   bool      // nothing is forbidden
-	ends   time.Time // when a rule ends to hold; zero: never
+	bundles *bundles // passed on where nothing but the time changed
+	logins  []credentials.NetrcLine
+	hide    *strings.Replacer
+	free    bool      // nothing is forbidden
+	ends    time.Time // when a rule ends to hold; zero: never
 
 	mu sync.RWMutex
 	// permits are the files that fixed rules allow for good: what is old enough stays so.
 	permits map[string]struct{}
 }
 
-func newLive(c Changeable, now time.Time) *live {
-	l := &live{Changeable: c, logins: credentials.ParseNetrc(c.Netrc), free: c.Policy.Empty(), ends: c.Policy.Changes(now), permits: map[string]struct{}{}}
+func newLive(c Changeable, files *bundles, now time.Time) *live {
+	c.Lists = files.lists(c.Lists)
+	l := &live{Changeable: c, bundles: files, logins: credentials.ParseNetrc(c.Netrc), free: c.Policy.Empty(), ends: c.Policy.Changes(now), permits: map[string]struct{}{}}
 	var pairs []string
 	const least = 4 // of shorter ones, half of all words would go
 	hide := func(secrets []string) {
@@ -107,7 +109,7 @@ func (l *live) permit(key string) {
 func (p *Proxy) now() *live {
 	l := p.live.Load()
 	if t := time.Now(); !l.ends.IsZero() && !t.Before(l.ends) { // a rule has ended
-		next := newLive(l.Changeable, t)
+		next := newLive(l.Changeable, l.bundles, t)
 		if p.live.CompareAndSwap(l, next) {
 			return next
 		}
@@ -122,7 +124,13 @@ func (p *Proxy) Reload(c Changeable) error {
 	if len(c.Lists) == 0 {
 		return errors.New("a module proxy without upstreams")
 	}
-	p.live.Store(newLive(c, time.Now()))
+	files, err := openBundles(c.Lists)
+	if err != nil {
+		return err
+	}
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	p.live.Swap(newLive(c, files, time.Now())).bundles.retire()
 	p.directs.keep(p, c.Lists)
 	return nil
 }

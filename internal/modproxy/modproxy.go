@@ -23,7 +23,6 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/keepwell/keepwell/internal/modbundle"
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -155,19 +154,18 @@ func (l Limits) withDefaults() Limits {
 
 // Proxy is the handler. Close it when no request is under way.
 type Proxy struct {
-	Options  // as given, but for what may change, which is in live
-	live     atomic.Pointer[live]
-	client   *client
-	memory   *memory
-	open     openFiles
-	flights  flights
-	health   *healths
-	database *database
-	directs  directs
-	seen     journal
-	// bundles are the upstreams that are files of package modbundle, by name.
-	bundles *modbundle.Set
-	bundled map[string]bool
+	Options // as given, but for what may change, which is in live
+	live    atomic.Pointer[live]
+	// reloading is held by whoever puts another set of bundles in the place of one.
+	reloading sync.Mutex
+	client    *client
+	memory    *memory
+	open      openFiles
+	flights   flights
+	health    *healths
+	database  *database
+	directs   directs
+	seen      journal
 
 	fenceOnce sync.Once
 	fence     *fence
@@ -188,18 +186,19 @@ func New(ctx context.Context, o Options) (*Proxy, error) {
 	if len(o.Lists) == 0 {
 		return nil, errors.New("a module proxy without upstreams")
 	}
-	p := &Proxy{Options: o, memory: newMemory(o.Limits.Memory), health: newHealths(o.Limits), bundled: map[string]bool{}}
-	if err := p.openBundles(); err != nil {
+	p := &Proxy{Options: o, memory: newMemory(o.Limits.Memory), health: newHealths(o.Limits)}
+	files, err := openBundles(o.Lists)
+	if err != nil {
 		return nil, err
 	}
 	p.ctx, p.stop = context.WithCancel(ctx)
-	p.live.Store(newLive(o.changeable(), time.Now()))
+	p.live.Store(newLive(o.changeable(), files, time.Now()))
 	p.Lists, p.Private, p.Netrc, p.Policy = nil, nil, nil, nil
 	p.client = newClient(o, p.live.Load)
-	var err error
 	if p.database, err = newDatabase(p, o.Database); err != nil {
 		p.stop()
-		return nil, errors.Join(err, p.bundles.Close())
+		files.retire()
+		return nil, err
 	}
 	return p, nil
 }
@@ -210,5 +209,7 @@ func (p *Proxy) Close() {
 	p.work.Wait()
 	p.client.close()
 	p.open.close()
-	_ = p.bundles.Close() // only read
+	p.reloading.Lock()
+	defer p.reloading.Unlock()
+	p.live.Load().bundles.retire()
 }

@@ -33,7 +33,7 @@ func (p *Proxy) sizeAt(ctx context.Context, u *Upstream, a ask) int64 {
 		return -1
 	}
 	if dir, local := u.local(); local {
-		return p.sizeIn(dir, a)
+		return sizeIn(u, dir, a)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Limits.Silence)
 	defer cancel()
@@ -53,8 +53,8 @@ func (p *Proxy) sizeAt(ctx context.Context, u *Upstream, a ask) int64 {
 	return resp.ContentLength
 }
 
-func (p *Proxy) sizeIn(dir string, a ask) int64 {
-	f, err := p.openLocal(dir, a)
+func sizeIn(u *Upstream, dir string, a ask) int64 {
+	f, err := u.openLocal(dir, a)
 	if err != nil {
 		return -1
 	}
