@@ -500,3 +500,42 @@ func wordAfter(t *testing.T, r io.Reader, mark string) string {
 	t.Fatalf("nobody said %s", mark)
 	return ""
 }
+
+// TestWarmLogsIn: a running proxy that wants a token gets it as from go: from netrc, from
+// GOAUTH or from the URL, over https.
+func TestWarmLogsIn(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	secret := strings.Repeat("s", 24)
+	tokens, script, netrc := filepath.Join(l.work, "tokens"), filepath.Join(l.work, "goauth.sh"), filepath.Join(l.work, "netrc")
+	l.write(tokens, "ci "+secret+"\n")
+	cert, key := l.certificate()
+	r := l.proxy("--upstream", l.serve(nil), "--token-file", tokens, "--tls-cert", cert, "--tls-key", key)
+	defer r.end(t)
+	host := strings.TrimPrefix(r.base, "https://")
+	l.write(netrc, "machine "+host+" login go password "+secret+"\n")
+	l.write(script, "#!/bin/sh\ntest -n \"$1\" && printf 'https://"+host+"\\n\\nAuthorization: Bearer "+secret+"\\n\\n'\n")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.env = append(l.env, "SSL_CERT_FILE="+cert)
+	with := func(code int, words, proxy string, env ...string) {
+		t.Helper()
+		before := l.env
+		defer func() { l.env = before }()
+		l.env = append(before[:len(before):len(before)], env...)
+		for _, file := range []string{"go.mod", "go.sum"} { // one asks through go, the other itself
+			if out := l.must(code, words, "warm", file, "--proxy", proxy); strings.Contains(out, secret) {
+				t.Errorf("the token is shown: %s", out)
+			}
+		}
+	}
+	with(1, "", r.base, "NETRC="+os.DevNull)
+	with(0, "1 modules with code", r.base, "NETRC="+netrc)
+	with(1, "", r.base, "NETRC="+netrc, "GOAUTH=off")
+	with(0, "1 modules with code", r.base, "NETRC="+os.DevNull, "GOAUTH="+script)
+	with(0, "1 modules with code", "https://go:"+secret+"@"+host, "NETRC="+os.DevNull)
+	with(1, "", "https://go:wrong@"+host, "NETRC="+netrc)
+	l.must(2, "a login is not sent over http", "warm", "go.mod", "--proxy", "http://go:"+secret+"@"+host)
+	l.must(2, "不会通过 http 发送登录信息", "warm", "go.mod", "--proxy", "http://go:"+secret+"@"+host, "--lang", "zh")
+}

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modbundle"
@@ -53,6 +54,8 @@ type gathering struct {
 	// proxy is the URL that go is given.
 	proxy, scratch string
 	client         *http.Client
+	// auth is for a running proxy that wants a login; nil: the proxy is one of this process.
+	auth *credentials.GoAuth
 
 	mu     sync.Mutex
 	files  map[string]int64 // what was fetched, or would be, and its size; -1: not known
@@ -143,6 +146,10 @@ func (g *gathering) through(proxy string, work func() error) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return misused("bundle.proxy", mask.Text(proxy))
 	}
+	if u.User != nil && u.Scheme == "http" { // go would not send it either
+		return misused("bundle.proxyplain", mask.Text(proxy))
+	}
+	g.auth = goAuth(g.env)
 	dir, err := os.MkdirTemp("", "keepwell-warm-*")
 	if err != nil {
 		return g.o.failed("bundle.fetch", "", err)
@@ -159,7 +166,7 @@ func (g *gathering) behind(ctx context.Context, lists []modproxy.List, projects 
 		maps.Copy(sums, p.sums)
 	}
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
-		Store: g.store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Netrc: netrcFile(g.env),
+		Store: g.store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Auth: goAuth(g.env),
 	})
 	if err != nil {
 		return g.o.failed("proxy.start", "", err)
@@ -368,7 +375,7 @@ func (g *gathering) open(ctx context.Context, key string) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := g.client.Do(r)
+	resp, err := g.do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -383,6 +390,45 @@ func (g *gathering) open(ctx context.Context, key string) (io.ReadCloser, error)
 		err = fmt.Errorf("%w: %w", modbundle.ErrAbsent, err)
 	}
 	return nil, err
+}
+
+// do makes a request with the login that go would send: the one in the URL, which net/http
+// sends by itself, or else what GOAUTH gives, to this server only.
+func (g *gathering) do(r *http.Request) (*http.Response, error) {
+	if g.auth == nil || r.URL.User != nil {
+		return g.client.Do(r)
+	}
+	c := *g.client
+	sent := g.auth.Login(r.Context(), r.URL)
+	c.CheckRedirect = func(to *http.Request, via []*http.Request) error {
+		const most = 10 // as net/http
+		if len(via) >= most {
+			return errors.New("too many redirects")
+		}
+		if to.URL.Scheme != r.URL.Scheme || to.URL.Host != r.URL.Host {
+			for name := range sent {
+				to.Header.Del(name)
+			}
+		}
+		return nil
+	}
+	maps.Copy(r.Header, sent)
+	resp, err := c.Do(r)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	again := g.auth.Again(r.Context(), r.URL, resp, sent)
+	if again == nil {
+		return resp, nil
+	}
+	_ = resp.Body.Close() // what it said counts no more
+	r = r.Clone(r.Context())
+	for name := range sent {
+		r.Header.Del(name)
+	}
+	maps.Copy(r.Header, again)
+	sent = again
+	return c.Do(r)
 }
 
 func (g *gathering) read(ctx context.Context, key string) ([]byte, error) {
@@ -458,7 +504,7 @@ func (r goRun) output(ctx context.Context, args ...string) ([]byte, error) {
 	const largest = 64 << 20
 	ran, err := proc.Run(ctx, proc.Options{Dir: r.dir, Timeout: patience, MaxOut: largest, Env: append([]string{
 		"GOENV=off", "GOTOOLCHAIN=local", "GOPROXY=" + r.g.proxy, "GOSUMDB=off", "GONOSUMDB=", "GONOPROXY=none", "GOPRIVATE=", "GOVCS=*:off",
-		"GOMODCACHE=" + r.cache,
+		"GOMODCACHE=" + r.cache, "GOAUTH=" + cmp.Or(r.g.env.Value("GOAUTH"), "netrc"), // GOENV is off
 	}, r.env...)}, "go", args...)
 	if err == nil && ran.Exit == 0 {
 		return ran.Stdout, nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/mirrors"
 	"github.com/keepwell/keepwell/internal/modproxy"
@@ -131,6 +132,12 @@ func netrcFile(env goenv.Env) []byte {
 	}
 	data, _ := plainfile.Read(netrcName(env.Value("NETRC"))) // see above
 	return data
+}
+
+// goAuth has the logins that the user's go would send. A service of its own has netrc
+// alone: programs are there for a person.
+func goAuth(env goenv.Env) *credentials.GoAuth {
+	return credentials.NewGoAuth(env.Value("GOAUTH"), netrcFile(env))
 }
 
 // moduleServer is an HTTP server with patience for downloads and none for clients that

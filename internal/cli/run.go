@@ -155,7 +155,7 @@ func (a *app) failedByItself(ctx context.Context) bool {
 // runBehind runs the command behind a proxy.
 func runBehind(ctx context.Context, a *app, o runOptions, what errand, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
 	opts := modproxy.Options{
-		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
+		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Auth: goAuth(env),
 		Cache: filepath.Join(env.Value("GOMODCACHE"), "cache", "download"),
 	}
 	// The proxy outlives the signal that ends the command: that may still ask.

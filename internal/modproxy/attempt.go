@@ -211,7 +211,7 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 		p.health.received(u.Name, w.read.Load())
 	}()
 	began := time.Now()
-	resp, err := p.client.Do(r)
+	resp, err := p.client.ask(r, u, a)
 	if err != nil {
 		said, how := plain(ctx, err)
 		return &trouble{how: how, said: said, err: err}

@@ -75,6 +75,11 @@ func newClient(o Options, now func() *live) *client {
 		r.Header.Del("Referer")
 		if r.URL.Host != via[0].URL.Host { // net/http would hand it to subdomains and other ports
 			r.Header.Del("Authorization")
+			if sent, ok := r.Context().Value(loginKey{}).(*sentLogin); ok {
+				for name := range sent.header {
+					r.Header.Del(name)
+				}
+			}
 		}
 		return c.mayLead(r)
 	}}
@@ -158,6 +163,9 @@ func withPort(u *url.URL) string {
 func (c *client) request(ctx context.Context, u *Upstream, a ask) (*http.Request, error) {
 	to := u.address(a)
 	ctx = context.WithValue(ctx, home{}, withPort(to))
+	if c.live().Auth != nil {
+		ctx = context.WithValue(ctx, loginKey{}, &sentLogin{})
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
 	if err != nil {
 		return nil, err
@@ -176,6 +184,8 @@ func (c *client) login(r *http.Request, u *Upstream) {
 	login := u.Base.User
 	switch {
 	case login != nil:
+	case u.Logins == nil && c.live().Auth != nil:
+		c.loginAs(r, c.live().Auth.Login(r.Context(), r.URL))
 	case u.Logins == nil:
 		if line := credentials.ForGo(c.live().logins, r.URL.Host+r.URL.Path); line != nil {
 			line.Authorize(r)
@@ -194,6 +204,56 @@ func (c *client) login(r *http.Request, u *Upstream) {
 		password, _ := login.Password()
 		r.SetBasicAuth(login.Username(), password)
 	}
+}
+
+// sentLogin are the headers that GOAUTH gave for a request, in its context: they stay
+// behind where it leads to another host.
+type sentLogin struct{ header http.Header }
+
+type loginKey struct{}
+
+func (c *client) loginAs(r *http.Request, h http.Header) {
+	if sent, ok := r.Context().Value(loginKey{}).(*sentLogin); ok {
+		sent.header = h
+	}
+	for name, values := range h {
+		r.Header[name] = values
+	}
+}
+
+// ask makes a request. Of what was refused, the programs of GOAUTH are told, as go does;
+// if they give another login, it is asked once more. Nobody's login goes to a server that
+// the user's list does not have.
+func (c *client) ask(r *http.Request, u *Upstream, a ask) (*http.Response, error) {
+	resp, err := c.Do(r)
+	auth := c.live().Auth
+	if err != nil || auth == nil || u.Logins != nil || u.Base.User != nil || u.Spare || a.database != "" {
+		return resp, err
+	}
+	var sent http.Header
+	if s, ok := r.Context().Value(loginKey{}).(*sentLogin); ok {
+		sent = s.header
+	}
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusNotFound: // so some say that they know nobody
+		if sent != nil {
+			return resp, nil
+		}
+	default:
+		return resp, nil
+	}
+	h := auth.Again(r.Context(), r.URL, resp, sent)
+	if h == nil {
+		return resp, nil
+	}
+	_ = resp.Body.Close() // what it said counts no more
+	again := r.Clone(r.Context())
+	for name := range sent {
+		again.Header.Del(name)
+	}
+	c.loginAs(again, h)
+	return c.Do(again)
 }
 
 // openLocal opens a file of an upstream that is a bundle, or else the directory dir.

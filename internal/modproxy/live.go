@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,10 +29,12 @@ type Changeable struct {
 	// Netrc is the content of the netrc file; its logins go to upstreams of that host that
 	// have no logins of their own, over https only.
 	Netrc []byte
+	// Auth takes the place of Netrc where it is set: all that GOAUTH gives.
+	Auth *credentials.GoAuth
 }
 
 func (o Options) changeable() Changeable {
-	return Changeable{Lists: o.Lists, Policy: o.Policy, FirstSeen: o.FirstSeen, Private: o.Private, Netrc: o.Netrc}
+	return Changeable{Lists: o.Lists, Policy: o.Policy, FirstSeen: o.FirstSeen, Private: o.Private, Netrc: o.Netrc, Auth: o.Auth}
 }
 
 // live is what a Changeable comes to. It is never changed, but for permits.
@@ -52,10 +55,9 @@ func newLive(c Changeable, files *bundles, now time.Time) *live {
 	c.Lists = files.lists(c.Lists)
 	l := &live{Changeable: c, bundles: files, logins: credentials.ParseNetrc(c.Netrc), free: c.Policy.Empty(), ends: c.Policy.Changes(now), permits: map[string]struct{}{}}
 	var pairs []string
-	const least = 4 // of shorter ones, half of all words would go
 	hide := func(secrets []string) {
 		for _, secret := range secrets {
-			if len(secret) >= least {
+			if len(secret) >= leastSecret {
 				pairs = append(pairs, secret, "***")
 			}
 		}
@@ -138,11 +140,30 @@ func (p *Proxy) Reload(c Changeable) error {
 // hide takes the secrets of named credentials out of foreign words: a server may send
 // back what it was sent.
 func (p *Proxy) hide(s string) string {
-	if l := p.live.Load(); l.hide != nil {
+	l := p.live.Load()
+	if l.Auth != nil { // it learns as it goes
+		s = hideAll(s, l.Auth.Secrets())
+	}
+	if l.hide != nil {
 		return l.hide.Replace(s)
 	}
 	return s
 }
+
+// hideAll takes secrets out of s, the longest first: one may be part of another.
+func hideAll(s string, secrets []string) string {
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	for _, secret := range secrets {
+		if len(secret) >= leastSecret {
+			s = strings.ReplaceAll(s, secret, "***")
+		}
+	}
+	return s
+}
+
+// leastSecret is the length from which a secret is hidden: of shorter ones, half of all
+// words would go.
+const leastSecret = 4
 
 // redact hides secrets in all that t may say, before any of it is cut to a line.
 func (p *Proxy) redact(t *trouble) {

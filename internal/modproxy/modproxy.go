@@ -23,6 +23,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/keepwell/keepwell/internal/credentials"
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -82,6 +83,8 @@ type Options struct {
 	// Netrc is the content of the netrc file; its logins go to upstreams of that host,
 	// over https only.
 	Netrc []byte
+	// Auth takes the place of Netrc where it is set: all that GOAUTH gives.
+	Auth *credentials.GoAuth
 	// Env is set for the go command of direct entries, on top of the environment.
 	Env []string
 	// Lang is the language of a rule's reason, and of what is too young.

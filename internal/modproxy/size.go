@@ -42,7 +42,7 @@ func (p *Proxy) sizeAt(ctx context.Context, u *Upstream, a ask) int64 {
 		return -1
 	}
 	r.Method = http.MethodHead
-	resp, err := p.client.Do(r)
+	resp, err := p.client.ask(r, u, a)
 	if err != nil {
 		return -1
 	}

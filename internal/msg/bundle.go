@@ -29,6 +29,7 @@ var bundleTable = sync.OnceValue(func() map[string]message {
 		"hint.bundle.write":       {"the directory must exist, be writable and have room", "目录必须存在、可写并有足够空间"},
 		"bundle.written":          {"keepwell: wrote %s: %d modules with code, %d files, %s (ID %s)", "keepwell：已写入 %s：%d 个模块的代码，共 %d 个文件，%s（ID %s）"},
 		"bundle.listen":           {"--listen %s: a bundle is served to this machine only (127.0.0.1)", "--listen %s：打包文件只对本机提供服务（127.0.0.1）"},
+		"bundle.proxyplain":       {"a login is not sent over http: %q", "不会通过 http 发送登录信息：%q"},
 		"bundle.open":             {"opening the bundle %s: %v", "打开打包文件 %s：%v"},
 		"hint.bundle.open":        {"take a file that `keepwell bundle create` wrote, and compare its checksum with the original's", "请使用 `keepwell bundle create` 生成的文件，并与原文件核对校验和"},
 		"bundle.serving":          {"keepwell serves %s (%d modules); use these settings:", "keepwell 正在提供 %s（%d 个模块），请使用以下设置："},
