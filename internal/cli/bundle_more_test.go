@@ -523,7 +523,7 @@ func TestWarmLogsIn(t *testing.T) {
 		t.Helper()
 		before := l.env
 		defer func() { l.env = before }()
-		l.env = append(before[:len(before):len(before)], env...)
+		l.env = slices.Concat(before, env)
 		for _, file := range []string{"go.mod", "go.sum"} { // one asks through go, the other itself
 			if out := l.must(code, words, "warm", file, "--proxy", proxy); strings.Contains(out, secret) {
 				t.Errorf("the token is shown: %s", out)

@@ -110,7 +110,7 @@ func (g *GoAuth) Again(ctx context.Context, u *url.URL, resp *http.Response, sen
 }
 
 func same(a, b http.Header) bool {
-	return maps.EqualFunc(a, b, func(x, y []string) bool { return slices.Equal(x, y) })
+	return maps.EqualFunc(a, b, slices.Equal)
 }
 
 // known is the login of the longest prefix.
@@ -256,9 +256,9 @@ func (g *GoAuth) programSaid(out string) {
 
 // isHeader tells a field that may stand in a request; some are the connection's own.
 func isHeader(name, value string) bool {
-	const tokens = "!#$%&'*+-.^_`|~"
+	const others = "!#$%&'*+-.^_`|~"
 	bad := func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(tokens, r)
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune(others, r)
 	}
 	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	return name != "" && !strings.ContainsFunc(name, bad) && !strings.ContainsFunc(value, control)

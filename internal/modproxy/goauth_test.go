@@ -177,7 +177,7 @@ func TestGoAuthStaysWithItsServer(t *testing.T) {
 	}), leaf)
 	program := filepath.Join(t.TempDir(), "program")
 	text := "#!/bin/sh\nprintf '%s\\n%s\\n\\nPrivate-Token: secret\\nAuthorization: Bearer secret\\n\\n' " + first + " " + plain + "\n"
-	if err := os.WriteFile(program, []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(program, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, upstream := range []string{first, plain} {
