@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -31,6 +32,7 @@ import (
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modbundle"
 	"github.com/keepwell/keepwell/internal/modproxy"
+	"github.com/keepwell/keepwell/internal/modshare"
 	"github.com/keepwell/keepwell/internal/modstore"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
@@ -50,6 +52,7 @@ type gathering struct {
 	// code stays where it is.
 	all, dry bool
 	store    *modstore.Store // nil behind a running proxy
+	shared   *modshare.Store // store before a bucket; nil without one
 	own      *modproxy.Proxy
 	// proxy is the URL that go is given.
 	proxy, scratch string
@@ -81,6 +84,7 @@ type gatherOptions struct {
 	all, dry   bool
 	// through is the URL of a running proxy that fetches; "": one of this process.
 	through string
+	s3      shareOptions
 }
 
 // gather calls use with everything that the named files need at hand.
@@ -126,6 +130,14 @@ func gather(ctx context.Context, a *app, o gatherOptions, names []string, use fu
 	}
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
 	g.store, g.scratch = store, store.Scratch()
+	if !o.dry {
+		if g.shared, err = o.openShared(ctx, o.s3, store, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+	}
+	if g.shared != nil {
+		defer g.shared.Close() //nolint:errcheck,contextcheck // what is not in the bucket yet is fetched again by who wants it
+	}
 	return g.behind(ctx, lists, projects, func() error { return g.bring(ctx, projects, platforms, use) })
 }
 
@@ -165,8 +177,12 @@ func (g *gathering) behind(ctx context.Context, lists []modproxy.List, projects 
 	for _, p := range projects {
 		maps.Copy(sums, p.sums)
 	}
+	var store modproxy.Store = g.store
+	if g.shared != nil {
+		store = g.shared
+	}
 	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
-		Store: g.store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Auth: goAuth(g.env),
+		Store: store, Lists: lists, Sums: sums, Database: g.env.Value("GOSUMDB"), Unlisted: g.env.Value("GONOSUMDB"), Auth: goAuth(g.env),
 	})
 	if err != nil {
 		return g.o.failed("proxy.start", "", err)

@@ -57,6 +57,9 @@ func (a *app) importModule(ctx context.Context, o proxyOptions, p *modproxy.Prox
 		return o.failed("proxy.import", "hint.proxy.import", cause(err), dir)
 	}
 	a.say("proxy.imported", dir, done.Files, done.Had, len(done.Refused))
+	if done.Unshared > 0 {
+		a.say("s3.unimported", done.Unshared)
+	}
 	for _, r := range done.Refused {
 		fmt.Fprintln(a.errs, present.Visible("  "+r.Key+": "+r.Reason, true))
 	}

@@ -82,6 +82,7 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long downloads may go on after a signal to end / 退出前等待下载结束的时间")
 	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
 	o.s3.flags(flags)
+	o.s3.quotaFlag(flags)
 	return cmd
 }
 
@@ -116,7 +117,10 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	}
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
 	if o.scrub {
-		return a.scrubStore(ctx, o, store)
+		if err := a.scrubStore(ctx, o, store); err != nil {
+			return err
+		}
+		return a.scrubShared(ctx, o, store) // what is still here is whole
 	}
 	endTraces, err := d.startTraces(ctx)
 	if err != nil {
@@ -162,14 +166,19 @@ func (a *app) scrubStore(ctx context.Context, o proxyOptions, store *modstore.St
 	if err != nil {
 		return o.failed("proxy.store", "", err)
 	}
-	fmt.Fprintln(a.out, msg.Text(a.lang, "proxy.scrubbed", done.Files, done.Bytes>>20, len(done.Bad), done.Missing))
+	a.tellScrubbed(done, "proxy.scrubbed")
+	return nil
+}
+
+func (a *app) tellScrubbed(done modstore.Scrubbed, key string, args ...any) {
+	args = append(args, done.Files, done.Bytes>>20, len(done.Bad), done.Missing)
+	fmt.Fprintln(a.out, present.Visible(msg.Text(a.lang, key, args...), true))
 	for _, b := range done.Bad {
 		fmt.Fprintln(a.out, present.Visible("  "+b.Key+" ("+b.Source+"): "+b.Reason, true))
 	}
 	if len(done.Bad)+done.Missing > 0 {
 		a.exit = exitFaults
 	}
-	return nil
 }
 
 // buffered gathers the records of the access log: a write to the system for each would

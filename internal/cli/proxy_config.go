@@ -59,6 +59,7 @@ func (a *app) configure(o proxyOptions) (proxyOptions, error) {
 	}{
 		"listen": {&o.listen, f.Listen}, "dir": {&o.dir, f.Dir}, "token-file": {&o.tokenFile, f.TokenFile}, "quota": {&o.quota, f.Quota},
 		"tls-cert": {&o.tlsCert, f.TLSCert}, "tls-key": {&o.tlsKey, f.TLSKey}, "url": {&o.url, f.URL}, "log": {&o.log, f.Log}, "otlp": {&o.otlp, f.OTLP},
+		"s3": {&o.s3.url, f.S3}, "s3-quota": {&o.s3.quota, f.S3Quota},
 	} {
 		if !o.given(flag) && set.to != "" {
 			*set.at = set.to
@@ -69,6 +70,9 @@ func (a *app) configure(o proxyOptions) (proxyOptions, error) {
 	}
 	if !o.given("comma-friendly") {
 		o.commaFriendly = f.CommaFriendly
+	}
+	if !o.given("s3-unconditional") {
+		o.s3.unconditional = f.S3Unconditional
 	}
 	if !o.given("allow-private") {
 		o.private = f.AllowPrivate
@@ -123,7 +127,11 @@ func (o *proxyOptions) sourced(a *app, err error) error {
 	}
 	of, ok := map[string]struct{ flag, key string }{
 		"proxy.open": {"listen", "listen"}, "proxy.listen": {"listen", "listen"}, "proxy.store": {"dir", "dir"}, "proxy.tokens": {"token-file", "token_file"},
+		"proxy.url": {"url", "url"}, "proxy.certificate": {"tls-cert", "tls_cert"}, "proxy.otlp": {"otlp", "otlp"}, "s3.quota": {"s3-quota", "s3_quota"},
 	}[f.key]
+	if strings.HasPrefix(f.key, "s3.") && !ok {
+		of.flag, of.key, ok = "s3", "s3", true
+	}
 	if !ok {
 		return err
 	}
@@ -179,6 +187,7 @@ func (r *reloader) load() error {
 		"listen": o.listen != r.o.listen, "dir": o.dir != r.o.dir, "quota": o.quota != r.o.quota,
 		"token_file": o.tokenFile != r.o.tokenFile, "comma_friendly": o.commaFriendly != r.o.commaFriendly, "grace": o.grace != r.o.grace,
 		"tls_cert": o.tlsCert != r.o.tlsCert, "tls_key": o.tlsKey != r.o.tlsKey, "url": o.url != r.o.url, "log": o.log != r.o.log, "otlp": o.otlp != r.o.otlp,
+		"s3": o.s3.url != r.o.s3.url, "s3_quota": o.s3.quota != r.o.s3.quota, "s3_unconditional": o.s3.unconditional != r.o.s3.unconditional,
 	} {
 		if changed {
 			later = append(later, key)

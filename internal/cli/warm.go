@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -26,15 +27,18 @@ func newWarmCmd(a *app) *cobra.Command {
 		Use:   "warm [go.mod|go.sum|go.work ...]",
 		Short: "Fetch what projects need before anybody asks / 预先获取项目所需的模块",
 		Long: "warm fills the store of `keepwell proxy` and `keepwell run` with what the projects need: the go.mod files, then the\n" +
-			"code of the versions that are built with, nothing else. --proxy has a running proxy fetch them in its place. What was\n" +
-			"fetched is kept: a second try goes on where the first ended. --pin keeps it from being collected.\n" +
-			"按项目预先填充模块仓库：先取 go.mod 文件，再只取构建列表中的代码。--proxy 让正在运行的代理去获取；--pin 使其不被清理。",
+			"code of the versions that are built with, nothing else. --proxy has a running proxy fetch them in its place; --s3\n" +
+			"also fills the bucket of the replicas. What was fetched is kept: a second try goes on where the first ended. --pin\n" +
+			"keeps it from being collected.\n" +
+			"按项目预先填充模块仓库：先取 go.mod 文件，再只取构建列表中的代码。--proxy 让正在运行的代理去获取；\n" +
+			"--s3 同时填充多个副本共享的存储桶；--pin 使其不被清理。",
 		Example: "  keepwell warm go.work\n  keepwell warm */go.mod --dir /srv/modules --pin nightly\n  keepwell warm --proxy https://modules.example.com",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runWarm(cmd.Context(), a, o, args) },
 	}
 	gatherFlags(cmd, &o.gatherOptions)
 	flags := cmd.Flags()
 	flags.StringVar(&o.through, "proxy", "", "a running proxy that fetches in the place of this one / 让正在运行的代理去获取")
+	o.s3.flags(flags)
 	flags.StringVar(&o.pin, "pin", "", "keep what the projects need from being collected, under this name / 以此名称固定，不被清理")
 	flags.StringVar(&o.unpin, "unpin", "", "let go of what was pinned under this name / 取消以此名称固定的内容")
 	return cmd
@@ -46,6 +50,7 @@ type warmed struct {
 	Files   int    `json:"files"`
 	Bytes   int64  `json:"bytes"`
 	Pinned  string `json:"pinned"`
+	Shared  int    `json:"shared"` // files that the bucket has
 }
 
 func runWarm(ctx context.Context, a *app, o warmOptions, names []string) error {
@@ -55,6 +60,8 @@ func runWarm(ctx context.Context, a *app, o warmOptions, names []string) error {
 	switch {
 	case o.through != "" && o.pin+o.unpin != "":
 		return misused("warm.pinproxy")
+	case o.through != "" && o.s3.url != "":
+		return misused("warm.s3proxy")
 	case o.unpin != "":
 		return a.unpin(ctx, o)
 	}
@@ -63,10 +70,8 @@ func runWarm(ctx context.Context, a *app, o warmOptions, names []string) error {
 			return a.tellPlan(g, &modbundle.Set{})
 		}
 		doc := warmed{Modules: g.count(), Files: len(g.files), Bytes: g.bytes, Pinned: o.pin}
-		if o.pin != "" {
-			if err := g.store.PinAll(ctx, g.keys(), o.pin); err != nil {
-				return o.failed("proxy.store", "", err)
-			}
+		if err := g.pin(ctx, o.pin); err != nil {
+			return err
 		}
 		if o.through != "" {
 			a.say("warm.through", hostOf(o.through), doc.Modules, doc.Files, mebibytes(doc.Bytes))
@@ -76,8 +81,28 @@ func runWarm(ctx context.Context, a *app, o warmOptions, names []string) error {
 		if o.pin != "" {
 			a.say("warm.pinned", o.pin, doc.Files)
 		}
+		done, err := g.handOn(ctx, g.keys())
+		if err != nil {
+			return err
+		}
+		doc.Shared = done.Shared + done.Had
 		return a.document(doc)
 	})
+}
+
+// pin keeps what was gathered from being collected, in the bucket too.
+func (g *gathering) pin(ctx context.Context, owner string) error {
+	if owner == "" {
+		return nil
+	}
+	pinAll := g.store.PinAll
+	if g.shared != nil {
+		pinAll = g.shared.PinAll
+	}
+	if err := pinAll(ctx, g.keys(), owner); err != nil {
+		return g.o.failed("proxy.store", "", err)
+	}
+	return nil
 }
 
 // unpin lets go of pins.
@@ -87,7 +112,16 @@ func (a *app) unpin(ctx context.Context, o warmOptions) error {
 		return err
 	}
 	defer store.Close() //nolint:errcheck,contextcheck // it is whole at any moment
-	if err := store.Unpin(ctx, o.unpin); err != nil {
+	unpin := store.Unpin
+	shared, err := o.openShared(ctx, o.s3, store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	if shared != nil {
+		defer shared.Close() //nolint:errcheck,contextcheck // nothing is pending
+		unpin = shared.Unpin
+	}
+	if err := unpin(ctx, o.unpin); err != nil {
 		return o.failed("proxy.store", "", err)
 	}
 	a.say("warm.unpinned", o.unpin)

@@ -28,6 +28,8 @@ import (
 type Config struct {
 	Listen, Dir, TokenFile, Quota   string
 	TLSCert, TLSKey, URL, Log, OTLP string
+	S3, S3Quota                     string
+	S3Unconditional                 bool
 	Grace                           time.Duration
 	AllowPrivate                    []string
 	CommaFriendly                   bool

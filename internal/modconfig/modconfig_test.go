@@ -65,6 +65,9 @@ listen: 127.0.0.1:3000
 dir: modules
 token_file: /etc/keepwell/tokens
 quota: 20G
+s3: https://s3.example.com/modules/go?region=eu
+s3_quota: 200G
+s3_unconditional: true
 tls_cert: cert.pem
 tls_key: /etc/keepwell/key.pem
 url: https://modules.example.com
@@ -126,7 +129,7 @@ func TestRead(t *testing.T) {
 	if problems != nil {
 		t.Fatal(problems)
 	}
-	if c.Dir != "/etc/keepwell/modules" || c.Listen != "127.0.0.1:3000" || c.TokenFile != "/etc/keepwell/tokens" || c.Quota != "20G" || !c.CommaFriendly || c.TLSCert != "/etc/keepwell/cert.pem" || c.Log != "text" || c.Grace != 30*time.Second || !c.FirstSeen {
+	if c.Dir != "/etc/keepwell/modules" || c.Listen != "127.0.0.1:3000" || c.TokenFile != "/etc/keepwell/tokens" || c.Quota != "20G" || c.S3 != "https://s3.example.com/modules/go?region=eu" || c.S3Quota != "200G" || !c.S3Unconditional || !c.CommaFriendly || c.TLSCert != "/etc/keepwell/cert.pem" || c.Log != "text" || c.Grace != 30*time.Second || !c.FirstSeen {
 		t.Errorf("%+v", c)
 	}
 	if c.Where("listen") != "proxy.yaml:2" || c.Where("nothing") != "" {
@@ -144,11 +147,11 @@ func TestRead(t *testing.T) {
 	}
 	day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for _, x := range []struct{ module, version, want string }{
-		{"example.com/log", "v2.17.1", "allowed urgent 31  goproxy.example.org,mirror.example.com,direct"},
-		{"example.com/log", "v2.3.0", "denied no-log 36  "},
+		{"example.com/log", "v2.17.1", "allowed urgent 34  goproxy.example.org,mirror.example.com,direct"},
+		{"example.com/log", "v2.3.0", "denied no-log 39  "},
 		{"example.com/other", "v1.0.0", "allowed  0 7d goproxy.example.org,mirror.example.com,direct"},
 		{"git.corp.example/x", "v1.0.0", "allowed  0  direct"},
-		{"golang.org/toolchain", "v0.0.1-go1.24.1.linux-amd64", "denied go 42  "},
+		{"golang.org/toolchain", "v0.0.1-go1.24.1.linux-amd64", "denied go 45  "},
 	} {
 		d := c.Decide(x.module, x.version, c.Lists, day)
 		verdict := map[bool]string{true: "allowed", false: "denied"}[d.Allowed]
@@ -233,14 +236,20 @@ func TestRefused(t *testing.T) {
 		return "upstreams: [{servers: direct, credentials: c}]\ncredentials: {c: {hosts: a.b, " + s + "}}\n"
 	}
 	for text, want := range map[string]string{
-		"- a":                       "!want keys and values (age_by, allow_private",
-		"listen: [a]":               "!listen: want a text",
-		"listen: ''":                "!listen: want a text",
-		"listen: \"a\\nb\"":         "!listen: want a text",
-		"listen: a\nlisten: b":      "!stands here a second time (first in line 1)",
-		"comma_friendly: 1":         "!want true or false",
-		"comma_friendly: 'true'":    "!want true or false",
-		"quota: 0":                  "!quota",
+		"- a":                                   "!want keys and values (age_by, allow_private",
+		"listen: [a]":                           "!listen: want a text",
+		"listen: ''":                            "!listen: want a text",
+		"listen: \"a\\nb\"":                     "!listen: want a text",
+		"listen: a\nlisten: b":                  "!stands here a second time (first in line 1)",
+		"comma_friendly: 1":                     "!want true or false",
+		"comma_friendly: 'true'":                "!want true or false",
+		"quota: 0":                              "!quota",
+		"s3_quota: much":                        "!s3_quota",
+		"s3_unconditional: 1":                   "!s3_unconditional",
+		"s3: s3.example.com/m":                  "!want https://HOST/BUCKET",
+		"s3: https://s3.example.com/?region=eu": "!want https://HOST/BUCKET",
+		"s3: https://key:secret@s3.example.com/m": "!no keys here",
+		"s3: [a]":                   "!s3",
 		"upstreams: direct":         "!upstreams: want a list",
 		"upstreams: []":             "!not empty",
 		"upstreams: [{}]":           "!servers is missing",

@@ -3,6 +3,7 @@ package modconfig
 import (
 	"errors"
 	"maps"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -88,7 +89,12 @@ func (r *reader) top(n *yaml.Node) {
 				r.wrong(v.Line, "config.grace", v.Value)
 			}
 		},
-		"quota":          func(v *yaml.Node) { r.c.Quota = r.quota(v) },
+		"quota":    func(v *yaml.Node) { r.c.Quota = r.quota(v, "quota") },
+		"s3":       func(v *yaml.Node) { r.c.S3 = r.bucket(v) },
+		"s3_quota": func(v *yaml.Node) { r.c.S3Quota = r.quota(v, "s3_quota") },
+		"s3_unconditional": func(v *yaml.Node) {
+			r.c.S3Unconditional = r.truth(v, "s3_unconditional")
+		},
 		"allow_private":  func(v *yaml.Node) { r.c.AllowPrivate = r.hosts(v, "allow_private") },
 		"comma_friendly": func(v *yaml.Node) { r.c.CommaFriendly = r.truth(v, "comma_friendly") },
 		"upstreams":      func(v *yaml.Node) { upstreams = v },
@@ -176,11 +182,25 @@ var (
 	amount    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[1-9][0-9]{0,8}[KMGT]?$`) })
 )
 
-func (r *reader) quota(n *yaml.Node) string {
+func (r *reader) quota(n *yaml.Node, key string) string {
 	if !amount().MatchString(n.Value) {
-		r.wrong(n.Line, "config.quota", n.Value)
+		r.wrong(n.Line, "config.quota", key, n.Value)
 	}
 	return n.Value
+}
+
+// bucket is the address of a bucket. Who opens it says what else may be wrong with it.
+func (r *reader) bucket(n *yaml.Node) string {
+	address := r.word(n, "s3")
+	u, err := url.Parse(address)
+	switch {
+	case address == "":
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") == "":
+		r.wrong(n.Line, "config.s3")
+	case u.User != nil:
+		r.wrong(n.Line, "config.s3login")
+	}
+	return address
 }
 
 func (r *reader) hosts(n *yaml.Node, key string) []string {

@@ -22,6 +22,8 @@ import (
 type Imported struct {
 	// Files were taken, Had of them were here before.
 	Files, Had int
+	// Unshared of them could not be handed on to the other replicas.
+	Unshared int
 	// Refused are files that were not what they should be, with the reason, by name.
 	Refused []Refusal
 }
@@ -65,6 +67,10 @@ func (p *Proxy) Import(ctx context.Context, dir string, told func()) (Imported, 
 			for f := range work {
 				had, err := p.bring(ctx, root, dir, f)
 				mu.Lock()
+				if errors.Is(err, errUnshared) {
+					done.Unshared++
+					err = nil
+				}
 				switch {
 				case err != nil:
 					why := strings.Split(strings.TrimSpace(err.Error()), "\n")
@@ -163,10 +169,24 @@ func foundAt(name string) (a ask, ok bool) {
 	return a, err == nil && a.fixed()
 }
 
+var errUnshared = errors.New("not shared")
+
+// unsharedBy marks what is here although others do not have it.
+func unsharedBy(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errUnshared, err)
+}
+
 // bring admits one file and keeps it.
 func (p *Proxy) bring(ctx context.Context, root *os.Root, dir string, f found) (had bool, err error) {
+	shared, others := p.Store.(Shared)
 	if _, err := p.Store.Get(ctx, f.a.key); err == nil {
-		return true, nil
+		if others {
+			_, err = shared.HandOn(ctx, f.a.key)
+		}
+		return true, unsharedBy(err)
 	}
 	if err := p.permitName(p.now(), f.a); err != nil { // the checksum database is not told either
 		rule, _, _ := strings.Cut(err.Error(), "\n")
@@ -190,7 +210,11 @@ func (p *Proxy) bring(ctx context.Context, root *os.Root, dir string, f found) (
 	u := &Upstream{Name: dir, Base: &url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}}
 	g, err := c.admit(ctx, u, b)
 	if err == nil {
-		_, err = p.keep(ctx, f.a, modstore.Entry{Key: f.a.key, H1: g.h1, Source: g.server, Via: g.via}, g.body)
+		e, err := p.keep(ctx, f.a, modstore.Entry{Key: f.a.key, H1: g.h1, Source: g.server, Via: g.via}, g.body)
+		if err == nil && others {
+			_, err = p.publish(ctx, shared, f.a, c, e)
+			err = unsharedBy(err)
+		}
 		return false, err
 	}
 	var t *trouble

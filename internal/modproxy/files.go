@@ -269,7 +269,7 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 		return e, err
 	}
 	if others {
-		e = p.publish(ctx, shared, a, c, e)
+		e, _ = p.publish(ctx, shared, a, c, e) // it is here, whoever else has it
 	}
 	if a.kind == zipped {
 		p.seen.zip(a.key)

@@ -25,6 +25,8 @@ type Shared interface {
 	// Publish hands on what was stored here; other tells that other bytes were first.
 	// over puts e in their place.
 	Publish(ctx context.Context, e modstore.Entry, over bool) (other bool, err error)
+	// HandOn publishes what is kept here of key, unless the others have it.
+	HandOn(ctx context.Context, key string) (had bool, err error)
 }
 
 // share is the part of a fetch that other replicas see: it takes what they have, or
@@ -84,11 +86,11 @@ func (p *Proxy) take(ctx context.Context, s Shared, a ask, c *admission) (modsto
 
 // publish hands a file on to the other replicas. Where one was first with other bytes,
 // those are taken, so that all serve the same, unless they are not what they should be.
-func (p *Proxy) publish(ctx context.Context, s Shared, a ask, c *admission, e modstore.Entry) modstore.Entry {
+func (p *Proxy) publish(ctx context.Context, s Shared, a ask, c *admission, e modstore.Entry) (modstore.Entry, error) {
 	other, err := s.Publish(ctx, e, !a.fixed())
 	if other {
 		if first, ok := p.take(ctx, s, a, c); ok {
-			return first
+			return first, nil
 		}
 		if e.Via == "sumdb" { // only the database may overrule who was first
 			_, err = s.Publish(ctx, e, true)
@@ -97,7 +99,7 @@ func (p *Proxy) publish(ctx context.Context, s Shared, a ask, c *admission, e mo
 	if err != nil && ctx.Err() == nil {
 		p.Log.Debug("not shared", "file", a.key, "error", clean(err.Error()))
 	}
-	return e
+	return e, err
 }
 
 // keep puts what was admitted into the store.

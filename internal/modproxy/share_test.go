@@ -377,3 +377,39 @@ func TestMetricsTellOfTheBucket(t *testing.T) {
 		t.Errorf("metrics: %s", text)
 	}
 }
+
+// TestImportFillsTheBucket hands on what is imported, also what was here before there was
+// a bucket; a bucket that does not answer is told of, and what came is kept.
+func TestImportFillsTheBucket(t *testing.T) {
+	t.Parallel()
+	server := sharetest.Start(t)
+	f := make1(t, widget, noise("w", 100000))
+	dir := lay(t, map[string]string{at[1:] + ".info": string(f.info), at[1:] + ".mod": string(f.mod), at[1:] + ".zip": string(f.zip)})
+	g := server.Gate(t)
+	one := shared(t, g.Bucket(""), nil)
+	_, p := start(t, "http://127.0.0.1:9", func(o *modproxy.Options) { o.Store = one })
+	g.Before(func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	if done, err := p.Import(t.Context(), dir, nil); err != nil || done.Files != 3 || done.Unshared != 3 || len(done.Refused) != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	g.Before(nil)
+	if _, err := one.Trusted(t.Context(), "x"); err != nil || !one.Sharing() {
+		t.Fatal("it does not come back", err)
+	}
+	if done, err := p.Import(t.Context(), dir, nil); err != nil || done.Had != 3 || done.Unshared != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	two, _ := replicaOf(t, "http://127.0.0.1:9", server.Bucket(""), nil)
+	want(t, two+at+".zip", f.zip)
+	want(t, two+at+".mod", f.mod)
+	want(t, two+at+".info", f.info)
+	other := make1(t, "example.com/other", noise("x", 100000))
+	const otherAt = "example.com/other/@v/v1.0.0"
+	if done, err := p.Import(t.Context(), lay(t, map[string]string{otherAt + ".zip": string(other.zip)}), nil); err != nil || done.Files != 1 || done.Had != 0 || done.Unshared != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	want(t, two+"/"+otherAt+".zip", other.zip)
+}

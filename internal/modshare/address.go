@@ -26,7 +26,7 @@ const (
 	BadAddress Reason = "address"
 	// LoginInAddress: the URL has a login, which other users of the machine could see.
 	LoginInAddress Reason = "login"
-	// NoCredentials: there are none in the environment or the credentials file.
+	// NoCredentials: there are none where they are looked for (login.go).
 	NoCredentials Reason = "nocredentials"
 	// WrongCredentials: the server does not know the key, or the secret is another.
 	WrongCredentials Reason = "credentials"
@@ -57,6 +57,7 @@ type place struct {
 	endpoint, name, prefix, region string
 	secure                         bool
 	lookup                         minio.BucketLookupType
+	machine                        bool // the keys are those of the machine's own role
 }
 
 func parseAddress(address string) (place, *Refusal) {
@@ -90,8 +91,10 @@ func parseAddress(address string) (place, *Refusal) {
 			p.lookup = minio.BucketLookupPath
 		case key == "addressing" && v == "host":
 			p.lookup = minio.BucketLookupDNS
+		case key == "credentials" && v == "iam":
+			p.machine = true
 		default:
-			return bad(fmt.Sprintf("parameter %s=%s: there are region=NAME and addressing=path or host", key, v))
+			return bad(fmt.Sprintf("parameter %s=%s: there are region=NAME, addressing=path or host, and credentials=iam", key, v))
 		}
 	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
@@ -105,7 +108,7 @@ func parseAddress(address string) (place, *Refusal) {
 	return p, nil
 }
 
-func newBucket(o Options, limits Limits, log *slog.Logger) (*bucket, error) {
+func newBucket(ctx context.Context, o Options, limits Limits, log *slog.Logger) (*bucket, error) {
 	at, refusal := parseAddress(o.URL)
 	if refusal != nil {
 		return nil, refusal
@@ -124,12 +127,11 @@ func newBucket(o Options, limits Limits, log *slog.Logger) (*bucket, error) {
 		DisableCompression:    true,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	// The machine's own role comes last: only there is somebody asked.
-	creds := credentials.New(&credentials.Chain{Providers: []credentials.Provider{
-		&credentials.EnvAWS{},
-		&credentials.FileAWSCredentials{},
-		&credentials.IAM{Client: &http.Client{Timeout: limits.Op}},
-	}})
+	from, patience := newLogins(at, o.roleEndpoint)
+	creds := credentials.New(from)
+	if err := firstLogin(ctx, creds, patience); err != nil {
+		return nil, &Refusal{Reason: NoCredentials, Bucket: b.shown, Err: err}
+	}
 	client, err := minio.New(at.endpoint, &minio.Options{
 		Creds: creds, Secure: at.secure, Region: at.region, BucketLookup: at.lookup, Transport: tr, MaxRetries: 1,
 	})
@@ -138,9 +140,6 @@ func newBucket(o Options, limits Limits, log *slog.Logger) (*bucket, error) {
 	}
 	client.SetAppInfo("keepwell", "1")
 	b.core = &minio.Core{Client: client}
-	if v, err := creds.GetWithContext(client.CredContext()); err != nil || v.AccessKeyID == "" {
-		return nil, &Refusal{Reason: NoCredentials, Bucket: b.shown, Err: errors.New("no credentials were found")}
-	}
 	return b, nil
 }
 

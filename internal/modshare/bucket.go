@@ -56,24 +56,47 @@ type object struct {
 // mostRecord bounds what is read of a small object.
 const mostRecord = 1 << 20
 
-// do makes a request that moves size bytes.
-func (b *bucket) do(ctx context.Context, size int64, f func(ctx context.Context) error) error {
-	if b.refused.Load() != nil || !b.breaker.allow() {
-		return errResting
-	}
-	if !b.checked.Load() {
-		if err := b.check(ctx); err != nil {
-			return errResting
-		}
-	}
-	return b.bare(ctx, size, f)
+// do makes a small request.
+func (b *bucket) do(ctx context.Context, f func(ctx context.Context) error) error {
+	return b.within(ctx, b.limits.Op, f)
 }
 
-// bare is do without a look at what the bucket is.
-func (b *bucket) bare(parent context.Context, size int64, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(parent, b.limits.Op+time.Duration(size>>20)*time.Second)
+// within makes a request that may take so long.
+func (b *bucket) within(ctx context.Context, patience time.Duration, f func(ctx context.Context) error) error {
+	if !b.ready(ctx) {
+		return errResting
+	}
+	return b.bare(ctx, patience, f)
+}
+
+// ready tells whether the bucket may be asked. Who gets a yes has to ask.
+func (b *bucket) ready(ctx context.Context) bool {
+	if b.refused.Load() != nil || !b.breaker.allow() {
+		return false
+	}
+	return b.checked.Load() || b.check(ctx) == nil
+}
+
+// bare is within, without a look at what the bucket is.
+func (b *bucket) bare(parent context.Context, patience time.Duration, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(parent, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
-	err := meaning(f(ctx))
+	return b.judge(parent, ctx, twice(ctx, f))
+}
+
+// move makes a request that carries a blob, as long as it carries enough of it.
+func (b *bucket) move(parent context.Context, size int64, f func(ctx context.Context, p *pace) error) error {
+	if !b.ready(parent) {
+		return errResting
+	}
+	p, ctx, end := newPace(parent, size, b.limits)
+	defer end()
+	return b.judge(parent, ctx, twice(ctx, func(ctx context.Context) error { return f(ctx, p) }))
+}
+
+// judge tells the breaker how a request ended.
+func (b *bucket) judge(parent, ctx context.Context, err error) error {
+	err = meaning(err)
 	var answer minio.ErrorResponse
 	switch {
 	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, errTaken), errors.Is(err, errTooLong):
@@ -81,7 +104,8 @@ func (b *bucket) bare(parent context.Context, size int64, f func(ctx context.Con
 	case parent.Err() != nil:
 		b.breaker.release()
 	case ctx.Err() != nil:
-		b.breaker.fail(fmt.Sprintf("no answer within %v", b.limits.Op), false)
+		err = context.Cause(ctx)
+		b.breaker.fail(err.Error(), false)
 	case errors.As(err, &answer) && answer.StatusCode < http.StatusInternalServerError && answer.StatusCode != http.StatusForbidden && answer.Code != "NoSuchBucket":
 		b.breaker.good() // about this object only
 	default:
@@ -89,6 +113,26 @@ func (b *bucket) bare(parent context.Context, size int64, f func(ctx context.Con
 	}
 	return err
 }
+
+// twice tries once more where no answer came at all: a connection that was kept may have
+// been closed meanwhile. What an answer that was lost has changed, callers see as taken.
+func twice(ctx context.Context, f func(ctx context.Context) error) error {
+	err := f(ctx)
+	var answer minio.ErrorResponse
+	var half halfway
+	switch {
+	case err == nil, ctx.Err() != nil, errors.As(err, &answer), errors.As(err, &half):
+		return err
+	case errors.Is(err, errTooLong), errors.Is(err, errPassedOver), errors.Is(err, errOtherBytes), errors.Is(err, fs.ErrNotExist), errors.Is(err, errTaken):
+		return err
+	}
+	return f(ctx)
+}
+
+// halfway is what broke off after bytes had been handed on.
+type halfway struct{ error }
+
+func (h halfway) Unwrap() error { return h.error }
 
 // meaning translates what the server said.
 func meaning(err error) error {
@@ -107,7 +151,7 @@ func meaning(err error) error {
 
 // get reads a small object.
 func (b *bucket) get(ctx context.Context, name string) (data []byte, o object, err error) {
-	err = b.do(ctx, 0, func(ctx context.Context) error { data, o, err = b.read(ctx, name); return err })
+	err = b.do(ctx, func(ctx context.Context) error { data, o, err = b.read(ctx, name); return err })
 	return data, o, err
 }
 
@@ -131,15 +175,18 @@ func (b *bucket) read(ctx context.Context, name string) ([]byte, object, error) 
 
 // download writes an object of that size to w.
 func (b *bucket) download(ctx context.Context, name string, size int64, w io.Writer) error {
-	return b.do(ctx, size, func(ctx context.Context) error {
+	return b.move(ctx, size, func(ctx context.Context, p *pace) error {
 		body, _, _, err := b.core.GetObject(ctx, b.name, b.prefix+name, minio.GetObjectOptions{})
 		if err != nil {
 			return err
 		}
 		defer body.Close() //nolint:errcheck // only read
-		n, err := io.Copy(w, io.LimitReader(body, size+1))
-		if err == nil && n > size {
-			err = errTooLong
+		n, err := io.Copy(w, p.reader(io.LimitReader(body, size+1)))
+		switch {
+		case err == nil && n > size:
+			return errTooLong
+		case err != nil && n > 0:
+			return halfway{err}
 		}
 		return err
 	})
@@ -167,7 +214,7 @@ func (b *bucket) when(c condition) condition {
 
 // put writes a small object. A condition on what is gone is not met.
 func (b *bucket) put(ctx context.Context, name string, data []byte, when condition) (etag string, err error) {
-	err = b.do(ctx, 0, func(ctx context.Context) error { etag, err = b.write(ctx, name, data, b.when(when)); return err })
+	err = b.do(ctx, func(ctx context.Context) error { etag, err = b.write(ctx, name, data, b.when(when)); return err })
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errTaken
 	}
@@ -185,16 +232,20 @@ func (b *bucket) write(ctx context.Context, name string, data []byte, when condi
 
 // upload writes a blob unless there is one.
 func (b *bucket) upload(ctx context.Context, sum string, from io.ReadSeeker, size int64, when condition) error {
-	return b.do(ctx, size, func(ctx context.Context) error {
+	return b.move(ctx, size, func(ctx context.Context, p *pace) error {
+		if _, err := from.Seek(0, io.SeekStart); err != nil {
+			return halfway{err}
+		}
+		p.again()
 		o := minio.PutObjectOptions{DisableContentSha256: true} // as above
 		b.when(when)(&o)
-		_, err := b.core.PutObject(ctx, b.name, b.prefix+blobName(sum), from, size, "", sum, o)
+		_, err := b.core.PutObject(ctx, b.name, b.prefix+blobName(sum), p.reader(from), size, "", sum, o)
 		return err
 	})
 }
 
 func (b *bucket) remove(ctx context.Context, name string) error {
-	return b.do(ctx, 0, func(ctx context.Context) error {
+	return b.do(ctx, func(ctx context.Context) error {
 		return b.core.RemoveObject(ctx, b.name, b.prefix+name, minio.RemoveObjectOptions{})
 	})
 }
@@ -202,14 +253,14 @@ func (b *bucket) remove(ctx context.Context, name string) error {
 // list names the objects below prefix, at most so many; 0: all.
 func (b *bucket) list(ctx context.Context, prefix string, most int, f func(object) error) error {
 	var found []object
-	size := int64(0)
+	patience := b.limits.Op
 	if most == 0 {
-		const long = 600 << 20 // ten minutes; each page has its own deadline (transport)
-		size = long
+		patience = 10 * time.Minute // each page has its own deadline (transport)
 	}
-	err := b.do(ctx, size, func(ctx context.Context) error {
+	err := b.within(ctx, patience, func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx) // ends the listing where we stop early
 		defer cancel()
+		found = found[:0]
 		for o := range b.core.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
 			if o.Err != nil {
 				return o.Err

@@ -24,7 +24,7 @@ func (b *bucket) check(ctx context.Context) error {
 		return r
 	}
 	var verdict error
-	err := b.bare(ctx, 0, func(ctx context.Context) error {
+	err := b.bare(ctx, b.limits.Op, func(ctx context.Context) error {
 		name := "probe/" + rand.Text()
 		verdict = b.tryConditions(ctx, name)
 		if err := b.core.RemoveObject(ctx, b.name, b.prefix+name, minio.RemoveObjectOptions{}); verdict == nil {

@@ -28,8 +28,8 @@
 // as absent and is replaced by who fetches the file anew. A claim is renewed by its
 // holder; it is taken over when it stood unchanged for its whole lease by the clock of
 // who waits, or by the server's, so that no clocks of two machines are compared. A
-// bucket that fails is left alone for a while (bucket.go) and never waited for longer
-// than Limits.Op and the size of what is moved.
+// bucket that fails twice in a row is left alone for a while (bucket.go), and never
+// waited for longer than Limits.Op without bytes that come.
 //
 // A new kind of object is a prefix in names.go, its reader and writer a file here.
 package modshare
@@ -50,9 +50,11 @@ import (
 
 // Limits are patience. A zero value is the shipped one.
 type Limits struct {
-	// Op is how long one small request may take (2 s); what carries bytes may take a
-	// second more for each MiB.
+	// Op is how long one small request may take (2 s). What carries bytes is cut when
+	// it moves less than Floor in such a time.
 	Op time.Duration
+	// Floor is the slowest that bytes may come and go, in bytes per second (256 KiB).
+	Floor int64
 	// Rest is how long a bucket that failed is left alone (15 s).
 	Rest time.Duration
 	// Lease is how long a claim stands that its holder does not renew (10 s).
@@ -73,6 +75,9 @@ func (l Limits) withDefaults() Limits {
 			*d.at = d.v
 		}
 	}
+	if l.Floor == 0 {
+		l.Floor = 256 << 10
+	}
 	return l
 }
 
@@ -80,13 +85,15 @@ func (l Limits) withDefaults() Limits {
 type Options struct {
 	// Local is this replica's own store; who opened it closes it, after this one.
 	Local *modstore.Store
-	// URL is where the bucket is: https://HOST/BUCKET/PREFIX?region=R&addressing=path.
+	// URL is where the bucket is: https://HOST/BUCKET/PREFIX?region=R&addressing=path&credentials=iam.
 	URL string
 	// Unconditional does without conditional writes: there are no claims then, and
 	// two replicas may fetch the same file.
 	Unconditional bool
 	Log           *slog.Logger
 	Limits        Limits
+
+	roleEndpoint string // tests set it
 }
 
 // Store is a modstore of this replica before a bucket that all replicas share.
@@ -122,7 +129,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	if s.bucket, err = newBucket(o, s.limits, s.log); err != nil {
+	if s.bucket, err = newBucket(ctx, o, s.limits, s.log); err != nil {
 		return nil, err
 	}
 	if err := s.bucket.open(ctx); err != nil {

@@ -66,3 +66,29 @@ func FuzzNames(f *testing.F) {
 		}
 	})
 }
+
+// TestAddresses holds where requests go to what the URL says.
+func TestAddresses(t *testing.T) {
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	for address, want := range map[string]string{
+		"https://s3.example.org/modules":                                      "https://s3.example.org/modules/x us-east-1",
+		"https://s3.example.org/modules/a/b c?region=eu":                      "https://s3.example.org/modules/a/b%20c/x eu",
+		"https://s3.example.org/modules?addressing=host":                      "https://modules.s3.example.org/x us-east-1",
+		"http://127.0.0.1:9000/modules/":                                      "http://127.0.0.1:9000/modules/x us-east-1",
+		"https://s3.eu-west-1.amazonaws.com/modules?region=eu-west-1":         "https://modules.s3.dualstack.eu-west-1.amazonaws.com/x eu-west-1",
+		"https://s3.amazonaws.com/modules?region=eu-west-2&addressing=path":   "https://s3.dualstack.eu-west-2.amazonaws.com/modules/x eu-west-2",
+		"https://s3.eu-west-1.amazonaws.com/my.modules?region=eu-west-1":      "https://s3.dualstack.eu-west-1.amazonaws.com/my.modules/x eu-west-1",
+		"https://s3.cn-north-1.amazonaws.com.cn/modules/go?region=cn-north-1": "https://modules.s3.dualstack.cn-north-1.amazonaws.com.cn/go/x cn-north-1",
+	} {
+		got, err := modshare.Address(t.Context(), address)
+		fields := strings.Split(got, "/") // the key and the day are before the region
+		if err == nil {
+			at, _, _ := strings.Cut(got, " ")
+			got = at + " " + fields[len(fields)-3]
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v", address, got, err)
+		}
+	}
+}

@@ -1,9 +1,14 @@
 package modshare
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -140,6 +145,35 @@ func (s *Store) Pin(ctx context.Context, key, owner string) error {
 	}
 	_, err := s.bucket.put(ctx, pinName(owner, key), encodeValue(key, owner), anything)
 	return err
+}
+
+// PinAll makes keys what owner pins, here and in the bucket, and nothing else.
+func (s *Store) PinAll(ctx context.Context, keys []string, owner string) error {
+	if err := s.Store.PinAll(ctx, keys, owner); err != nil {
+		return err
+	}
+	missing := map[string]string{}
+	for _, key := range keys {
+		missing[pinName(owner, key)] = key
+	}
+	err := s.bucket.list(ctx, pinsDir+escape(owner)+"/", 0, func(o object) error {
+		if _, ok := missing[o.name]; ok {
+			delete(missing, o.name)
+			return nil
+		}
+		return s.bucket.remove(ctx, o.name)
+	})
+	if err != nil {
+		return fmt.Errorf("pinning in %s: %w", s.Name(), err)
+	}
+	var mu sync.Mutex
+	s.each(ctx, slices.Collect(maps.Values(missing)), func(key string) {
+		_, failed := s.bucket.put(ctx, pinName(owner, key), encodeValue(key, owner), anything)
+		mu.Lock()
+		defer mu.Unlock()
+		err = cmp.Or(err, failed)
+	})
+	return cmp.Or(err, ctx.Err())
 }
 
 // Unpin lets go of what owner pinned.

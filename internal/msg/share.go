@@ -16,8 +16,8 @@ var shareTable = sync.OnceValue(func() map[string]message {
 		},
 		"s3.nocredentials": {"there are no keys for the bucket %s: %v", "没有存储桶 %s 的访问密钥：%v"},
 		"hint.s3.nocredentials": {
-			"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials (AWS_PROFILE picks the section)",
-			"请设置 AWS_ACCESS_KEY_ID 和 AWS_SECRET_ACCESS_KEY，或写入 ~/.aws/credentials（用 AWS_PROFILE 选择配置段）",
+			"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials (AWS_PROFILE picks the section); ?credentials=iam takes the machine's role",
+			"请设置 AWS_ACCESS_KEY_ID 和 AWS_SECRET_ACCESS_KEY，或写入 ~/.aws/credentials（用 AWS_PROFILE 选择配置段）；在 URL 后加 ?credentials=iam 可使用本机角色",
 		},
 		"s3.credentials":      {"the server of %s does not accept the keys: %v", "%s 的服务器不接受访问密钥：%v"},
 		"hint.s3.credentials": {"compare AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with those of the bucket; keys for a time (AWS_SESSION_TOKEN) may have expired", "请核对 AWS_ACCESS_KEY_ID 和 AWS_SECRET_ACCESS_KEY；临时密钥（AWS_SESSION_TOKEN）可能已过期"},
@@ -32,6 +32,17 @@ var shareTable = sync.OnceValue(func() map[string]message {
 			"take a server with conditional writes (If-None-Match, If-Match); --s3-unconditional goes without, and two replicas may fetch the same file then",
 			"请使用支持条件写入（If-None-Match、If-Match）的服务器；--s3-unconditional 可以不用它，但多个副本可能重复下载同一文件",
 		},
+		"s3.scrubbed": {
+			"of these, in %s: files held to their sums: %d (%d MiB); rotten: %d, missing: %d (mended from here)",
+			"其中 %s 里已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个（已用本地文件修复）",
+		},
+		"s3.scrub":      {"checking the bucket: %v", "校验存储桶：%v"},
+		"hint.s3.scrub": {"try again when the object store answers", "请在对象存储恢复后重试"},
+		"s3.sharing":    {"keepwell: filling %s: %d of %d files", "keepwell：正在填充 %s：%d/%d 个文件"},
+		"s3.shared":     {"%s has %d of these files", "%s 中已有其中 %d 个文件"},
+		"s3.unshared":   {"filling %s: %v", "填充 %s：%v"},
+		"s3.unimported": {"%d files are here, but could not be put into the bucket", "有 %d 个文件已存入本地，但未能写入存储桶"},
+		"warm.s3proxy":  {"--proxy and --s3 exclude each other: the running proxy fills its own bucket", "--proxy 和 --s3 不能同时使用：正在运行的代理会填充它自己的存储桶"},
 		"s3.other":      {"the bucket %s cannot be used: %v", "存储桶 %s 无法使用：%v"},
 		"hint.s3.other": {"try the bucket with another program and the same keys", "请用其他程序和同样的密钥访问该存储桶试试"},
 	}
