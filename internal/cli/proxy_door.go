@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -123,6 +125,7 @@ func (d *door) startTraces(ctx context.Context) (end func(), err error) {
 
 // serve serves until a signal.
 func (d *door) serve(ctx context.Context, p *modproxy.Proxy, store *modstore.Store, quota int64) error {
+	defer runtime.KeepAlive(ballast())
 	access := &buffered{w: bufio.NewWriterSize(d.a.out, 64<<10)}
 	defer access.flush()
 	service := modproxy.NewService(p, modproxy.ServiceOptions{
@@ -161,6 +164,17 @@ func (d *door) serve(ctx context.Context, p *modproxy.Proxy, store *modstore.Sto
 	}
 	d.a.ended = true // a service ends by a signal: that is no failure
 	return nil
+}
+
+// ballast is memory that is never touched, and so never there: rubbish is collected when
+// as much has come as is live, ballast included. What is live in a proxy is small, and it
+// would be looked through for every few megabytes. Who set GOGC or GOMEMLIMIT knows better.
+func ballast() []byte {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	const size = 16 << 20
+	return make([]byte, size)
 }
 
 // printToken makes a token for name.

@@ -152,11 +152,14 @@ func (a *app) failedByItself(ctx context.Context) bool {
 	return a.exit != 0 && a.exit < signalled && ctx.Err() == nil
 }
 
+// oldList is how long go waits for news of a list that is not of the last minutes.
+const oldList = 400 * time.Millisecond
+
 // runBehind runs the command behind a proxy.
 func runBehind(ctx context.Context, a *app, o runOptions, what errand, env goenv.Env, lists []modproxy.List, store *modstore.Store) error {
 	opts := modproxy.Options{
 		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Auth: goAuth(env),
-		Cache: filepath.Join(env.Value("GOMODCACHE"), "cache", "download"),
+		Cache: filepath.Join(env.Value("GOMODCACHE"), "cache", "download"), Limits: modproxy.Limits{Old: oldList},
 	}
 	// The proxy outlives the signal that ends the command: that may still ask.
 	p, err := modproxy.New(context.WithoutCancel(ctx), opts)

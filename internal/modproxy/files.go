@@ -151,8 +151,9 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 	if wish.kept {
 		return p.outdated(ctx, a, have), nil
 	}
-	// An old list is worth some patience, unless those who could have a new one are in
-	// doubt: then the client has what is kept, and the next one what comes meanwhile.
+	// A client waits a moment for news, and less where those who could have any are in
+	// doubt: then it has what is kept, and the next one what comes meanwhile. An upstream
+	// that hangs is as good as dead, and is known by nothing but its silence.
 	wait := p.Limits.Stale
 	known, news := p.health.doubtful(upstreams)
 	const long = 10
@@ -163,7 +164,7 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 		wait /= 2
 		news = nil
 	case age > long*p.Limits.Fresh:
-		wait *= long
+		wait = max(wait, p.Limits.Old)
 	}
 	f := p.begin(ctx, a, upstreams, own) // never left: it goes on for the next who asks
 	timer := time.NewTimer(wait)

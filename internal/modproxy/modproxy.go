@@ -121,9 +121,12 @@ type Limits struct {
 	// Rest is how long an upstream that failed is left alone (30 s).
 	Rest time.Duration
 	// Fresh is how long lists need no question (60 s), Stale how long a client waits
-	// for a fresher one than the one at hand (40 ms; ten times as long for one that is older
-	// than ten times Fresh, and half as long where the upstreams are in doubt).
+	// for a fresher one than the one at hand (30 ms; half as long where the upstreams are in
+	// doubt). An upstream without a word for ten times Stale is in doubt.
 	Fresh, Stale time.Duration
+	// Old is what Stale is for what is older than ten times Fresh (no longer than Stale):
+	// where a person asks once, and nobody after them, today's answer is worth some patience.
+	Old time.Duration
 	// Memory bounds the small files kept in memory, in bytes (16 MiB).
 	Memory int64
 	// Largest are the bounds of what is taken; 0: go's own.
@@ -143,7 +146,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Backoff, 300*time.Millisecond)
 	set(&l.Rest, 30*time.Second)
 	set(&l.Fresh, time.Minute)
-	set(&l.Stale, 40*time.Millisecond)
+	set(&l.Stale, 30*time.Millisecond)
 	for _, n := range []struct {
 		at *int64
 		v  int64

@@ -441,6 +441,41 @@ func TestOldListsOfTheDeadComeAtOnce(t *testing.T) {
 	}
 }
 
+// TestOldListsOfTheSilentComeAtOnce has a list of yesterday and an upstream that takes the
+// question and gives no answer, or one that is slower than the usual patience: only where
+// Old says so is a list of yesterday worth more of it.
+func TestOldListsOfTheSilentComeAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	yesterday, err := modstore.Open(t.Context(), modstore.Options{Dir: dir, Now: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := yesterday.PutData(t.Context(), modstore.Entry{Key: "example.com/widget/@v/list"}, []byte("v0.9.0\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := yesterday.Close(); err != nil {
+		t.Fatal(err)
+	}
+	silent := healthy(make1(t, widget, ""))
+	silent.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	}
+	for _, row := range []struct {
+		upstream, want string
+		old            time.Duration
+	}{{serve(t, silent), "v0.9.0\n", 0}, {serve(t, healthy(make1(t, widget, ""))), version + "\n", time.Hour}} {
+		store := openStore(t, dir)
+		url, _ := start(t, row.upstream, func(o *modproxy.Options) {
+			o.Store, o.Limits.Fresh, o.Limits.Stale, o.Limits.Old = store, time.Minute, time.Nanosecond, row.old
+		})
+		if code, got := get(t, url+"/example.com/widget/@v/list"); code != 200 || got != row.want {
+			t.Errorf("%v: %d %s", row.old, code, got)
+		}
+	}
+}
+
 func TestRedirectsIntoThePrivateNetworkAreRefused(t *testing.T) {
 	t.Parallel()
 	inner := healthy(make1(t, widget, ""))

@@ -9,8 +9,10 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -51,6 +53,8 @@ type quickConn struct {
 	raw     syscall.RawConn
 	holding bool
 	held    []byte
+	// warm says that the file was sent whole a moment ago: the disk is not waited for.
+	warm bool
 }
 
 func (c *quickConn) Write(data []byte) (int, error) {
@@ -99,6 +103,21 @@ func partOfFile(r io.Reader) (*io.LimitedReader, *io.SectionReader, bool) {
 	return l, s, ok
 }
 
+// send is sendfile. Go's scheduler is told of a call that may take long, and looks for
+// them all the time: that costs more than the call does where the bytes are in memory
+// and the connection takes what it can without waiting.
+func (c *quickConn) send(to, from int, at *int64, most int) (int, error) {
+	if !c.warm {
+		return unix.Sendfile(to, from, at, most)
+	}
+	const atOnce = 256 << 10 // other goroutines get their turn
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDFILE, uintptr(to), uintptr(from), uintptr(unsafe.Pointer(at)), uintptr(min(most, atOnce)), 0, 0) //nolint:gosec // as package syscall does
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 func (c *quickConn) sendFile(head []byte, l *io.LimitedReader, s *io.SectionReader) (int64, error) {
 	outer, at, _ := s.Outer()
 	f, ok := outer.(*os.File)
@@ -119,7 +138,7 @@ func (c *quickConn) sendFile(head []byte, l *io.LimitedReader, s *io.SectionRead
 			head = head[max(n, 0):]
 		}
 		for at-begin < most {
-			n, err := unix.Sendfile(int(to), int(f.Fd()), &at, int(most-(at-begin)))
+			n, err := c.send(int(to), int(f.Fd()), &at, int(most-(at-begin)))
 			if again, done := pause(err); done {
 				failed = err
 				return !again
@@ -156,7 +175,7 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 		return err
 	}
 	defer p.open.put(f)
-	q.holding = true
+	q.holding, q.warm = true, f.sent.Load()
 	content := io.NewSectionReader(f.File, 0, e.Size)
 	if r.Method != http.MethodGet || special(r) {
 		http.ServeContent(w, r, "", time.Time{}, content)
@@ -165,7 +184,8 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 		h["Accept-Ranges"], h["Content-Length"] = inBytes, []string{strconv.FormatInt(e.Size, 10)}
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush() // the header alone: net/http would read the beginning of the file else
-		_, _ = io.CopyN(w, content, e.Size)       // the client went away
+		_, err = io.CopyN(w, content, e.Size)     // the client went away
+		f.sent.Store(f.sent.Load() || err == nil)
 	}
 	_ = q.release(q.held) // the client went away
 	return nil
@@ -184,6 +204,7 @@ type openFile struct {
 	since time.Time
 	users int
 	gone  bool
+	sent  atomic.Bool // whole
 }
 
 const (

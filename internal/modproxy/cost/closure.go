@@ -20,7 +20,7 @@ func closure(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.registry()
+	r, err := c.registry(ctx)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -135,7 +136,7 @@ type registry struct {
 
 const databaseName = "sum.bench.example"
 
-func (c *corpus) registry() (*registry, error) {
+func (c *corpus) registry(ctx context.Context) (*registry, error) {
 	sums, err := c.sums()
 	if err != nil {
 		return nil, err
@@ -144,7 +145,7 @@ func (c *corpus) registry() (*registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := http.StripPrefix("/sumdb/"+databaseName, sumdb.NewServer(sumdb.NewTestServer(signer, func(path, version string) ([]byte, error) {
+	records := sumdb.NewTestServer(signer, func(path, version string) ([]byte, error) {
 		zip, mod := sums[path+" "+version], sums[path+" "+version+"/go.mod"]
 		if mod == "" {
 			return nil, fs.ErrNotExist
@@ -153,7 +154,18 @@ func (c *corpus) registry() (*registry, error) {
 			return fmt.Appendf(nil, "%s %s/go.mod %s\n", path, version, mod), nil
 		}
 		return fmt.Appendf(nil, "%s %s %s\n%s %s/go.mod %s\n", path, version, zip, path, version, mod), nil
-	})))
+	})
+	// A record that is asked for the first time makes the tree grow. A real database has all
+	// of these for long: its tree stays the same while they are asked for.
+	for line := range sums {
+		if path, version, _ := strings.Cut(line, " "); strings.HasSuffix(version, "/go.mod") {
+			m := module.Version{Path: path, Version: strings.TrimSuffix(version, "/go.mod")}
+			if _, err := records.Lookup(ctx, m); err != nil {
+				return nil, err
+			}
+		}
+	}
+	db := http.StripPrefix("/sumdb/"+databaseName, sumdb.NewServer(records))
 	r := &registry{}
 	files := http.FileServer(http.Dir(filepath.Join(c.mod, "cache", "download")))
 	var whole sync.Mutex // the test database is none for many at once

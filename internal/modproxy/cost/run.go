@@ -15,7 +15,7 @@ func overhead(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	r, err := c.registry()
+	r, err := c.registry(ctx)
 	if err != nil {
 		return err
 	}
