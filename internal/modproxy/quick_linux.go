@@ -110,7 +110,7 @@ func (c *quickConn) send(to, from int, at *int64, most int) (int, error) {
 	if !c.warm {
 		return unix.Sendfile(to, from, at, most)
 	}
-	const atOnce = 256 << 10 // other goroutines get their turn
+	const atOnce = 256 << 10                                                                                                                      // other goroutines get their turn
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDFILE, uintptr(to), uintptr(from), uintptr(unsafe.Pointer(at)), uintptr(min(most, atOnce)), 0, 0) //nolint:gosec // as package syscall does
 	if errno != 0 {
 		return 0, errno
