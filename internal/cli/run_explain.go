@@ -279,6 +279,8 @@ func (q inquest) asGoWould(l modproxy.Loss, h modproxy.Heard) string {
 		return head + "Get " + strconv.Quote(at) + ": " + h.Said + "\n"
 	case modproxy.KindNoTLS:
 		return head + "Get " + strconv.Quote(at) + ": http: server gave HTTP response to HTTPS client\n"
+	case modproxy.KindStore:
+		return head + "write: " + h.Detail + "\n"
 	case modproxy.KindClosed:
 		return head + "Get " + strconv.Quote(at) + ": EOF\n"
 	case modproxy.KindCut:

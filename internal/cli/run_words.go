@@ -19,7 +19,7 @@ func complaint(lang msg.Lang, w modproxy.Why) string {
 		return msg.Text(lang, "upstream.detail", words, w.Detail)
 	case modproxy.KindWrong:
 		return msg.Text(lang, key, msg.Text(lang, "via."+w.Detail))
-	case modproxy.KindSlower, modproxy.KindEncoding, modproxy.KindInfo, modproxy.KindMod, modproxy.KindZip, modproxy.KindUnvouched, modproxy.KindTunnel, modproxy.KindOther:
+	case modproxy.KindSlower, modproxy.KindEncoding, modproxy.KindInfo, modproxy.KindMod, modproxy.KindZip, modproxy.KindUnvouched, modproxy.KindTunnel, modproxy.KindStore, modproxy.KindOther:
 		return msg.Text(lang, key, w.Detail)
 	default:
 		return msg.Text(lang, key)

@@ -289,7 +289,7 @@ func (c *admission) vouch(ctx context.Context, u *Upstream, h1 string) (string, 
 	if want == "" {
 		var err error
 		if want, err = c.p.Store.Trust(ctx, c.a.sumKey(), h1); err != nil {
-			return "", &trouble{how: broken, said: "cannot pin the content: " + clean(err.Error()), err: err}
+			return "", unkept(err)
 		}
 	}
 	if want == h1 {

@@ -37,14 +37,20 @@ func (p *Proxy) newBody(a ask) (*body, error) {
 	b := &body{}
 	var err error
 	if a.kind == zipped {
-		b.file, err = p.Store.Stage()
+		if b.file, err = p.Store.Stage(); err != nil {
+			err = unkept(err)
+		}
 	}
 	return b, err
 }
 
 func (b *body) Write(data []byte) (int, error) {
 	if b.file != nil {
-		return b.file.Write(data)
+		n, err := b.file.Write(data)
+		if err != nil {
+			err = unkept(err)
+		}
+		return n, err
 	}
 	return b.mem.Write(data)
 }
@@ -136,6 +142,9 @@ func asTrouble(ctx context.Context, u *Upstream, err error) *trouble {
 		t.said, t.how = plain(ctx, err)
 	}
 	t.server = u.Name
+	if t.how == ours {
+		t.server = "keepwell"
+	}
 	t.final = u.Final || u.isDirect()
 	return t
 }
@@ -243,7 +252,7 @@ func (p *Proxy) accept(resp *http.Response, a ask, b *body) error {
 	switch {
 	case status == http.StatusOK:
 		if err := b.reset(); err != nil {
-			return &trouble{how: broken, said: err.Error(), err: err}
+			return unkept(err)
 		}
 		return p.acceptHeader(resp, a, 0)
 	case status == http.StatusPartialContent && b.size() > 0:

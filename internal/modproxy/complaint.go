@@ -49,6 +49,7 @@ const (
 	KindList        Kind = "list"        // no list of versions
 	KindWrong       Kind = "wrong"       // content of another sum; Detail says whose sum it is held to
 	KindUnvouched   Kind = "unvouched"   // nobody can say what its sum has to be
+	KindStore       Kind = "store"       // no fault of it: this machine cannot keep what came; Detail says why
 	KindAbsent      Kind = "absent"      // it has no such file
 	KindOther       Kind = "other"       // Detail has all there is to say
 )

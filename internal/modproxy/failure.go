@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -25,6 +27,7 @@ const (
 	limited            // 429, and 503 with Retry-After
 	bad                // an answer that is not what was asked for
 	slowly             // silent or slow beyond patience
+	ours               // this machine cannot keep what came: nobody else's fault
 )
 
 // trouble is what one upstream had to say against.
@@ -43,6 +46,23 @@ type trouble struct {
 
 func (t *trouble) Error() string { return t.server + ": " + t.said }
 func (t *trouble) Unwrap() error { return t.err }
+
+// unkept says that the store could not take what came. Where that lies is nothing that
+// clients should read.
+func unkept(err error) error {
+	why := err
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		why = path.Err
+	}
+	if strings.Contains(why.Error(), "disk is full") { // SQLite's word for it
+		why = syscall.ENOSPC
+	}
+	return &trouble{how: ours, said: "its own store cannot be written: " + clean(why.Error()), why: Why{Kind: KindStore, Detail: why.Error()}, err: err}
+}
+
+// ends says that nobody else need be asked.
+func (t *trouble) ends() bool { return t.how == ours || t.final && t.how == refused }
 
 // Failure is why a file could not be had.
 type Failure struct { //nolint:errname // it is what the client is told, and an error besides
@@ -107,6 +127,10 @@ func (a ask) failure(all []*trouble) *Failure {
 	absents, certain, late := 0, true, len(all) > 0
 	for _, t := range all {
 		f.Tried = append(f.Tried, t.Error())
+		if t.how == ours {
+			f.Status = http.StatusInternalServerError
+			return f
+		}
 		if t.final && t.how == refused {
 			f.Status, f.Rule = http.StatusForbidden, "upstream "+t.server+" is final"
 			return f

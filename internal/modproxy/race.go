@@ -123,7 +123,7 @@ func (r *runners) round(ctx context.Context, list []Upstream, all bool) (got, bo
 			running--
 			delete(slow, n.from)
 			r.all = append(r.all, n.failed)
-			if n.failed.final && n.failed.how == refused {
+			if n.failed.ends() {
 				return got{}, false
 			}
 			if running == 0 {
@@ -180,6 +180,9 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 	switch {
 	case ctx.Err() != nil:
 		r.p.health.release(u.Name)
+	case t.how == ours:
+		r.p.health.release(u.Name)
+		r.p.Log.Error("the store cannot be written", "file", r.a.key, "error", clean(err.Error()))
 	case t.how == absent:
 		r.p.health.good(u.Name)
 	case t.how == refused: // it is well, and says no
@@ -192,7 +195,7 @@ func (r *runners) run(ctx context.Context, u *Upstream, i int, done <-chan struc
 
 // over says that no other round can help.
 func (r *runners) over() bool {
-	return slices.ContainsFunc(r.all, func(t *trouble) bool { return t.final && t.how == refused })
+	return slices.ContainsFunc(r.all, (*trouble).ends)
 }
 
 // worthAgain are upstreams whose failure may pass.

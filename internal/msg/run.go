@@ -35,6 +35,7 @@ var runTable = sync.OnceValue(func() map[string]message {
 		"upstream.list":        {"not a list of versions", "返回的不是版本列表"},
 		"upstream.wrong":       {"wrong content: its sum is not the one of %s", "内容不对：校验和与 %s 的记录不符"},
 		"upstream.unvouched":   {"nobody can vouch for the content: %s", "无法确认内容是否正确：%s"},
+		"upstream.store":       {"its own store cannot be written: %s", "自己的仓库无法写入：%s"},
 		"upstream.absent":      {"it has no such file", "没有这个文件"},
 		"upstream.other":       {"%s", "%s"},
 		"upstream.tunnel":      {"the HTTP proxy on the way there does not answer: %s", "通往该服务器的 HTTP 代理没有应答：%s"},
