@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keepwell/keepwell/internal/credentials"
@@ -51,7 +52,11 @@ func (o moduleOptions) openStore(ctx context.Context) (*modstore.Store, error) {
 			return s, nil
 		}
 	}
-	return nil, o.failed("proxy.store", "hint.proxy.store", err)
+	hint := "hint.proxy.store"
+	if err != nil && (strings.Contains(err.Error(), "not a database") || strings.Contains(err.Error(), "malformed")) {
+		hint = "hint.proxy.store.damaged"
+	}
+	return nil, o.failed("proxy.store", hint, err)
 }
 
 // lists are whom modules may be asked of: --upstream, or the user's GOPROXY. That has

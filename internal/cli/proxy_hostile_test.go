@@ -316,3 +316,15 @@ func TestStoreIsItsOwners(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestADamagedStoreIsNamed: the hint speaks of what is damaged, not of what may be written.
+func TestADamagedStoreIsNamed(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	dir := filepath.Join(l.work, "store")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.write(filepath.Join(dir, "store.db"), strings.Repeat("no database ", 1000))
+	l.must(1, "store.db is damaged", "proxy", "--dir", dir, "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9")
+}
