@@ -47,7 +47,7 @@ func gatherFlags(cmd *cobra.Command, o *gatherOptions) {
 	flags.StringVar(&o.dir, "dir", "", "where modules are kept (default: the user's cache) / 模块仓库目录")
 	flags.StringSliceVar(&o.toolchains, "toolchain", nil, "also the go toolchain of the project, for these GOOS/GOARCH / 同时包含项目所用的 Go 工具链")
 	flags.Lookup("toolchain").NoOptDefVal = "host"
-	flags.BoolVar(&o.all, "all", false, "also what `go mod tidy` and `go list -m all` read / 同时包含 go mod tidy 和 go list -m all 所需的内容")
+	flags.BoolVar(&o.all, "all", false, "also what go mod tidy and go list -m all read / 同时包含 go mod tidy 和 go list -m all 所需的内容")
 	flags.BoolVar(&o.dry, "dry-run", false, "say what would be taken and how large it is / 只列出将要获取的内容及大小")
 }
 

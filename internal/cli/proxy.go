@@ -67,7 +67,7 @@ func newProxyCmd(a *app) *cobra.Command {
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:3000", "address and port / 监听地址")
 	flags.StringVar(&o.dir, "dir", "", "where modules are kept (default: the user's cache) / 模块仓库目录")
 	flags.StringArrayVar(&o.upstreams, "upstream", nil, "servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules / 上游服务器列表")
-	flags.StringVar(&o.tokenFile, "token-file", "", "who may ask: a line `NAME TOKEN` each / 令牌文件")
+	flags.StringVar(&o.tokenFile, "token-file", "", "a `FILE` that says who may ask: a line NAME TOKEN each / 令牌文件")
 	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
 	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
 	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE, goproxy or Athens directory has, checked, and serve / 导入已有的模块目录")

@@ -278,7 +278,9 @@ func (a *app) tell(s modproxy.Summary) {
 			words = append(words, msg.Text(a.lang, "run.more", len(s.Complaints)-most))
 			break
 		}
-		words = append(words, msg.Text(a.lang, "run.complaint", c.Upstream, complaint(a.lang, c.Why)))
+		if word := msg.Text(a.lang, "run.complaint", c.Upstream, complaint(a.lang, c.Why)); !slices.Contains(words, word) {
+			words = append(words, word) // of two with the same words, once
+		}
 	}
 	a.say("run.saved", s.Saved, max(total, s.Saved), strings.Join(words, msg.Text(a.lang, "run.and")), strings.Join(served, ", "))
 }
