@@ -19,9 +19,9 @@ const modulePath = "github.com/keepwell/keepwell"
 var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server"},
-	{"internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present", "internal/state"},
-	{"internal/act", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
-	{"internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
+	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/present", "internal/state"},
+	{"internal/act", "internal/alerts", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
+	{"internal/classify", "internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},
 	{"internal/doctor", "internal/modconfig"},
 	{"internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest"}, // for tests only
 	{"internal/cli"},

@@ -85,6 +85,7 @@ func lookup(key string) (message, bool) {
 func tables() []func() map[string]message {
 	return []func() map[string]message{
 		bundleTable,
+		conditionTable,
 		credentialsTable,
 		doctorProjectTable,
 		doctorTable,
