@@ -93,6 +93,7 @@ func tables() []func() map[string]message {
 		explainProbeTable,
 		mendTable,
 		mirrorsTable,
+		playbookTable,
 		probeTable,
 		proxyTable,
 		modconfigTable,
