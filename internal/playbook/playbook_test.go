@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -32,12 +33,15 @@ type truth bool
 
 func (t truth) Holds(context.Context, playbook.Scope) (bool, error) { return bool(t), nil }
 
-func (words) Compile(expr string) (playbook.Condition, error) {
-	switch expr {
+func (words) Compile(doc []byte, n *yaml.Node) (playbook.Condition, error) {
+	if !strings.Contains(string(doc), n.Value) {
+		return nil, errors.New("not the document")
+	}
+	switch expr := n.Value; expr {
 	case "true", "false":
 		return truth(expr == "true"), nil
 	}
-	return nil, fmt.Errorf("undeclared reference to %q", expr)
+	return nil, fmt.Errorf("undeclared reference to %q", n.Value)
 }
 
 func must(t *testing.T, text string) *playbook.Program {
@@ -370,7 +374,7 @@ func TestDocumentation(t *testing.T) {
 
 type anything struct{}
 
-func (anything) Compile(string) (playbook.Condition, error) { return truth(true), nil }
+func (anything) Compile([]byte, *yaml.Node) (playbook.Condition, error) { return truth(true), nil }
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(short))

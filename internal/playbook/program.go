@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/keepwell/keepwell"
 )
 
@@ -77,9 +79,11 @@ type Condition interface {
 	Holds(ctx context.Context, s Scope) (bool, error)
 }
 
-// Compiler checks and compiles expressions; the error says what is wrong with one.
+// Compiler checks and compiles expressions: the value of n, a scalar of the document doc.
+// The error says what is wrong with it; one that has Words(msg.Lang) says it in both
+// languages.
 type Compiler interface {
-	Compile(expr string) (Condition, error)
+	Compile(doc []byte, n *yaml.Node) (Condition, error)
 }
 
 // Test is an expression as written, and compiled.
@@ -251,6 +255,10 @@ type Scope struct {
 	Incident   int64
 	Run        int64
 	Playbook   string
+	// Now and Steps are for conditions alone: the time, and what the steps done so far
+	// left, by their names.
+	Now   time.Time
+	Steps map[string]map[string]any
 	Vars       map[string]string
 }
 

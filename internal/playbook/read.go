@@ -41,7 +41,15 @@ type Problem struct {
 }
 
 // In is the problem in a language.
-func (p Problem) In(lang msg.Lang) string { return msg.Text(lang, p.Key, p.Args...) }
+func (p Problem) In(lang msg.Lang) string {
+	args := slices.Clone(p.Args)
+	for i, a := range args {
+		if own, ok := a.(interface{ Words(lang msg.Lang) string }); ok {
+			args[i] = own.Words(lang)
+		}
+	}
+	return msg.Text(lang, p.Key, args...)
+}
 
 // Problems is everything that is wrong.
 type Problems []Problem
@@ -402,7 +410,7 @@ func (r *reader) test(n *yaml.Node, key string) *Test {
 		}
 		return t
 	}
-	c, err := r.o.Conditions.Compile(expr)
+	c, err := r.o.Conditions.Compile([]byte(r.p.Text), n)
 	if err != nil {
 		r.wrong(n, "play.condition", key, err)
 		return nil

@@ -1,0 +1,138 @@
+package playbook
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Input is an action with its data filled in: what is written down before the effect,
+// shown in a dry run, and handed to the action. Secrets are references in pieces of their
+// own, so that data which looks like a reference stays data, also after a restart.
+type Input struct {
+	Kind   string            `json:"kind"`
+	Params map[string]Filled `json:"params"`
+	// About is what the run is about, for texts that the playbook left out.
+	About About `json:"about"`
+}
+
+// About is what a run is about.
+type About struct {
+	Playbook string `json:"playbook"`
+	Alert    string `json:"alert,omitempty"`
+	Code     string `json:"code,omitempty"`
+	Asset    string `json:"asset,omitempty"`
+	Priority string `json:"priority,omitempty"`
+	Incident int64  `json:"incident,omitempty"`
+	Run      int64  `json:"run,omitempty"`
+}
+
+// Filled is a parameter's value; which field counts is its type.
+type Filled struct {
+	Text    Sealed       `json:"text,omitempty"`
+	Texts   []string     `json:"texts,omitempty"`
+	Pairs   []FilledPair `json:"pairs,omitempty"`
+	Numbers []int64      `json:"numbers,omitempty"`
+	JSON    any          `json:"json,omitempty"`
+}
+
+// FilledPair is a name with its text.
+type FilledPair struct {
+	Name string `json:"name"`
+	Text Sealed `json:"text"`
+}
+
+// Sealed is a text whose secrets are references.
+type Sealed []Piece
+
+// Piece is a text, or a secret by name.
+type Piece struct {
+	Text   string `json:"text,omitempty"`
+	Secret string `json:"secret,omitempty"`
+}
+
+// String shows s with references.
+func (s Sealed) String() string {
+	text, _ := s.Open(byReference) // a reference never fails
+	return text
+}
+
+// Open is s with its secrets.
+func (s Sealed) Open(secrets func(name string) (string, error)) (string, error) {
+	var b strings.Builder
+	for _, p := range s {
+		if p.Secret == "" {
+			b.WriteString(p.Text)
+			continue
+		}
+		v, err := secrets(p.Secret)
+		if err != nil {
+			return "", fmt.Errorf("secret %s: %w", p.Secret, err)
+		}
+		b.WriteString(v)
+	}
+	return b.String(), nil
+}
+
+// sealed fills in the data of t.
+func (t Text) sealed(s Scope) (out Sealed, err error) {
+	for _, p := range t.parts {
+		if p.secret != "" {
+			out = append(out, Piece{Secret: p.secret})
+			continue
+		}
+		text, err := Text{parts: []part{p}}.Data(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Piece{Text: text})
+	}
+	return out, nil
+}
+
+// Fill fills in what the scope knows. The error is for data that is missing or cannot
+// be put where its template stands: then nothing may be done.
+func (a Action) Fill(s Scope) (Input, error) {
+	in := Input{Kind: a.Kind, Params: map[string]Filled{}, About: About{
+		s.Playbook, s.Alert.Name(), string(s.Code), s.Asset, string(s.Priority), s.Incident, s.Run,
+	}}
+	k := LookupKind(a.Kind)
+	if k == nil {
+		return in, fmt.Errorf("action %s is unknown", a.Kind)
+	}
+	for name, v := range a.Params {
+		f, err := v.fill(k.Param(name), s)
+		if err != nil {
+			return in, fmt.Errorf("%s.%s: %w", a.Kind, name, err)
+		}
+		in.Params[name] = f
+	}
+	return in, nil
+}
+
+func (v Value) fill(p *Param, s Scope) (f Filled, err error) {
+	f.Numbers = v.Numbers
+	switch p.Type {
+	case TypeText:
+		if p.Sink == SinkPromQL {
+			query, err := v.Text.PromQL(s)
+			f.Text = Sealed{{Text: query}}
+			return f, err
+		}
+		f.Text, err = v.Text.sealed(s)
+	case TypeTexts:
+		f.Texts, err = Arguments(v.Texts, s)
+	case TypePairs:
+		for _, pair := range v.Pairs {
+			text, err := pair.Text.sealed(s)
+			if err != nil {
+				return f, fmt.Errorf("%s: %w", pair.Name, err)
+			}
+			f.Pairs = append(f.Pairs, FilledPair{pair.Name, text})
+		}
+	case TypeDuration:
+		f.Text = Sealed{{Text: v.Duration.String()}}
+	case TypeJSON:
+		f.JSON, err = JSON(v.JSON, s)
+	}
+	return f, err
+}
