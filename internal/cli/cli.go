@@ -159,10 +159,10 @@ func newRoot(a *app) *cobra.Command {
 		PersistentPreRunE: func(*cobra.Command, []string) error { return a.settle() },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.format, "format", "text", "output: text, json, jsonl, sarif, github or junit")
-	flags.BoolVar(&a.asJSON, "json", false, "the same as --format json")
-	flags.StringVar(&a.langFlag, "lang", "", "language: en or zh (default: the locale's)")
-	flags.StringVar(&a.color, "color", "auto", "colour: auto, always or never")
+	flags.StringVar(&a.format, "format", "text", "output: text, json, jsonl, sarif, github or junit / 输出格式：text、json、jsonl、sarif、github 或 junit")
+	flags.BoolVar(&a.asJSON, "json", false, "the same as --format json / 等同于 --format json")
+	flags.StringVar(&a.langFlag, "lang", "", "language: en or zh (default: the locale's) / 语言：en 或 zh（默认取系统语言）")
+	flags.StringVar(&a.color, "color", "auto", "colour: auto, always or never / 颜色：auto、always 或 never")
 	root.AddCommand(
 		newExplainCmd(a),
 		newFaultsCmd(a),

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/modproxy"
@@ -42,12 +43,13 @@ func newProxyCmd(a *app) *cobra.Command {
 	o := proxyOptions{moduleOptions: moduleOptions{exit: exitError}}
 	cmd := &cobra.Command{
 		Use:   "proxy",
-		Short: "Serve Go modules to a team, from servers that may fail",
+		Short: "Serve Go modules to a team, from servers that may fail / 为团队提供 Go 模块代理",
 		Long: "proxy serves the GOPROXY protocol: what is asked for is fetched from the servers of --upstream (or of GOPROXY),\n" +
 			"checked, kept and served. It answers on this machine only, unless --token-file names who may ask. The access log\n" +
 			"goes to standard output, one record a line; /metrics, /healthz and /stats/summary tell how it does. Tokens and\n" +
 			"certificates are taken anew when their files change, or on SIGHUP. See docs/proxy.md.\n" +
-			"为团队提供 Go 模块代理：从上游获取、校验、保存并提供模块。默认只在本机监听；对外监听需要 --token-file。",
+			"为团队提供 Go 模块代理：从上游获取、校验、保存并提供模块。默认只在本机监听；对外监听需要 --token-file。\n" +
+			"访问日志写到标准输出，每行一条；/metrics、/healthz 和 /stats/summary 显示运行状况。令牌和证书文件变化后自动重新读取，SIGHUP 则立即读取。见 docs/proxy.zh-CN.md。",
 		Example: "  keepwell proxy --upstream https://goproxy.example.org,direct\n  GOPROXY=http://127.0.0.1:3000 go build ./...",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.modules = args
@@ -62,28 +64,48 @@ func newProxyCmd(a *app) *cobra.Command {
 			return o.sourced(a, runProxy(cmd.Context(), a, o))
 		},
 	}
-	flags := cmd.Flags()
+	o.proxyFlags(cmd.Flags())
+	a.helpGroups(cmd, proxyGroups())
+	return cmd
+}
+
+func (o *proxyOptions) proxyFlags(flags *pflag.FlagSet) {
 	o.flags(flags)
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:3000", "address and port / 监听地址")
-	flags.StringVar(&o.dir, "dir", "", "where modules are kept (default: the user's cache) / 模块仓库目录")
-	flags.StringArrayVar(&o.upstreams, "upstream", nil, "servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules / 上游服务器列表")
-	flags.StringVar(&o.tokenFile, "token-file", "", "a `FILE` that says who may ask: a line NAME TOKEN each / 令牌文件")
-	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404")
-	flags.StringArrayVar(&o.private, "allow-private", nil, "a host inside the network that direct and redirects may reach / 允许访问的内网主机")
-	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE, goproxy or Athens directory has, checked, and serve / 导入已有的模块目录")
-	flags.StringArrayVar(&o.importSums, "import-sum", nil, "a go.sum that what is imported has to agree with / 导入时用来对照的 go.sum")
-	flags.BoolVar(&o.scrub, "scrub", false, "hold every file that is kept to its recorded sum, and end / 校验仓库中的所有文件后退出")
-	flags.StringVar(&o.newToken, "new-token", "", "print a fresh token for NAME with its line for --token-file, and end / 生成新令牌后退出")
-	flags.StringVar(&o.tlsCert, "tls-cert", "", "serve https with this certificate chain (PEM) / TLS 证书文件")
-	flags.StringVar(&o.tlsKey, "tls-key", "", "the certificate's private key (PEM) / TLS 私钥文件")
-	flags.StringVar(&o.url, "url", "", "how clients reach the proxy, where something stands before it / 客户端访问本代理的地址")
-	flags.StringVar(&o.log, "log", "json", "form of the logs: json or text / 日志格式")
-	flags.StringVar(&o.otlp, "otlp", "", "send traces to this OpenTelemetry receiver (default: $OTEL_EXPORTER_OTLP_ENDPOINT) / 链路追踪接收端")
-	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long downloads may go on after a signal to end / 退出前等待下载结束的时间")
-	flags.StringVar(&o.quota, "quota", "", "how much to keep, such as 20G; what was wanted longest ago goes first / 仓库容量上限")
 	o.s3.flags(flags)
 	o.s3.quotaFlag(flags)
-	return cmd
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:3000", "listen at this address and port / 监听的地址和端口")
+	flags.StringVar(&o.url, "url", "", "tell clients this address, where something stands before the proxy / 客户端访问本代理的地址（前面有其他服务时）")
+	flags.StringVar(&o.tokenFile, "token-file", "", "a `FILE`: let in who has a token of this file: a line NAME TOKEN each / 只允许持有令牌者访问：文件每行一个“名称 令牌”")
+	flags.StringVar(&o.newToken, "new-token", "", "print a fresh token for NAME and its line for --token-file, and end / 生成新令牌及其在 --token-file 中的一行，然后退出")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "serve https with this certificate chain (PEM) / 用此证书链（PEM）提供 https")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "use this private key of the certificate (PEM) / 证书的私钥（PEM）")
+	flags.DurationVar(&o.grace, "grace", 30*time.Second, "let downloads go on for so long after a signal to end / 收到退出信号后，等待下载结束的时间")
+	flags.BoolVar(&o.commaFriendly, "comma-friendly", false, "answer 404 where servers failed, so that go asks its next proxy / 上游失败时回答 404，让 go 去问下一个代理")
+
+	flags.StringArrayVar(&o.upstreams, "upstream", nil, "ask these servers in order, A,B,C; A! makes a refusal final; PATTERNS=A for some modules (default: GOPROXY) / 依次使用的上游服务器 A,B,C；A! 表示其拒绝为最终结果；PATTERNS=A 仅用于部分模块（默认取 GOPROXY）")
+	flags.StringArrayVar(&o.private, "allow-private", nil, "let direct and redirects reach this host inside the network / 允许 direct 和重定向访问此内网主机")
+
+	flags.StringVar(&o.dir, "dir", "", "keep modules here (default: the user's cache) / 模块仓库目录（默认在用户缓存目录中）")
+	flags.StringVar(&o.quota, "quota", "", "keep at most so much, such as 20G; what was wanted longest ago goes first / 仓库容量上限，例如 20G；最久未用的先清理")
+	flags.StringArrayVar(&o.imports, "import", nil, "take what a GOMODCACHE, goproxy or Athens directory has, checked, then serve / 先校验并导入 GOMODCACHE、goproxy 或 Athens 目录，再提供服务")
+	flags.StringArrayVar(&o.importSums, "import-sum", nil, "hold what is imported to this go.sum / 导入时用此 go.sum 对照")
+	flags.BoolVar(&o.scrub, "scrub", false, "hold every file that is kept to its recorded sum, with --s3 also those of them in the bucket, and end / 校验仓库中的所有文件（有 --s3 时连同存储桶中的对应文件），然后退出")
+
+	flags.StringVar(&o.log, "log", "json", "write logs as json or text / 日志格式：json 或 text")
+	flags.StringVar(&o.otlp, "otlp", "", "send traces to this OpenTelemetry receiver (default: $OTEL_EXPORTER_OTLP_ENDPOINT) / 链路追踪接收端（默认取 $OTEL_EXPORTER_OTLP_ENDPOINT）")
+}
+
+// proxyGroups is the help of all these flags.
+func proxyGroups() []flagGroup {
+	return []flagGroup{
+		{"help.proxy.ask", []string{"upstream=LIST", "allow-private=HOST"}},
+		{"help.proxy.serve", []string{"listen=ADDRESS", "url=URL", "token-file=FILE", "new-token=NAME", "tls-cert=FILE", "tls-key=FILE", "grace=TIME", "comma-friendly"}},
+		{"help.proxy.keep", []string{"dir=DIR", "quota=SIZE", "import=DIR", "import-sum=FILE", "scrub"}},
+		{"help.proxy.share", []string{"s3=URL", "s3-quota=SIZE", "s3-unconditional"}},
+		{"help.proxy.config", []string{"config=FILE", "check-rules"}},
+		{"help.proxy.watch", []string{"log=FORM", "otlp=URL"}},
+		{"help.all", []string{"format=FORM", "json", "lang=LANG", "color=WHEN", "help"}},
+	}
 }
 
 func runProxy(ctx context.Context, a *app, o proxyOptions) error {

@@ -31,8 +31,8 @@ type configOptions struct {
 }
 
 func (c *configOptions) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.config, "config", "", "a file with all of this, credentials and rules (docs/proxy-rules.md) / 配置文件")
-	flags.BoolVar(&c.checkRules, "check-rules", false, "say what the rules of --config decide on MODULE[@VERSION] ..., and end / 试验规则后退出")
+	flags.StringVar(&c.config, "config", "", "read all of this, credentials and rules from a file (docs/proxy-rules.md); flags outrank it / 从文件读取以上各项、凭据和规则（docs/proxy-rules.zh-CN.md）；命令行参数优先")
+	flags.BoolVar(&c.checkRules, "check-rules", false, "say what the rules of --config decide on MODULE[@VERSION] ..., and end / 显示 --config 中的规则对 MODULE[@VERSION] ... 的决定，然后退出")
 	c.given = flags.Changed
 }
 

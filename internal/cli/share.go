@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -26,12 +27,12 @@ type shareOptions struct {
 
 // flags are those of whoever uses a bucket; who looks after one has quotaFlag, too.
 func (o *shareOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.url, "s3", "", "bucket shared with other replicas: https://HOST/BUCKET/PREFIX / 与其他副本共享的 S3 存储桶")
-	f.BoolVar(&o.unconditional, "s3-unconditional", false, "take a bucket without conditional writes / 允许不支持条件写入的存储桶")
+	f.StringVar(&o.url, "s3", "", "share files with other replicas in this bucket: https://HOST/BUCKET/PREFIX / 通过此 S3 存储桶与其他副本共享：https://HOST/BUCKET/PREFIX")
+	f.BoolVar(&o.unconditional, "s3-unconditional", false, "take a bucket without conditional writes; two replicas may fetch the same file / 允许不支持条件写入的存储桶（多个副本可能重复下载同一文件）")
 }
 
 func (o *shareOptions) quotaFlag(f *pflag.FlagSet) {
-	f.StringVar(&o.quota, "s3-quota", "", "how much to keep in the bucket, such as 200G / 存储桶容量上限")
+	f.StringVar(&o.quota, "s3-quota", "", "keep at most so much in the bucket, such as 200G / 存储桶容量上限，例如 200G")
 }
 
 // openShared puts the bucket of --s3 before a store; nil without --s3.
@@ -86,6 +87,9 @@ func (a *app) scrubShared(ctx context.Context, o proxyOptions, store *modstore.S
 		return o.failed("s3.scrub", "hint.s3.scrub", err)
 	}
 	a.tellScrubbed(done, "s3.scrubbed", shared.Name())
+	if len(done.Bad)+done.Missing > 0 {
+		fmt.Fprintln(a.out, msg.Text(a.lang, "s3.mended"))
+	}
 	return nil
 }
 

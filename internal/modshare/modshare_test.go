@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,10 +139,9 @@ func spoil(t testing.TB, file string) {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	server := sharetest.Start(t)
-	n := 0
+	var n atomic.Int64
 	storetest.Run(t, func(t *testing.T) storetest.World {
-		n++
-		prefix := fmt.Sprintf("world%d/", n)
+		prefix := fmt.Sprintf("world%d/", n.Add(1))
 		return storetest.World{
 			Open:  func(t *testing.T) storetest.Replica { return replica{open(t, server.Bucket(prefix), nil)} },
 			Spoil: func(t *testing.T, data []byte) { spoil(t, server.File(prefix+blob(data))) },

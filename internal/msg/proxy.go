@@ -26,6 +26,17 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 			"keepwell：警报：%s 的内容与首次见到时不同，已拒绝",
 		},
 
+		"help.usage":        {"Usage:", "用法："},
+		"help.examples":     {"Examples:", "示例："},
+		"help.default":      {"%s (default: %s)", "%s（默认：%s）"},
+		"help.proxy.ask":    {"Whom it asks:", "上游："},
+		"help.proxy.serve":  {"Whom it serves:", "服务："},
+		"help.proxy.keep":   {"What it keeps:", "仓库："},
+		"help.proxy.share":  {"Replicas (docs/proxy-store.md):", "多副本（docs/proxy-store.zh-CN.md）："},
+		"help.proxy.config": {"Configuration:", "配置："},
+		"help.proxy.watch":  {"Logs and traces:", "日志与追踪："},
+		"help.all":          {"As for all commands:", "通用："},
+
 		"proxy.upstream":      {"--upstream: %v", "--upstream：%v"},
 		"hint.proxy.upstream": {"write URLs with commas: https://goproxy.example.org,https://mirror.example.com!,direct", "请用逗号分隔 URL：https://goproxy.example.org,https://mirror.example.com!,direct"},
 		"proxy.goproxy":       {"GOPROXY: %v", "GOPROXY：%v"},

@@ -33,9 +33,10 @@ var shareTable = sync.OnceValue(func() map[string]message {
 			"请使用支持条件写入（If-None-Match、If-Match）的服务器；--s3-unconditional 可以不用它，但多个副本可能重复下载同一文件",
 		},
 		"s3.scrubbed": {
-			"of these, in %s: files held to their sums: %d (%d MiB); rotten: %d, missing: %d (mended from here)",
-			"其中 %s 里已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个（已用本地文件修复）",
+			"of these, in %s: files held to their sums: %d (%d MiB); rotten: %d, missing: %d",
+			"其中 %s 里已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个",
 		},
+		"s3.mended":     {"  what was rotten or missing there was replaced from here", "  损坏和丢失的已用本地文件替换"},
 		"s3.scrub":      {"checking the bucket: %v", "校验存储桶：%v"},
 		"hint.s3.scrub": {"try again when the object store answers", "请在对象存储恢复后重试"},
 		"s3.sharing":    {"keepwell: filling %s: %d of %d files", "keepwell：正在填充 %s：%d/%d 个文件"},

@@ -288,6 +288,9 @@ func (p *page) severity(f keepwell.Finding, s string) string {
 	return p.paint(code, s)
 }
 
+// Wrap breaks prose into lines of at most width columns.
+func Wrap(s string, width int) []string { return wrap(&runewidth.Condition{}, s, width) }
+
 // wrap breaks prose into lines of at most width columns. Western words stay whole
 // where they fit; between Chinese characters a line may break anywhere except
 // before closing and after opening punctuation (the rules of JLReq/CLReq, 禁则).
