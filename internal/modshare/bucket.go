@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,12 @@ func (b *bucket) judge(parent, ctx context.Context, err error) error {
 	case errors.As(err, &answer) && answer.StatusCode < http.StatusInternalServerError && answer.StatusCode != http.StatusForbidden && answer.Code != "NoSuchBucket":
 		b.breaker.good() // about this object only
 	default:
-		b.breaker.fail(err.Error(), !b.checked.Load() && b.refusal(err) != nil)
+		why := err
+		var u *url.Error
+		if errors.As(err, &u) { // the address is known
+			why = u.Err
+		}
+		b.breaker.fail(why.Error(), !b.checked.Load() && b.refusal(err) != nil)
 	}
 	return err
 }

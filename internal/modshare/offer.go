@@ -128,7 +128,8 @@ func (s *Store) scrub(ctx context.Context, key string) (e modstore.Entry, bad, e
 		case errors.Is(err, fs.ErrNotExist):
 			bad, err = err, nil
 		case err == nil && hex.EncodeToString(h.Sum(nil)) != e.Sum, errors.Is(err, errTooLong):
-			_, err = s.rotten(ctx, e, fmt.Errorf("%w: the bytes do not have the recorded sha256", modstore.ErrRotten))
+			err = fmt.Errorf("%w: the bytes do not have the recorded sha256", modstore.ErrRotten)
+			_, _ = s.rotten(ctx, e, err) // the same error, with the name
 		}
 	}
 	if errors.Is(err, modstore.ErrRotten) {
