@@ -349,3 +349,61 @@ func TestProxyFlagsThatDoNotFit(t *testing.T) {
 		}
 	}
 }
+
+// TestProxyOnASocketOfSystemd: the socket that is handed over is served on, not --listen;
+// one that is meant for another process is left alone.
+func TestProxyOnASocketOfSystemd(t *testing.T) {
+	t.Parallel()
+	l := newRunLab(t)
+	upstream := l.serve(nil)
+	for name, x := range map[string]struct {
+		pid  string // of the shell, which becomes keepwell
+		fds  string
+		own  bool
+		code int
+	}{
+		"ours":      {"$$", "1", true, 0},
+		"another's": {"1", "1", false, 0},
+		"two":       {"$$", "2", false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			address := ln.Addr().String()
+			f, err := ln.(*net.TCPListener).File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = ln.Close() // f goes on
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", "LISTEN_PID="+x.pid+` exec keepwell "$@"`, "sh", "proxy", "--listen", "127.0.0.1:0", "--dir", filepath.Join(l.work, name), "--upstream", upstream)
+			cmd.Dir, cmd.Env, cmd.ExtraFiles = l.work, append(l.env[:len(l.env):len(l.env)], "LISTEN_FDS="+x.fds), []*os.File{f} // the first is 3
+			errs, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+			r := &running{cmd: cmd, errs: bufio.NewReader(errs)}
+			if x.code != 0 {
+				r.until(t, `systemd hands over "2" sockets`)
+				if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != x.code {
+					t.Errorf("exit %d", cmd.ProcessState.ExitCode())
+				}
+				return
+			}
+			_, rest, _ := strings.Cut(r.until(t, "GOPROXY="), "GOPROXY=")
+			base := strings.TrimRight(strings.TrimSpace(rest), ")")
+			if own := base == "http://"+address; own != x.own {
+				t.Errorf("it serves on %s, where it was given %s", base, address)
+			}
+			if out, err := l.download("GOPROXY=" + base); err != nil {
+				t.Errorf("%v %s", err, out)
+			}
+			r.end(t)
+		})
+	}
+}

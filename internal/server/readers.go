@@ -23,6 +23,8 @@ const (
 type readers struct {
 	mu  sync.Mutex
 	all map[net.Conn]*reader
+
+	streams streams
 }
 
 // reader is what is known of one.
@@ -80,6 +82,7 @@ func (rs *readers) follow(ctx context.Context) {
 		select {
 		case <-tick.C:
 			rs.look()
+			rs.streams.look()
 		case <-ctx.Done():
 			return
 		}

@@ -48,19 +48,20 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 		work.Go(func() { o.Watcher.Follow(ctx) })
 	}
 	work.Go(func() { end(ctx, o, signals) })
+	var rs readers
 	if canLook {
-		var rs readers
 		o.Server.ConnState = rs.state
-		work.Go(func() { rs.follow(ctx) })
 	} else {
 		o.Server.WriteTimeout = time.Hour
 	}
+	work.Go(func() { rs.follow(ctx) })
 	notify("READY=1")
 	if o.Certificate == nil {
 		return notClosed(o.Server.Serve(ln))
 	}
 	// A client of HTTP/2 that is gone is found by asking, one that takes nothing by its
-	// connection.
+	// connection or its stream.
+	o.Server.Handler = rs.streams.over(o.Server.Handler)
 	o.Server.HTTP2 = &http.HTTP2Config{SendPingTimeout: lookEach, PingTimeout: lookEach, WriteByteTimeout: strikes * lookEach}
 	o.Server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: o.Certificate.Get}
 	return notClosed(o.Server.ServeTLS(ln, "", ""))

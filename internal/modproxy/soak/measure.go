@@ -94,6 +94,10 @@ var figure = [figures]struct { //nolint:gochecknoglobals // a table
 // growthShare of the mean is noise.
 const growthShare = 0.2
 
+// settles is how long it takes until as many requests hang as ever will: the proxy's own
+// patience with silent upstreams.
+const settles = time.Minute
+
 type sample struct {
 	at     time.Time
 	values [figures]float64
@@ -176,7 +180,11 @@ func (s *soak) report(out io.Writer) error {
 	const enough = 8
 	late := s.samples[len(s.samples)/4:] // the first quarter fills caches
 	if len(late) < enough {
-		return errors.Join(all, errors.New("too short to say whether anything grows"))
+		return errors.Join(all, errors.New("too short to be measured"))
+	}
+	judged := late[0].at.Sub(s.samples[0].at) >= settles
+	if !judged {
+		fmt.Fprintf(out, "too short to say whether anything grows: -for %s is enough\n", 4*settles)
 	}
 	run := late[len(late)-1].at.Sub(late[0].at).Hours()
 	t = tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
@@ -188,7 +196,7 @@ func (s *soak) report(out io.Writer) error {
 		if mean == 0 || s.rest.values[i] == 0 {
 			all = errors.Join(all, fmt.Errorf("%s were not measured", f.name))
 		}
-		if grew := perHour * run; grew > max(f.noise, growthShare*mean) {
+		if grew := perHour * run; judged && grew > max(f.noise, growthShare*mean) {
 			all = errors.Join(all, fmt.Errorf("%s grew by %.0f", f.name, grew))
 		}
 		if i != memory && s.rest.values[i] > f.noise+growthShare*f.noise {
