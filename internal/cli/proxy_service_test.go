@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -378,7 +379,7 @@ func TestProxyOnASocketOfSystemd(t *testing.T) {
 			}
 			_ = ln.Close() // f goes on
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", "LISTEN_PID="+x.pid+` exec keepwell "$@"`, "sh", "proxy", "--listen", "127.0.0.1:0", "--dir", filepath.Join(l.work, name), "--upstream", upstream)
-			cmd.Dir, cmd.Env, cmd.ExtraFiles = l.work, append(l.env[:len(l.env):len(l.env)], "LISTEN_FDS="+x.fds), []*os.File{f} // the first is 3
+			cmd.Dir, cmd.Env, cmd.ExtraFiles = l.work, slices.Concat(l.env, []string{"LISTEN_FDS=" + x.fds}), []*os.File{f} // the first is 3
 			errs, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)
