@@ -3,7 +3,6 @@ package modproxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // how says what a failure means for the next upstream.
@@ -71,6 +71,10 @@ type Failure struct { //nolint:errname // it is what the client is told, and an 
 	// What was wanted, Rule what forbids it, Tried who was asked and what each said.
 	What, Rule string
 	Tried      []string
+	// rule is the key of the words that Rule has in English; the words may name an upstream.
+	rule, upstream string
+	// said is what Tried has in English.
+	said []*trouble
 	// doubted: somebody knows of no such file, and nobody who would have to know answered.
 	doubted bool
 }
@@ -81,24 +85,41 @@ func (f *Failure) Error() string { return f.Text() }
 const mostLines = 8
 
 // Text is the answer's body: at most eight lines, which go shows.
-func (f *Failure) Text() string {
+func (f *Failure) Text() string { return f.In(msg.EN) }
+
+// In is the answer's body in a language. What servers say is theirs in any.
+func (f *Failure) In(lang msg.Lang) string {
+	rule, tried := f.Rule, f.Tried
+	if lang == msg.ZH {
+		if f.rule != "" && f.upstream != "" {
+			rule = msg.Text(lang, f.rule, f.upstream)
+		} else if f.rule != "" {
+			rule = msg.Text(lang, f.rule)
+		}
+		if len(f.said) > 0 {
+			tried = nil
+			for _, t := range f.said {
+				tried = append(tried, msg.Text(lang, "answer.said", t.server, t.because().Words(lang)))
+			}
+		}
+	}
 	var head string
 	switch {
 	case f.Status == http.StatusForbidden:
-		head = "forbidden: " + f.What + ": rule " + f.Rule
-	case f.Status == http.StatusNotFound && len(f.Tried) == 0:
-		head = "not found: " + f.What + f.Rule
+		head = msg.Text(lang, "answer.forbidden", f.What, rule)
+	case f.Status == http.StatusNotFound && len(tried) == 0 && rule != "":
+		head = msg.Text(lang, "answer.absentfor", f.What, rule)
 	case f.Status == http.StatusNotFound:
-		head = "not found: " + f.What
+		head = msg.Text(lang, "answer.absent", f.What)
 	case f.Status == http.StatusBadRequest:
-		head = "bad request: " + f.Rule
+		head = msg.Text(lang, "answer.bad", rule)
 	default:
-		head = "keepwell could not get " + f.What + "; tried:"
+		head = msg.Text(lang, "answer.failed", f.What)
 	}
 	lines := []string{clean(head)}
-	for i, t := range f.Tried {
-		if i == mostLines-2 && len(f.Tried) > mostLines-1 {
-			lines = append(lines, fmt.Sprintf("  and %d more", len(f.Tried)-i))
+	for i, t := range tried {
+		if i == mostLines-2 && len(tried) > mostLines-1 {
+			lines = append(lines, "  "+msg.Text(lang, "answer.more", len(tried)-i))
 			break
 		}
 		lines = append(lines, "  "+clean(t))
@@ -126,13 +147,14 @@ func (a ask) failure(all []*trouble) *Failure {
 	f := &Failure{Status: http.StatusBadGateway, What: a.what()}
 	absents, certain, late := 0, true, len(all) > 0
 	for _, t := range all {
-		f.Tried = append(f.Tried, t.Error())
+		f.Tried, f.said = append(f.Tried, t.Error()), append(f.said, t)
 		if t.how == ours {
 			f.Status = http.StatusInternalServerError
 			return f
 		}
 		if t.final && t.how == refused {
 			f.Status, f.Rule = http.StatusForbidden, "upstream "+t.server+" is final"
+			f.rule, f.upstream = "answer.final", t.server
 			return f
 		}
 		if t.how == absent {

@@ -36,7 +36,7 @@ func (p *Proxy) find(ctx context.Context, a ask) (modstore.Entry, error) {
 func (p *Proxy) seek(ctx context.Context, a ask) (modstore.Entry, error) {
 	upstreams, own := p.upstreamsFor(a.module)
 	if len(upstreams) == 0 {
-		f := &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name"}
+		f := &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "no upstream may be told this name", rule: "answer.nobody"}
 		p.seen.lose(a, f, nil)
 		return modstore.Entry{}, f
 	}

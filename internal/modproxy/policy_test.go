@@ -137,7 +137,7 @@ func TestAllDenied(t *testing.T) {
 	if code, got := get(t, url+"/"+widget+"/@v/list"); code != 200 || got != "" {
 		t.Errorf("%d %q", code, got)
 	}
-	if code, got := get(t, url+"/"+widget+"/@latest"); code != 403 || got != "forbidden: "+widget+"@v1.0.0: rule none\n  不允许\n" {
+	if code, got := get(t, url+"/"+widget+"/@latest"); code != 403 || got != "禁止获取 "+widget+"@v1.0.0：规则 none\n  不允许\n" {
 		t.Errorf("%d %q", code, got)
 	}
 }

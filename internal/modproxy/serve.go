@@ -25,7 +25,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a, err := parse(r.URL.Path)
 	if err != nil {
-		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: clean(r.URL.Path), Rule: ": " + clean(err.Error())})
+		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: clean(r.URL.Path), Rule: clean(err.Error())})
 		return
 	}
 	if a.database != "" {
@@ -148,7 +148,7 @@ func (p *Proxy) serveSum(w http.ResponseWriter, r *http.Request, a ask) {
 	d := p.database
 	if d == nil || a.database != d.name {
 		// go asks the database itself then.
-		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: a.key, Rule: ": this checksum database is not served here"})
+		p.fail(w, r, &Failure{Status: http.StatusNotFound, What: a.key, Rule: "this checksum database is not served here", rule: "answer.database"})
 		return
 	}
 	if a.kind == supported {
@@ -162,7 +162,7 @@ func (p *Proxy) serveSum(w http.ResponseWriter, r *http.Request, a ask) {
 		}
 	}
 	if _, own := p.upstreamsFor(a.module); a.kind == sumLookup && own {
-		p.fail(w, r, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "the name may not be told to a checksum database"})
+		p.fail(w, r, &Failure{Status: http.StatusForbidden, What: a.what(), Rule: "the name may not be told to a checksum database", rule: "answer.untold"})
 		return
 	}
 	data, err := d.serve(withWishes(r.Context(), r.Header), a)
@@ -196,7 +196,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h["Content-Type"] = asText
 	h["Cache-Control"] = []string{"no-store"}
 	h.Set("X-Content-Type-Options", "nosniff")
-	text := f.Text()
+	text := f.In(p.Lang)
 	h["Content-Length"] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

@@ -47,7 +47,10 @@ func wishesOf(ctx context.Context) wishes {
 
 // notKept is the answer to a client that wants nobody to be asked.
 func notKept(what string) *Failure {
-	return &Failure{Status: http.StatusNotFound, What: what, Rule: ": it is not kept here, and the client wants nobody to be asked (Disable-Module-Fetch)"}
+	return &Failure{
+		Status: http.StatusNotFound, What: what, rule: "answer.notkept",
+		Rule: "it is not kept here, and the client wants nobody to be asked (Disable-Module-Fetch)",
+	}
 }
 
 // outdated is what is kept, for when no server answers: of a list, with the versions

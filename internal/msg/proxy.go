@@ -36,6 +36,22 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"help.proxy.config": {"Configuration:", "配置："},
 		"help.proxy.watch":  {"Logs and traces:", "日志与追踪："},
 		"help.all":          {"As for all commands:", "通用："},
+		// What go shows of an answer.
+		"answer.forbidden": {"forbidden: %s: rule %s", "禁止获取 %s：规则 %s"},
+		"answer.absent":    {"not found: %s", "没有找到：%s"},
+		"answer.absentfor": {"not found: %s: %s", "没有找到：%s：%s"},
+		"answer.bad":       {"bad request: %s", "请求有误：%s"},
+		"answer.failed":    {"keepwell could not get %s; tried:", "keepwell 没能取得 %s，问过的服务器："},
+		"answer.more":      {"and %d more", "另有 %d 个"},
+		"answer.said":      {"%s: %s", "%s：%s"},
+		"answer.final":     {"upstream %s is final", "上游 %s 的拒绝即为最终结果"},
+		"answer.database":  {"this checksum database is not served here", "这里不提供该校验数据库"},
+		"answer.untold":    {"the name may not be told to a checksum database", "该名称不得告知校验数据库"},
+		"answer.nobody":    {"no upstream may be told this name", "该名称不得告知任何上游"},
+		"answer.notkept": {
+			"it is not kept here, and the client wants nobody to be asked (Disable-Module-Fetch)",
+			"本代理没有保存，而客户端要求不向任何上游查询（Disable-Module-Fetch）",
+		},
 
 		"proxy.upstream":      {"--upstream: %v", "--upstream：%v"},
 		"hint.proxy.upstream": {"write URLs with commas: https://goproxy.example.org,https://mirror.example.com!,direct", "请用逗号分隔 URL：https://goproxy.example.org,https://mirror.example.com!,direct"},
