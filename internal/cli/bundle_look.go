@@ -283,6 +283,10 @@ func (a *app) verify(ctx context.Context, s *modbundle.Set, v modbundle.Verifier
 			return ctx.Err()
 		}
 		doc.Damaged = err.Error()
+		var f *modbundle.FileError
+		if errors.As(err, &f) && !present.Format(a.format).Machine() {
+			doc.Damaged = f.Name + ": " + msg.Cause(a.lang, f.Err)
+		}
 	}
 	list, err := s.Verify(ctx, v, nil)
 	for _, c := range list {

@@ -322,6 +322,7 @@ func TestDamagedBundlesAreNamed(t *testing.T) {
 	l.write(filepath.Join(l.work, "b.zip"), string(data))
 	for _, cmd := range [][]string{{"bundle", "serve", "b.zip"}, {"bundle", "unpack", "b.zip", "-o", "un"}} {
 		l.must(1, "opening the bundle b.zip: example.com/widget/@v/v1.0.0.zip: damaged", cmd...)
+		l.must(1, "打开打包文件 b.zip：example.com/widget/@v/v1.0.0.zip：已损坏：sha256 为 ", append(cmd, "--lang", "zh")...)
 	}
 	if _, err := os.Stat(filepath.Join(l.work, "un")); err == nil {
 		t.Error("something was unpacked")
@@ -337,6 +338,8 @@ func TestDamagedBundlesAreNamed(t *testing.T) {
 	}
 	l.write(filepath.Join(l.work, "b.zip"), string(data[:len(data)/2]))
 	l.must(1, "opening the bundle b.zip", "bundle", "list", "b.zip")
+	l.write(filepath.Join(l.work, "c.zip"), string(l.good[labAt+".zip"]))
+	l.must(1, "打开打包文件 c.zip：", "bundle", "list", "c.zip", "--lang", "zh")
 }
 
 // TestBundleWithoutRoom writes where nothing of that size fits, and is killed while it

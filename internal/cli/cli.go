@@ -139,7 +139,7 @@ func (a *app) report(err error, usage string) int {
 	if f.exit == exitUsage && f.hint == "" {
 		f.hint, f.hintArgs = "hint.usage", []any{usage}
 	}
-	fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "error", msg.Text(a.lang, f.key, f.args...)), true))
+	fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "error", msg.Text(a.lang, f.key, msg.Words(a.lang, f.args)...)), true))
 	if f.hint != "" {
 		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "hint", msg.Text(a.lang, f.hint, f.hintArgs...)), true))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -110,7 +111,7 @@ func (d *door) startTraces(ctx context.Context) (end func(), err error) {
 		d.log.Warn("no traces are sent", "error", mask.Text(err.Error()))
 		return func() {}, nil
 	case err != nil:
-		return nil, d.o.failed("proxy.otlp", "hint.proxy.otlp", err)
+		return nil, d.o.failed("proxy.otlp", "hint.proxy.otlp", aboutTraces(err))
 	case p == nil:
 		return func() {}, nil
 	}
@@ -121,6 +122,20 @@ func (d *door) startTraces(ctx context.Context) (end func(), err error) {
 		defer cancel()
 		_ = p.Shutdown(ctx) // Failed was told
 	}, nil
+}
+
+// aboutTraces gives an error of package otlp the words of both languages.
+func aboutTraces(err error) error {
+	var c *otlp.CertificateError
+	switch {
+	case errors.Is(err, otlp.ErrGRPC):
+		return msg.NewError("otlp.grpc")
+	case errors.Is(err, otlp.ErrAddress):
+		return msg.NewError("otlp.address")
+	case errors.As(err, &c):
+		return msg.NewError("otlp.certificate", c.Name)
+	}
+	return err
 }
 
 // serve serves until a signal.

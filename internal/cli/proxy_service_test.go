@@ -341,7 +341,7 @@ func TestProxyFlagsThatDoNotFit(t *testing.T) {
 		"log":         {[]string{"--log", "xml"}, 2, "takes text or json", "可取 text 或 json"},
 		"url":         {[]string{"--url", "go.example.org"}, 2, "--url takes http", "--url 的格式"},
 		"token name":  {[]string{"--new-token", "a b"}, 2, "takes a name without spaces", "不能含空格"},
-		"otlp":        {[]string{"--otlp", "here", "--upstream", "http://127.0.0.1:1", "--dir", filepath.Join(l.work, "store")}, 1, "starting traces", "启动链路追踪"},
+		"otlp":        {[]string{"--otlp", "here", "--upstream", "http://127.0.0.1:1", "--dir", filepath.Join(l.work, "store")}, 1, "starting traces: the receiver's address is no http or https URL", "启动链路追踪：接收端地址不是 http 或 https 的 URL"},
 	} {
 		for lang, words := range map[string]string{"en": x.en, "zh": x.zh} {
 			if code, _, errs := l.run(append([]string{"--lang", lang, "proxy"}, x.args...)...); code != x.code || !strings.Contains(errs, words) {

@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"strings"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // ManifestName is where an archive says what it holds.
@@ -50,14 +50,14 @@ type File struct {
 func parseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("its manifest: %w", err)
+		return m, msg.NewError("broken.manifest", err)
 	}
 	if m.Format != format {
-		return m, fmt.Errorf("its manifest has format %d; this keepwell reads %d", m.Format, format)
+		return m, msg.NewError("broken.format", m.Format, format)
 	}
 	for _, id := range m.Since {
 		if len(id) != 2*sha256.Size || strings.Trim(id, "0123456789abcdef") != "" {
-			return m, errors.New("its manifest names no bundle that it continues")
+			return m, msg.NewError("broken.since")
 		}
 	}
 	return m, nil
@@ -68,7 +68,7 @@ func (m Manifest) files() (map[string]File, error) {
 	all := make(map[string]File, len(m.Files))
 	for _, f := range m.Files {
 		if _, twice := all[f.Name]; twice {
-			return nil, fmt.Errorf("its manifest names %.200q twice", f.Name)
+			return nil, msg.NewError("broken.named", shown(f.Name))
 		}
 		all[f.Name] = f
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Bundle is an opened archive.
@@ -45,7 +47,7 @@ func (b *Bundle) read() error {
 		return err
 	}
 	if !st.Mode().IsRegular() {
-		return errors.New("not a regular file")
+		return msg.NewError("broken.regular")
 	}
 	b.Size = st.Size()
 	z, err := zip.NewReader(b.f, st.Size())
@@ -53,15 +55,18 @@ func (b *Bundle) read() error {
 		return err
 	}
 	if len(z.File) > mostFiles {
-		return fmt.Errorf("%d files are too many", len(z.File))
+		return msg.NewError("broken.many", len(z.File))
 	}
 	for _, f := range z.File {
 		if err := b.take(f, uint64(st.Size())); err != nil {
-			return fmt.Errorf("%.200q: %w", f.Name, err)
+			return msg.NewError("broken.in", shown(f.Name), err)
 		}
 	}
 	return b.readManifest()
 }
+
+// shown is a name as it may be shown: a foreign archive may have any.
+func shown(name string) string { return fmt.Sprintf("%.200q", name) }
 
 func (b *Bundle) take(f *zip.File, size uint64) error {
 	most, err := check(f.Name)
@@ -69,20 +74,20 @@ func (b *Bundle) take(f *zip.File, size uint64) error {
 	case err != nil:
 		return err
 	case b.files[f.Name] != nil:
-		return errors.New("it stands there twice")
+		return msg.NewError("broken.twice")
 	case !f.Mode().IsRegular():
-		return errors.New("not a regular file")
+		return msg.NewError("broken.regular")
 	case f.UncompressedSize64 > most:
-		return fmt.Errorf("%d bytes are more than such a file may have", f.UncompressedSize64)
+		return msg.NewError("broken.large", f.UncompressedSize64)
 	case f.CompressedSize64 > size:
-		return errors.New("larger than the archive")
+		return msg.NewError("broken.larger")
 	}
 	stored := f.Method == zip.Store
 	switch {
 	case stored && f.CompressedSize64 != f.UncompressedSize64:
-		return errors.New("its sizes contradict each other")
+		return msg.NewError("broken.sizes")
 	case !stored && (f.Method != zip.Deflate || strings.HasSuffix(f.Name, ".zip")):
-		return errors.New("compressed in an unexpected way")
+		return msg.NewError("broken.method")
 	}
 	b.files[f.Name] = f
 	return nil
@@ -92,11 +97,11 @@ func (b *Bundle) take(f *zip.File, size uint64) error {
 func (b *Bundle) readManifest() error {
 	f := b.files[ManifestName]
 	if f == nil {
-		return errors.New("it has no manifest (" + ManifestName + "): no bundle of keepwell")
+		return msg.NewError("broken.nomanifest", ManifestName)
 	}
 	data, err := b.whole(f)
 	if err != nil {
-		return fmt.Errorf("its manifest: %w", err)
+		return msg.NewError("broken.manifest", err)
 	}
 	delete(b.files, ManifestName)
 	sum := sha256.Sum256(data)
@@ -109,15 +114,15 @@ func (b *Bundle) readManifest() error {
 	}
 	for name, f := range b.files {
 		if said, ok := b.sums[name]; !ok || uint64(said.Size) != f.UncompressedSize64 {
-			return fmt.Errorf("%.200q: not as its manifest says", name)
+			return msg.NewError("broken.in", shown(name), msg.NewError("broken.unlike"))
 		}
 	}
 	if len(b.sums) != len(b.files) {
-		return fmt.Errorf("%d files, where its manifest has %d", len(b.files), len(b.sums))
+		return msg.NewError("broken.count", len(b.files), len(b.sums))
 	}
 	for _, m := range b.Manifest.Modules {
 		if _, err := Key(m.Key(), "mod"); err != nil {
-			return fmt.Errorf("its manifest: %w", err)
+			return msg.NewError("broken.manifest", err)
 		}
 	}
 	return nil
@@ -132,15 +137,15 @@ func (b *Bundle) Check(ctx context.Context, read func(bytes int64)) error {
 		}
 		r, err := b.open(said.Name)
 		if err != nil {
-			return fmt.Errorf("%s: %w", said.Name, err)
+			return msg.NewError("broken.in", said.Name, err)
 		}
 		w := newCounted(io.Discard, said.Name)
 		_, err = io.Copy(w, r)
 		switch {
 		case err != nil:
-			return fmt.Errorf("%s: %w", said.Name, err)
+			return msg.NewError("broken.in", said.Name, err)
 		case w.done() != said:
-			return fmt.Errorf("%s: damaged: sha256 %s, where its manifest has %s", said.Name, w.sum(), said.SHA256)
+			return msg.NewError("broken.in", said.Name, msg.NewError("broken.damaged", w.sum(), said.SHA256))
 		}
 		if read != nil {
 			read(said.Size)

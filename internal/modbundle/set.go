@@ -3,7 +3,6 @@ package modbundle
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Set are bundles that are used together: what a later one has comes before what an
@@ -100,7 +101,7 @@ func (s *Set) join() error {
 		for _, m := range b.Manifest.Modules {
 			have, v := sums[m.Key()], m.Key()
 			if have.Zip != "" && m.Zip != "" && have.Zip != m.Zip || have.Mod != "" && m.Mod != "" && have.Mod != m.Mod {
-				return &FileError{b.Name, fmt.Errorf("it has another %s than a bundle before it", v)}
+				return &FileError{b.Name, msg.NewError("broken.another", v.String())}
 			}
 			if have.Zip == "" || m.Zip != "" {
 				sums[v] = m

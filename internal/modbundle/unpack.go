@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // ErrMixed is where a directory has proofs that do not belong to the bundles.
@@ -37,7 +39,7 @@ func (s *Set) Unpack(ctx context.Context, dir string, wrote func(bytes int64)) e
 			return err
 		}
 		if err := s.unpack(root, name); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return msg.NewError("broken.in", name, err)
 		}
 		if wrote != nil {
 			wrote(s.FileSize(name))
@@ -94,7 +96,7 @@ func (s *Set) unpack(root *os.Root, name string) error {
 	_, err = io.Copy(w, content)
 	if err = errors.Join(err, f.Close()); err == nil {
 		if said := s.from[name].sums[name]; !strings.HasSuffix(name, "/@v/list") && w.done() != said {
-			err = errors.New("damaged: not the sha256 of the manifest")
+			err = msg.NewError("broken.rotten")
 		}
 	}
 	if err != nil {

@@ -27,6 +27,17 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
+// What Start cannot do anything with.
+var (
+	ErrGRPC    = errors.New("traces are sent over HTTP, not gRPC (OTEL_EXPORTER_OTLP_PROTOCOL)")
+	ErrAddress = errors.New("the receiver's address is no http or https URL")
+)
+
+// CertificateError names a file that holds no certificate.
+type CertificateError struct{ Name string }
+
+func (e *CertificateError) Error() string { return e.Name + " holds no certificate" }
+
 // Options of Start.
 type Options struct {
 	// Endpoint is the receiver's address, without /v1/traces; "": what the environment
@@ -89,7 +100,7 @@ func newExporter(o Options) (*exporter, error) {
 		address = o.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 		base = o.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
 		if p := get("PROTOCOL"); strings.EqualFold(p, "grpc") && base+address != "" {
-			return nil, errors.New("traces are sent over HTTP, not gRPC (OTEL_EXPORTER_OTLP_PROTOCOL)")
+			return nil, ErrGRPC
 		}
 	}
 	if address == "" && base == "" {
@@ -100,7 +111,7 @@ func newExporter(o Options) (*exporter, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("the receiver's address is no http or https URL")
+		return nil, ErrAddress
 	}
 	e := &exporter{url: address, headers: map[string]string{}, gzip: get("COMPRESSION") == "gzip"}
 	for pair := range strings.SplitSeq(get("HEADERS"), ",") {
@@ -121,7 +132,7 @@ func newExporter(o Options) (*exporter, error) {
 			return nil, err
 		}
 		if trust.RootCAs = x509.NewCertPool(); !trust.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", name)
+			return nil, &CertificateError{name}
 		}
 	}
 	e.client = &http.Client{
