@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -161,6 +162,7 @@ func runBehind(ctx context.Context, a *app, o runOptions, what errand, env goenv
 		Store: store, Lists: lists, Sums: sumLines(env), Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Auth: goAuth(env),
 		Cache: filepath.Join(env.Value("GOMODCACHE"), "cache", "download"), Limits: modproxy.Limits{Old: oldList},
 	}
+	defer runtime.KeepAlive(ballast())
 	// The proxy outlives the signal that ends the command: that may still ask.
 	p, err := modproxy.New(context.WithoutCancel(ctx), opts)
 	if err != nil {

@@ -201,7 +201,7 @@ type inflater struct {
 }
 
 func (i *inflater) open(r io.Reader) io.ReadCloser {
-	const most = 256 << 10
+	const most = 2 << 20 // of what is packed; what is larger is inflated as it is read
 	if s, ok := r.(*io.SectionReader); ok && s.Size() <= most {
 		i.buf = slices.Grow(i.buf[:0], int(s.Size()))[:s.Size()]
 		n, _ := io.ReadFull(s, i.buf) // what is missing is missed when it is inflated

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// colds are the rounds of cold downloads on loopback; one that is far away takes a minute.
+const colds = 3
+
 // closure measures the cold download of all that one module needs: plain go from a file
 // proxy on loopback beside go behind `keepwell run`, without and with 50 ms of distance,
 // and behind `keepwell proxy`, which asks a checksum database too.
@@ -25,55 +28,64 @@ func closure(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer r.Close()
-	verify, err := b.verify(ctx)
-	if err != nil {
-		return err
-	}
-	var own []time.Duration
-	for _, d := range []struct {
-		trip   time.Duration
-		rounds int
-		goal   float64
-	}{{0, rounds, 1.25}, {50 * time.Millisecond, 1, 1.1}} {
-		url := r.URL
-		if d.trip > 0 {
-			far, err := distance(ctx, r.Listener.Addr().String(), d.trip)
-			if err != nil {
-				return err
-			}
-			defer far.close()
-			url = "http://" + far.addr()
+	var near, far cold
+	for range colds {
+		if err := b.coldRound(ctx, r, r.URL, &near); err != nil {
+			return err
 		}
-		var plain, behind []time.Duration
-		for range d.rounds {
-			wall, err := b.plainCold(ctx, url)
-			if err != nil {
-				return err
-			}
-			plain = append(plain, wall)
-			r.reset()
-			wall, cpu, err := b.runCold(ctx, url)
-			if err != nil {
-				return err
-			}
-			behind = append(behind, wall)
-			if d.trip == 0 {
-				own = append(own, cpu)
-			}
+		cpu, err := b.verifyOnce(ctx)
+		if err != nil {
+			return err
 		}
-		b.table.row(fmt.Sprintf("cold closure, %d ms away: wall beside plain go", d.trip.Milliseconds()), secs(median(behind)), secs(median(plain)),
-			ratio(median(behind), median(plain)), d.goal, false)
-		b.table.note("asked of the upstream: %d zips, %d mods, %d infos, %d others", r.zips.Load(), r.mods.Load(), r.infos.Load(), r.others.Load())
+		near.verify = append(near.verify, cpu)
+		if cpu, err = b.proxyCold(ctx, r); err != nil {
+			return err
+		}
+		near.served = append(near.served, cpu)
 	}
+	asked := r.counted()
 	const goal = 0.8
-	b.table.row("cold closure: CPU of run beside go mod verify", secs(median(own)), secs(verify), ratio(median(own), verify), goal, false)
-	served, err := b.proxyCold(ctx, r)
+	verify := median(near.verify)
+	b.table.row("cold closure: CPU of run beside go mod verify", secs(median(near.own)), secs(verify), ratio(median(near.own), verify), goal, false)
+	b.table.row("the same of proxy, with a checksum database", secs(median(near.served)), secs(verify), ratio(median(near.served), verify), goal, false)
+	b.table.note("asked of the upstream: %s", asked)
+	const close, trip, distant = 1.25, 50 * time.Millisecond, 1.1
+	near.tell(&b.table, 0, close)
+	d, err := distance(ctx, r.Listener.Addr().String(), trip)
 	if err != nil {
 		return err
 	}
-	b.table.row("the same of proxy, with a checksum database", secs(served), secs(verify), ratio(served, verify), goal, false)
-	b.table.note("asked of the upstream: %d zips, %d mods, %d infos, %d of the database", r.zips.Load(), r.mods.Load(), r.infos.Load(), r.database.Load())
+	defer d.close()
+	if err := b.coldRound(ctx, r, "http://"+d.addr(), &far); err != nil {
+		return err
+	}
+	far.tell(&b.table, trip, distant)
+	b.table.note("asked of the upstream: %s", r.counted())
 	return nil
+}
+
+// cold is what rounds of cold downloads took: the wall time of plain go and of go behind
+// `keepwell run`, and the CPU time of run itself, of go mod verify and of a service.
+type cold struct {
+	plain, behind, own, verify, served []time.Duration
+}
+
+func (c *cold) tell(t *table, trip time.Duration, goal float64) {
+	t.row(fmt.Sprintf("cold closure, %d ms away: wall beside plain go", trip.Milliseconds()), secs(median(c.behind)), secs(median(c.plain)),
+		ratio(median(c.behind), median(c.plain)), goal, false)
+}
+
+// coldRound is one download without keepwell and one with it.
+func (b *bench) coldRound(ctx context.Context, r *registry, url string, c *cold) error {
+	wall, err := b.plainCold(ctx, url)
+	if err != nil {
+		return err
+	}
+	c.plain = append(c.plain, wall)
+	r.reset()
+	wall, cpu, err := b.runCold(ctx, url)
+	c.behind, c.own = append(c.behind, wall), append(c.own, cpu)
+	return err
 }
 
 // fresh is a new directory for one cold download.
@@ -115,24 +127,18 @@ func (b *bench) runCold(ctx context.Context, url string) (wall, own time.Duratio
 
 // proxyCold is the CPU time of a service that fills its store and has everything
 // vouched for by the database.
-func (b *bench) proxyCold(ctx context.Context, r *registry) (time.Duration, error) {
-	var all []time.Duration
-	for range rounds {
-		r.reset()
-		err := b.fresh(func(dir string) error {
-			kw, err := b.startKeepwell(ctx, []string{"GOSUMDB=" + r.gosumdb}, filepath.Join(dir, "store"), "--upstream", r.URL)
-			if err != nil {
-				return err
-			}
-			defer kw.stop()
-			before := kw.cpu()
-			_, _, err = b.corpus.goCommand(ctx, []string{"GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPROXY=http://" + kw.addr, "GOSUMDB=off"}, "mod", "download")
-			all = append(all, kw.cpu()-before)
-			return err
-		})
+func (b *bench) proxyCold(ctx context.Context, r *registry) (used time.Duration, err error) {
+	r.reset()
+	err = b.fresh(func(dir string) error {
+		kw, err := b.startKeepwell(ctx, []string{"GOSUMDB=" + r.gosumdb}, filepath.Join(dir, "store"), "--upstream", r.URL)
 		if err != nil {
-			return 0, err
+			return err
 		}
-	}
-	return median(all), nil
+		defer kw.stop()
+		before := kw.cpu()
+		_, _, err = b.corpus.goCommand(ctx, []string{"GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPROXY=http://" + kw.addr, "GOSUMDB=off"}, "mod", "download")
+		used = kw.cpu() - before
+		return err
+	})
+	return used, err
 }

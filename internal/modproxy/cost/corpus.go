@@ -99,14 +99,20 @@ func (c *corpus) command(ctx context.Context, env []string, name string, args ..
 
 // verify is the CPU time of go mod verify on the corpus.
 func (b *bench) verify(ctx context.Context) (time.Duration, error) {
-	for len(b.verified) < rounds {
-		_, cpu, err := b.corpus.goCommand(ctx, []string{"GOMODCACHE=" + b.corpus.mod, "GOPROXY=off"}, "mod", "verify")
+	var all []time.Duration
+	for range colds {
+		cpu, err := b.verifyOnce(ctx)
 		if err != nil {
 			return 0, err
 		}
-		b.verified = append(b.verified, cpu)
+		all = append(all, cpu)
 	}
-	return median(b.verified), nil
+	return median(all), nil
+}
+
+func (b *bench) verifyOnce(ctx context.Context) (time.Duration, error) {
+	_, cpu, err := b.corpus.goCommand(ctx, []string{"GOMODCACHE=" + b.corpus.mod, "GOPROXY=off"}, "mod", "verify")
+	return cpu, err
 }
 
 // sums are the lines of the module's go.sum.
@@ -199,6 +205,10 @@ func (r *registry) reset() {
 	for _, n := range []*atomic.Int64{&r.zips, &r.mods, &r.infos, &r.others, &r.database} {
 		n.Store(0)
 	}
+}
+
+func (r *registry) counted() string {
+	return fmt.Sprintf("%d zips, %d mods, %d infos, %d others, %d of the database", r.zips.Load(), r.mods.Load(), r.infos.Load(), r.others.Load(), r.database.Load())
 }
 
 // under runs a command and writes the CPU time of the process that started this one, in

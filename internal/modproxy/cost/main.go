@@ -27,7 +27,6 @@ type bench struct {
 	dir               string // scratch
 	table             table
 	corpus            *corpus
-	verified          []time.Duration // CPU of go mod verify, once measured
 }
 
 type part struct {
