@@ -49,8 +49,8 @@ func closure(ctx context.Context, b *bench) error {
 	b.table.row("cold closure: CPU of run beside go mod verify", secs(median(near.own)), secs(verify), ratio(median(near.own), verify), goal, false)
 	b.table.row("the same of proxy, with a checksum database", secs(median(near.served)), secs(verify), ratio(median(near.served), verify), goal, false)
 	b.table.note("asked of the upstream: %s", asked)
-	const close, trip, distant = 1.25, 50 * time.Millisecond, 1.1
-	near.tell(&b.table, 0, close)
+	const loopback, trip, distant = 1.25, 50 * time.Millisecond, 1.1
+	near.tell(&b.table, 0, loopback)
 	d, err := distance(ctx, r.Listener.Addr().String(), trip)
 	if err != nil {
 		return err
