@@ -107,7 +107,7 @@ func partOfFile(r io.Reader) (*io.LimitedReader, *io.SectionReader, bool) {
 // them all the time: that costs more than the call does where the bytes are in memory
 // and the connection takes what it can without waiting.
 func (c *quickConn) send(to, from int, at *int64, most int) (int, error) {
-	if !c.warm {
+	if !c.warm || strconv.IntSize < 64 { // where the offset is narrower, package unix knows
 		return unix.Sendfile(to, from, at, most)
 	}
 	const atOnce = 256 << 10                                                                                                                      // other goroutines get their turn
