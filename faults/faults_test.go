@@ -34,6 +34,7 @@ var catalogue = map[string]string{
 	"auth":    "git-prompt ssh-key host-key forbidden expired-token goprivate-unset exposed-login",
 	"vcs":     "tool-missing transfer ownership disallowed server-error git-config stale-clone other",
 	"local":   "no-go-mod go-mod-parse readonly vendor workspace replace cache-permission cache-corrupt disk-full gopath goroot import-cycle oom externally-managed build-tool-missing runtime-broken",
+	"ops":     "connection-pool-exhausted third-party-latency third-party-rate-limited cache-avalanche redis-memory-high redis-replication-broken redis-down database-down replication-lag replication-stopped deadlocks slow-queries too-many-connections disk-full inodes-full disk-latency raid-degraded certificate-expiring certificate-expired tls-handshake-failures pod-crash-loop oom-kill image-pull-failure pod-not-ready node-not-ready node-pressure pvc-nearly-full replicas-mismatch hpa-maxed-out job-failed cpu-throttled control-plane-down load-high memory-high swap-thrash file-descriptors-exhausted clock-skew service-unit-failed conntrack-full network-errors dns-failure endpoint-unreachable http-5xx latency-high error-budget-burn queue-backlog kafka-under-replicated target-down prometheus-failing alerts-not-sent gc-pauses thread-pool-exhausted backup-failed unclassified",
 	"none":    "other",
 }
 

@@ -317,7 +317,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		handed := 0
-		each := func(a keepwell.Alert) error {
+		each := func(a keepwell.Alert) error { //nolint:unparam // the shape of Each
 			handed++
 			if err := a.Validate(); err != nil {
 				t.Errorf("handed on: %v", err)

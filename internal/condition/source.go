@@ -202,7 +202,7 @@ func errorf(format string, args ...any) error { return fmt.Errorf(format, args..
 
 // Words says all of an error in lang; what is no [SourceError] stays in English.
 func Words(err error, lang msg.Lang) string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // its parts are asked one by one
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var lines []string
 		for _, e := range joined.Unwrap() {
 			lines = append(lines, Words(e, lang))
