@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
@@ -82,27 +83,31 @@ func (s Source) issues(issues *cel.Issues) error {
 	return errors.Join(errs...)
 }
 
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 var (
-	undeclared = regexp.MustCompile(`^undeclared reference to '(.+?)'`)
-	overload   = regexp.MustCompile(`^found no matching overload for '(.+?)' applied to '(.*)'`)
-	noField    = regexp.MustCompile(`^undefined field '(.+?)'`)
+	undeclared = lazily(`^undeclared reference to '(.+?)'`)
+	overload   = lazily(`^found no matching overload for '(.+?)' applied to '(.*)'`)
+	noField    = lazily(`^undefined field '(.+?)'`)
 )
 
-// operatorNames are what people write for the names that CEL gives its operators.
+// operatorName is what people write for the name that CEL gives its operators.
 func operatorName(name string) string { return strings.Trim(name, "_@") }
 
 // worded finds our words for what CEL says; the rest is passed on in its own.
 func worded(message string) (key string, args []any) {
-	if m := undeclared.FindStringSubmatch(message); m != nil {
+	if m := undeclared().FindStringSubmatch(message); m != nil {
 		return "condition.undeclared", []any{m[1]}
 	}
-	if m := overload.FindStringSubmatch(message); m != nil {
+	if m := overload().FindStringSubmatch(message); m != nil {
 		if strings.Contains(m[2], "Priority") && strings.Contains(m[2], "string") {
 			return "condition.quoted", nil
 		}
 		return "condition.overload", []any{operatorName(m[1]), m[2]}
 	}
-	if m := noField.FindStringSubmatch(message); m != nil {
+	if m := noField().FindStringSubmatch(message); m != nil {
 		return "condition.undeclared", []any{m[1]}
 	}
 	if text, ok := strings.CutPrefix(message, "Syntax error: "); ok {
