@@ -5,6 +5,13 @@ import "sync"
 // playbookTable holds what can be wrong with a playbook. It is built when first asked for.
 var playbookTable = sync.OnceValue(func() map[string]message {
 	return map[string]message{
+		"act.headline":        {"%s %s on %s (playbook %s)", "%s %s，对象：%s（剧本：%s）"},
+		"play.fine":           {"%s: fine (%s, version %.12s)", "%s：没有问题（%s，版本 %.12s）"},
+		"play.problem":        {"%s:%d:%d: %s", "%s:%d:%d：%s"},
+		"play.warning":        {"%s:%d:%d: warning: %s", "%s:%d:%d：警告：%s"},
+		"play.read":           {"reading the playbook: %v", "读取剧本：%v"},
+		"hint.play.read":      {"keepwell playbook lint takes regular files of at most 256 KiB", "keepwell playbook lint 只接受不超过 256 KiB 的普通文件"},
+		"play.nofile":         {"name at least one playbook file", "请至少给出一个剧本文件"},
 		"play.long":           {"the text is longer than %d KiB", "文本超过 %d KiB"},
 		"play.utf8":           {"the text is not UTF-8, or holds NUL", "文本不是 UTF-8，或含有 NUL 字符"},
 		"play.empty":          {"the text is empty", "文本为空"},

@@ -259,7 +259,7 @@ type Scope struct {
 	// left, by their names.
 	Now   time.Time
 	Steps map[string]map[string]any
-	Vars       map[string]string
+	Vars  map[string]string
 }
 
 // For returns the scope in which p's conditions and templates are read.

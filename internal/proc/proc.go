@@ -25,6 +25,8 @@ type Options struct {
 	MaxOut  int
 	// Env is added to keepwell's environment; later entries win.
 	Env []string
+	// Alone leaves keepwell's environment out of Run: Env is all there is.
+	Alone bool
 	// Stderr also gets the first 64 KiB of what the tool of Output writes to standard
 	// error; nil: nobody reads more than the last line.
 	Stderr io.Writer

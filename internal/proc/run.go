@@ -31,6 +31,9 @@ func Run(ctx context.Context, opts Options, name string, args ...string) (Ran, e
 	cmd := exec.CommandContext(limited, name, args...)
 	cmd.Dir = opts.Dir
 	cmd.Env = append(append(os.Environ(), quiet()...), opts.Env...)
+	if opts.Alone {
+		cmd.Env = append([]string{}, opts.Env...)
+	}
 	cmd.WaitDelay = time.Second
 	asGroup(cmd)
 	both, out := &shared{capped: capped{most: opts.MaxOut}}, &capped{most: opts.MaxOut}

@@ -1,0 +1,43 @@
+package actions
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Limits hold a script. Zero values set no bound.
+type Limits struct {
+	CPUSeconds uint64 `json:"cpu,omitempty"`
+	Memory     uint64 `json:"memory,omitempty"` // bytes of address space
+	FileSize   uint64 `json:"file,omitempty"`   // bytes of each file that it writes
+	OpenFiles  uint64 `json:"open,omitempty"`
+	// UID and GID are who it runs as, where keepwell is root; 0: no change.
+	UID int `json:"uid,omitempty"`
+	GID int `json:"gid,omitempty"`
+}
+
+func (l Limits) String() string {
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// exitConfine is the exit code of Confine's program where it could not do its work.
+const exitConfine = 126
+
+// Confine holds this process to the limits in args[0] and becomes the program args[1] with
+// the arguments that follow. It returns only where that failed, and with what the process
+// should exit with.
+func Confine(args, env []string) (exit int, err error) {
+	var l Limits
+	if len(args) < 2 {
+		return exitConfine, errors.New("confining needs limits and a program")
+	}
+	if err := json.Unmarshal([]byte(args[0]), &l); err != nil {
+		return exitConfine, fmt.Errorf("reading limits: %w", err)
+	}
+	return exitConfine, confine(l, args[1:], env)
+}

@@ -1,0 +1,145 @@
+package actions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Guard says where requests may go.
+type Guard struct {
+	// Hosts are the hosts of the http action: "hooks.example.org", with a port where it is
+	// not the scheme's. Empty: none.
+	Hosts []string
+	// Private are those of them whose addresses may be private or this machine's.
+	Private []string
+}
+
+// reserved are ranges that netip has no word for: shared (carrier) addresses, benchmarks,
+// and translations that lead to IPv4.
+var reserved = sync.OnceValue(func() (list []netip.Prefix) {
+	for _, p := range []string{"100.64.0.0/10", "198.18.0.0/15", "192.0.0.0/24", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "2002::/16"} {
+		list = append(list, netip.MustParsePrefix(p))
+	}
+	return list
+})
+
+// public tells whether an address is one of the internet.
+func public(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(reserved(), func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// client is one that keeps to the guard: it looks at the address that is connected to,
+// after its name was resolved.
+func (g Guard) client() *http.Client {
+	return newClient(func(host string) bool { return slices.Contains(g.Private, host) })
+}
+
+// trusting is for addresses of the server's configuration, which may be private.
+func (Guard) trusting() *http.Client { return newClient(func(string) bool { return true }) }
+
+func newClient(private func(host string) bool) *http.Client {
+	const handshake = 10 * time.Second
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{Timeout: handshake}
+		if !private(address) && !private(strings.TrimSuffix(strings.TrimSuffix(address, ":443"), ":80")) {
+			d.Control = func(_, address string, _ syscall.RawConn) error {
+				to, err := netip.ParseAddrPort(address)
+				if err != nil || !public(to.Addr()) {
+					return fmt.Errorf("%s is a private address (hint: http.private of the server's configuration)", address)
+				}
+				return nil
+			}
+		}
+		return d.DialContext(ctx, network, address)
+	}
+	return &http.Client{
+		// No proxy: its name lookups would not be ours. Connections are not kept, so that a
+		// request is never sent twice.
+		Transport:     &http.Transport{DialContext: dial, DisableKeepAlives: true, TLSHandshakeTimeout: handshake, MaxResponseHeaderBytes: 64 << 10},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// allows tells whether the http action may go there.
+func (g Guard) allows(u *url.URL) error {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return errors.New("the address is no http or https address without a login")
+	}
+	if !slices.Contains(g.Hosts, strings.ToLower(u.Host)) {
+		return fmt.Errorf("the host %s is not allowed (hint: http.hosts of the server's configuration)", u.Host)
+	}
+	return nil
+}
+
+// answer is what a server said.
+type answer struct {
+	status int
+	body   []byte
+}
+
+const maxAnswer = 1 << 20
+
+// send makes one request. The error wraps ErrUnsure where it may have had an effect.
+func send(ctx context.Context, c *http.Client, method, address string, headers http.Header, body []byte) (answer, error) {
+	var sent atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), method, address, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, errors.New("the address cannot be used") // its text may hold a secret
+	}
+	for k, v := range headers {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", "keepwell")
+	req.GetBody = nil // never sent again
+	reads := method == http.MethodGet || method == http.MethodHead
+	resp, err := c.Do(req)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err // without the address, which may hold a secret
+		}
+		if sent.Load() && !reads {
+			return answer{}, fmt.Errorf("%s %s: %w: %w", method, req.URL.Host, err, ErrUnsure)
+		}
+		return answer{}, fmt.Errorf("%s %s: %w: %w", method, req.URL.Host, err, ErrAgain)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	a := answer{status: resp.StatusCode}
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return a, fmt.Errorf("reading the answer of %s: %w: %w", req.URL.Host, err, ErrUnsure)
+	}
+	return a, nil
+}
+
+// judge makes an error of a status that is no success.
+func judge(method, host string, a answer) error {
+	text := fmt.Errorf("%s answered %s with status %d", host, method, a.status)
+	reads := method == http.MethodGet || method == http.MethodHead
+	switch a.status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return fmt.Errorf("%w: %w", text, ErrAgain)
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		if !reads {
+			return fmt.Errorf("%w: %w", text, ErrUnsure)
+		}
+		return fmt.Errorf("%w: %w", text, ErrAgain)
+	}
+	return text
+}

@@ -1,0 +1,123 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/keepwell/keepwell/internal/playbook"
+)
+
+// promql asks Prometheus.
+type promql struct {
+	c *http.Client
+	s *Set
+}
+
+func (a promql) plan(r Request) ([]string, error) {
+	line := "ask " + r.text("query", "")
+	if e := r.text("expect", ""); e != "" {
+		line += ", expect " + e
+	}
+	if a.s.o.Prometheus == "" {
+		return []string{line}, errNoPrometheus
+	}
+	return []string{line}, nil
+}
+
+var errNoPrometheus = errors.New("no Prometheus is configured (hint: prometheus of the server's configuration)")
+
+func (a promql) do(ctx context.Context, r Request) (res Result, err error) {
+	if a.s.o.Prometheus == "" {
+		return res, errNoPrometheus
+	}
+	base, err := vaultOf(ctx).opened(a.s.o.Prometheus)
+	if err != nil {
+		return res, err
+	}
+	address := strings.TrimSuffix(base, "/") + "/api/v1/query?" + url.Values{"query": {r.text("query", "")}}.Encode()
+	got, err := send(ctx, a.c, http.MethodGet, address, nil, nil)
+	if err != nil {
+		return res, err
+	}
+	var doc struct {
+		Status, Error string
+		Data          struct {
+			ResultType string
+			Result     json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(got.body, &doc); err != nil || doc.Status != "success" {
+		if !success(got.status) && doc.Error == "" {
+			return res, judge(http.MethodGet, "Prometheus", got)
+		}
+		return res, fmt.Errorf("Prometheus refused the query: %s", doc.Error) //nolint:staticcheck // a name
+	}
+	values, err := samples(doc.Data.ResultType, doc.Data.Result)
+	if err != nil {
+		return res, err
+	}
+	res.Output = strings.Join(values, " ")
+	res.Summary = fmt.Sprintf("%d values", len(values))
+	if len(values) == 0 {
+		return res, errors.New("the answer of Prometheus is empty")
+	}
+	op, number := playbook.Expectation(r.text("expect", ""))
+	for _, v := range values {
+		if op != "" && !compare(v, op, number) {
+			return res, fmt.Errorf("%s is not %s %s", v, op, number)
+		}
+	}
+	return res, nil
+}
+
+// samples are the values of a vector or a scalar.
+func samples(kind string, result json.RawMessage) (values []string, err error) {
+	pair := func(p [2]any) {
+		if s, ok := p[1].(string); ok {
+			values = append(values, s)
+		}
+	}
+	switch kind {
+	case "vector":
+		var list []struct{ Value [2]any }
+		err = json.Unmarshal(result, &list)
+		for _, e := range list {
+			pair(e.Value)
+		}
+	case "scalar":
+		var one [2]any
+		err = json.Unmarshal(result, &one)
+		pair(one)
+	default:
+		err = fmt.Errorf("the answer of Prometheus is a %.20q, not a vector or a scalar", kind)
+	}
+	return values, err
+}
+
+// compare holds for no value that is not a number.
+func compare(value, op, number string) bool {
+	v, err := strconv.ParseFloat(value, 64)
+	n, bad := strconv.ParseFloat(number, 64)
+	if err != nil || bad != nil || v != v {
+		return false
+	}
+	switch op {
+	case "<":
+		return v < n
+	case "<=":
+		return v <= n
+	case ">":
+		return v > n
+	case ">=":
+		return v >= n
+	case "==":
+		return v == n
+	}
+	return op == "!=" && v != n
+}
