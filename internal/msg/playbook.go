@@ -11,6 +11,7 @@ var playbookTable = sync.OnceValue(func() map[string]message {
 		"play.warning":        {"%s:%d:%d: warning: %s", "%s:%d:%d：警告：%s"},
 		"play.read":           {"reading the playbook: %v", "读取剧本：%v"},
 		"hint.play.read":      {"keepwell playbook lint takes regular files of at most 256 KiB", "keepwell playbook lint 只接受不超过 256 KiB 的普通文件"},
+		"play.confine":        {"starting a script within its limits: %v", "在限制内启动脚本：%v"},
 		"play.nofile":         {"name at least one playbook file", "请至少给出一个剧本文件"},
 		"play.long":           {"the text is longer than %d KiB", "文本超过 %d KiB"},
 		"play.utf8":           {"the text is not UTF-8, or holds NUL", "文本不是 UTF-8，或含有 NUL 字符"},

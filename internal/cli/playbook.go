@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell/internal/actions"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
+	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/present"
+)
+
+func newPlaybookCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "playbook",
+		Short: "Check what is to be done about operational faults",
+		Long:  "Check playbooks: what is to be done about operational faults.\n检查剧本：发生运维故障时要做什么。",
+		Args:  cobra.NoArgs,
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:     "lint FILE…",
+			Short:   "Tell everything that is wrong with playbooks, with line and column",
+			Long:    "Tell everything that is wrong with playbooks, with line and column. The exit code is 3 where one cannot be used (0 with --format json).\n列出剧本的全部问题，并给出行号和列号。有剧本无法使用时退出码为 3（--format json 时为 0）。",
+			Example: "  keepwell playbook lint playbooks/*.yaml",
+			RunE:    func(_ *cobra.Command, args []string) error { return runPlaybookLint(a, args) },
+		},
+		&cobra.Command{
+			Use:   "schema",
+			Short: "Print the JSON schema of playbooks, for editors",
+			Long:  "Print the JSON schema of playbooks, for editors.\n输出剧本的 JSON schema，供编辑器使用。",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				if _, err := a.out.Write([]byte(playbook.SchemaText)); err != nil {
+					return shown(a, err)
+				}
+				return nil
+			},
+		},
+	)
+	return cmd
+}
+
+// newConfineCmd is what the server starts scripts through.
+func newConfineCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "confine-script LIMITS PROGRAM [ARGUMENT…]", Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			exit, err := actions.Confine(args, os.Environ())
+			return &failure{exit: exit, key: "play.confine", args: []any{err}, unwrapped: err}
+		},
+	}
+}
+
+// linted is what `playbook lint` says of one file to programs.
+type linted struct {
+	File     string `json:"file"`
+	Usable   bool   `json:"usable"`
+	Name     string `json:"name,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Problems []flaw `json:"problems"`
+}
+
+type flaw struct {
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Level   string `json:"level"` // error, warning
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func runPlaybookLint(a *app, files []string) error {
+	if len(files) == 0 {
+		return misused("play.nofile")
+	}
+	if f := present.Format(a.format); f != present.Text && f != present.JSON {
+		return misused("err.listformat", a.format)
+	}
+	all := make([]linted, 0, len(files))
+	usable := true
+	for _, file := range files {
+		text, err := plainfile.Read(file)
+		if err != nil {
+			return &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
+		}
+		l := lint(a.lang, file, text)
+		all, usable = append(all, l), usable && l.Usable
+	}
+	if a.format == string(present.JSON) {
+		return a.document(map[string]any{"playbooks": all})
+	}
+	if !usable {
+		a.exit = exitFaults
+	}
+	var lines []string
+	for _, l := range all {
+		for _, p := range l.Problems {
+			key := "play.problem"
+			if p.Level == "warning" {
+				key = "play.warning"
+			}
+			lines = append(lines, msg.Text(a.lang, key, l.File, p.Line, p.Column, p.Message))
+		}
+		if l.Usable {
+			lines = append(lines, msg.Text(a.lang, "play.fine", l.File, l.Name, l.Version))
+		}
+	}
+	for i := range lines {
+		lines[i] = present.Visible(lines[i], true) + "\n"
+	}
+	if _, err := a.out.Write([]byte(strings.Join(lines, ""))); err != nil {
+		return shown(a, err)
+	}
+	return nil
+}
+
+func lint(lang msg.Lang, file string, text []byte) linted {
+	p, problems := playbook.Read(text, playbook.Options{})
+	l := linted{File: filepath.ToSlash(file), Usable: p != nil, Problems: make([]flaw, 0, len(problems))}
+	if p != nil {
+		l.Name, l.Version = p.Name, p.Version
+	}
+	for _, pr := range problems {
+		level := "error"
+		if pr.Warning {
+			level = "warning"
+		}
+		l.Problems = append(l.Problems, flaw{pr.Line, pr.Column, level, pr.Key, pr.In(lang)})
+	}
+	return l
+}
