@@ -55,6 +55,7 @@ const (
 	Decided         Kind = "decision" // to run a playbook, or why not
 	RunStarted      Kind = "run.started"
 	RunEnded        Kind = "run.ended"
+	Escalated       Kind = "escalated" // handed to a person
 	StepIntended    Kind = "step.intended"
 	StepEnded       Kind = "step.ended"
 	ApprovalAsked   Kind = "approval.asked"

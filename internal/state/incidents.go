@@ -118,6 +118,12 @@ func (tx *Tx) SetPriority(ctx context.Context, id int64, p keepwell.Priority) er
 	return tx.must(ctx, "UPDATE incidents SET priority = ?2, updated_at = ?3 WHERE id = ?1 AND state = 'open'", id, string(p), micros(tx.now()))
 }
 
+// LockIncident reads an incident and keeps it as it is until the transaction ends: no
+// alert joins it meanwhile.
+func (tx *Tx) LockIncident(ctx context.Context, id int64) (Incident, error) {
+	return one(ctx, tx.Reader, scanIncident, "SELECT "+incidentColumns+" FROM incidents WHERE id = ?1"+tx.kind.lockRow(), id)
+}
+
 // Incident reads one incident.
 func (r Reader) Incident(ctx context.Context, id int64) (Incident, error) {
 	return one(ctx, r, scanIncident, "SELECT "+incidentColumns+" FROM incidents WHERE id = ?1", id)

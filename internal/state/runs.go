@@ -177,6 +177,7 @@ type RunFilter struct {
 	Playbook   string
 	Incident   int64
 	Asset      string
+	Mode       string
 	Unfinished bool
 	// Since keeps those created then or later.
 	Since time.Time
@@ -188,6 +189,7 @@ func (f RunFilter) where() *where {
 	w.text("playbook", f.Playbook)
 	w.number("incident_id", f.Incident)
 	w.text("asset", f.Asset)
+	w.text("mode", f.Mode)
 	if f.Unfinished {
 		w.conditions = append(w.conditions, "ended_at = 0")
 	}
@@ -207,6 +209,18 @@ func (r Reader) Runs(ctx context.Context, f RunFilter, p Page) ([]Run, error) {
 func (r Reader) CountRuns(ctx context.Context, f RunFilter) (int64, error) {
 	w := f.where()
 	return one(ctx, r, number, "SELECT COUNT(*) FROM runs"+w.String(), w.args...)
+}
+
+// CountAssets counts the different assets of what Runs would list in all, for limits of
+// how much may be touched.
+func (r Reader) CountAssets(ctx context.Context, f RunFilter) (int64, error) {
+	w := f.where()
+	return one(ctx, r, number, "SELECT COUNT(DISTINCT asset) FROM runs"+w.String(), w.args...)
+}
+
+// LockRun reads a run and keeps it as it is until the transaction ends.
+func (tx *Tx) LockRun(ctx context.Context, id int64) (Run, error) {
+	return one(ctx, tx.Reader, scanRun, "SELECT "+runColumns+" FROM runs WHERE id = ?1"+tx.kind.lockRow(), id)
 }
 
 // AddStep adds an attempt at a step, pending or waiting; ErrConflict where there is

@@ -1,0 +1,564 @@
+package autopilot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/jobs"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/state"
+)
+
+// Verdict is what was decided about a playbook and an incident.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictRun     Verdict = "run"     // it runs
+	VerdictObserve Verdict = "observe" // it would have run
+	VerdictLater   Verdict = "later"   // something holds it back for a time
+	VerdictNo      Verdict = "no"
+)
+
+// Check names what settled a decision.
+type Check string
+
+// The checks, in their order.
+const (
+	CheckProgram     Check = "program" // the playbook cannot be read
+	CheckMatch       Check = "match"
+	CheckMute        Check = "mute"
+	CheckWindow      Check = "window"
+	CheckRan         Check = "ran" // it ran for this incident
+	CheckRunning     Check = "running"
+	CheckBreaker     Check = "breaker"
+	CheckCooldown    Check = "cooldown"
+	CheckMaxRuns     Check = "max_runs"
+	CheckConcurrency Check = "concurrency"
+	CheckBlast       Check = "blast_radius"
+	CheckAll         Check = "passed"
+)
+
+// Decision is what was decided about one playbook, and why.
+type Decision struct {
+	Playbook string     `json:"playbook"`
+	Version  string     `json:"version"`
+	Mode     state.Mode `json:"mode"`
+	Verdict  Verdict    `json:"verdict"`
+	Check    Check      `json:"check"`
+	Why      string     `json:"why"`
+	// Again is when it is decided anew if the incident goes on.
+	Again time.Time `json:"again,omitzero"`
+	Run   int64     `json:"run,omitempty"`
+}
+
+// trigger is why it is decided.
+type trigger string
+
+const (
+	openedNow trigger = "the incident was opened"
+	joined    trigger = "more alerts came"
+	rechecked trigger = "the incident goes on"
+	asked     trigger = "somebody asked"
+)
+
+// defer time where nothing says when a hindrance ends.
+const soon = 10 * time.Second
+
+// subject is what is decided about.
+type subject struct {
+	book    state.CurrentPlaybook
+	program *Program
+	facts   Facts
+	trigger trigger
+}
+
+func (s subject) mode() string  { return string(s.book.Mode) }
+func (s subject) asset() string { return s.facts.Incident.Asset }
+func cooldownKey(mode, book, asset string) string {
+	return "cooldown " + mode + " " + book + " " + asset
+}
+func bookBreaker(book string) string          { return "playbook " + book }
+func targetBreaker(book, asset string) string { return "target " + book + " " + asset }
+func refireKey(run int64) string              { return fmt.Sprintf("ineffective %d", run) }
+
+// decide judges the playbooks in force, or the named one, and starts what is to run.
+func (e *Engine) decide(ctx context.Context, tx *state.Tx, inc state.Incident, alert state.StoredAlert, why trigger, only string) error {
+	books, err := tx.CurrentPlaybooks(ctx)
+	if err != nil {
+		return err
+	}
+	var decisions []Decision
+	news := why != joined
+	for _, b := range books {
+		if b.Mode == state.ModeOff || only != "" && b.Name != only {
+			continue
+		}
+		d, err := e.decideOne(ctx, tx, b, inc, alert, why)
+		if err != nil {
+			return fmt.Errorf("deciding on playbook %s: %w", b.Name, err)
+		}
+		decisions = append(decisions, d)
+		news = news || d.Verdict == VerdictRun || d.Verdict == VerdictObserve
+	}
+	if !news {
+		return nil // thousands may join: what did not change is not written again
+	}
+	if decisions == nil {
+		decisions = []Decision{}
+	}
+	return journal.Append(tx, journal.Entry{Kind: journal.Decided, Actor: Actor, Incident: inc.ID, Why: string(why) + ": " + summary(decisions), Data: decisions})
+}
+
+func summary(decisions []Decision) string {
+	if len(decisions) == 0 {
+		return "no playbook is in force"
+	}
+	words := make([]string, 0, len(decisions))
+	for _, d := range decisions {
+		words = append(words, fmt.Sprintf("%s: %s (%s: %s)", d.Playbook, d.Verdict, d.Check, d.Why))
+	}
+	return strings.Join(words, "; ")
+}
+
+func (e *Engine) decideOne(ctx context.Context, tx *state.Tx, b state.CurrentPlaybook, inc state.Incident, alert state.StoredAlert, why trigger) (Decision, error) {
+	s := subject{book: b, facts: Facts{Now: tx.Now(), Incident: inc, Alert: alert.Alert}, trigger: why}
+	d := Decision{Playbook: b.Name, Version: b.Version, Mode: b.Mode}
+	var err error
+	if s.program, err = e.program(b.Version, b.Text); err != nil {
+		d.Verdict, d.Check, d.Why = VerdictNo, CheckProgram, err.Error()
+		return d, nil //nolint:nilerr // it is the decision's reason
+	}
+	if ok, reason, err := s.program.Match(ctx, s.facts); err != nil || !ok {
+		if err != nil {
+			reason = err.Error()
+		}
+		d.Verdict, d.Check, d.Why = VerdictNo, CheckMatch, reason
+		return d, nil
+	}
+	// Decisions on one playbook are made one at a time on all nodes: its breaker's row is
+	// held until the end of the transaction.
+	if _, err := tx.ChangeBreaker(ctx, bookBreaker(b.Name), func(*state.Breaker) {}); err != nil {
+		return d, err
+	}
+	if b.Mode == state.ModeActive && why != joined {
+		if err := e.countRefire(ctx, tx, s); err != nil {
+			return d, err
+		}
+	}
+	if d, err = e.judge(ctx, tx.Reader, s, d); err != nil {
+		return d, err
+	}
+	switch d.Verdict {
+	case VerdictLater:
+		err = e.queue.Insert(ctx, tx, jobs.Job{
+			Kind: jobRecheck, Args: incidentArgs{inc.ID, b.Name}, At: d.Again, Unique: fmt.Sprintf("%d %s", inc.ID, b.Name),
+		})
+	case VerdictObserve:
+		d.Run, err = e.observe(ctx, tx, s, alert.ID)
+	case VerdictRun:
+		d.Run, err = e.start(ctx, tx, s, alert.ID, d.Why)
+	}
+	return d, err
+}
+
+// countRefire counts against the last run that its fault is there again, or still, though
+// it succeeded: once a run.
+func (e *Engine) countRefire(ctx context.Context, tx *state.Tx, s subject) error {
+	runs, err := tx.Runs(ctx, state.RunFilter{Playbook: s.book.Name, Asset: s.asset(), Mode: string(state.ModeActive)}, state.Page{Limit: 1})
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	last, policy := runs[0], s.program.Policy.filled()
+	if last.State != state.RunDone || s.facts.Now.After(last.Ended.Add(policy.Refire)) {
+		return nil
+	}
+	before, err := tx.Incident(ctx, last.Incident)
+	if err != nil || before.Code != s.facts.Incident.Code {
+		return ignore(err, state.ErrNotFound)
+	}
+	if _, counted, err := tx.Cooling(ctx, refireKey(last.ID)); err != nil || counted {
+		return err
+	}
+	if err := tx.SetCooldown(ctx, refireKey(last.ID), last.Ended.Add(policy.Refire), "counted as ineffective"); err != nil {
+		return err
+	}
+	return e.blame(ctx, tx, last, policy, ineffective, fmt.Sprintf("run %d succeeded and the fault is there again", last.ID))
+}
+
+// judge goes through the checks. It only reads.
+func (e *Engine) judge(ctx context.Context, r state.Reader, s subject, d Decision) (Decision, error) {
+	policy := s.program.Policy.filled()
+	d.Again = s.facts.Now.Add(soon)
+	checks := []struct {
+		check Check
+		do    func(context.Context, state.Reader, subject, Policy, *Decision) (string, error)
+	}{
+		{CheckMute, checkMute},
+		{CheckWindow, checkWindow},
+		{CheckRan, checkRan},
+		{CheckRunning, checkRunning},
+		{CheckBreaker, checkBreaker},
+		{CheckCooldown, checkCooldown},
+		{CheckMaxRuns, e.checkMaxRuns},
+		{CheckConcurrency, checkConcurrency},
+		{CheckBlast, checkBlast},
+	}
+	for _, c := range checks {
+		d.Verdict = VerdictLater
+		why, err := c.do(ctx, r, s, policy, &d)
+		if err != nil {
+			return d, fmt.Errorf("checking %s: %w", c.check, err)
+		}
+		if why != "" {
+			d.Check, d.Why = c.check, why
+			if d.Verdict == VerdictNo {
+				d.Again = time.Time{}
+			}
+			return d, nil
+		}
+	}
+	d.Verdict, d.Check, d.Again = VerdictRun, CheckAll, time.Time{}
+	if s.book.Mode == state.ModeObserve {
+		d.Verdict = VerdictObserve
+	}
+	d.Why = fmt.Sprintf("%s; %s on %s, %s", s.trigger, s.facts.Incident.Code, s.asset(), s.facts.Incident.Priority)
+	return d, nil
+}
+
+// Muted tells whether a mute's scope holds for a playbook, a code and an asset. Scopes
+// are "" (everything), playbook:NAME, code:CODE, asset:NAME; a * at the end stands for
+// any rest.
+func Muted(scope, playbook string, code keepwell.Code, asset string) bool {
+	if scope == "" {
+		return true
+	}
+	kind, name, _ := strings.Cut(scope, ":")
+	value, ok := map[string]string{"playbook": playbook, "code": string(code), "asset": asset}[kind]
+	if prefix, open := strings.CutSuffix(name, "*"); open {
+		return ok && strings.HasPrefix(value, prefix)
+	}
+	return ok && value == name
+}
+
+func mutedBy(ctx context.Context, r state.Reader, playbook string, inc state.Incident) (state.Mute, bool, error) {
+	mutes, err := r.ActiveMutes(ctx)
+	i := slices.IndexFunc(mutes, func(m state.Mute) bool { return Muted(m.Scope, playbook, inc.Code, inc.Asset) })
+	if err != nil || i < 0 {
+		return state.Mute{}, false, err
+	}
+	return mutes[i], true, nil
+}
+
+// muteLook is how often it is looked whether a mute was lifted.
+const muteLook = time.Minute
+
+func checkMute(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+	m, ok, err := mutedBy(ctx, r, s.book.Name, s.facts.Incident)
+	if !ok {
+		return "", err
+	}
+	d.Again = s.facts.Now.Add(muteLook)
+	if !m.Until.IsZero() && m.Until.Before(d.Again) {
+		d.Again = m.Until
+	}
+	return fmt.Sprintf("muted by %s (%s): %s", m.By, or(m.Scope, "everything"), m.Reason), nil
+}
+
+func checkWindow(_ context.Context, _ state.Reader, s subject, p Policy, d *Decision) (string, error) {
+	if p.Window == nil {
+		return "", nil
+	}
+	ok, why := p.Window(s.facts.Now)
+	if ok {
+		return "", nil
+	}
+	d.Again = s.facts.Now.Add(muteLook)
+	return or(why, "outside its windows"), nil
+}
+
+// checkRan: alerts that join an incident are no reason to run once more.
+func checkRan(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+	if s.trigger != joined {
+		return "", nil
+	}
+	n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Incident: s.facts.Incident.ID, Mode: s.mode()})
+	if err != nil || n == 0 {
+		return "", err
+	}
+	d.Verdict = VerdictNo
+	return "it ran for this incident", nil
+}
+
+func checkRunning(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+	runs, err := r.Runs(ctx, state.RunFilter{Playbook: s.book.Name, Asset: s.asset(), Unfinished: true}, state.Page{Limit: 1})
+	if err != nil || len(runs) == 0 {
+		return "", err
+	}
+	if runs[0].Incident == s.facts.Incident.ID {
+		d.Verdict = VerdictNo // its end decides again
+	}
+	return fmt.Sprintf("run %d is unfinished", runs[0].ID), nil
+}
+
+func checkBreaker(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+	if s.book.Mode != state.ModeActive {
+		return "", nil // it counts what was done, and nothing was
+	}
+	for key, asset := range map[string]string{bookBreaker(s.book.Name): "", targetBreaker(s.book.Name, s.asset()): s.asset()} {
+		b, err := r.Breaker(ctx, key)
+		if err != nil || b.State == state.BreakerClosed {
+			if err != nil {
+				return "", err
+			}
+			continue
+		}
+		if s.facts.Now.Before(b.Until) && b.State == state.BreakerOpen {
+			d.Again = b.Until
+			return fmt.Sprintf("the breaker %q is open until %s: %s", key, b.Until.UTC().Format(time.RFC3339), b.Reason), nil
+		}
+		// Half open: one run at a time shows whether it helps again.
+		n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Asset: asset, Unfinished: true})
+		if err != nil {
+			return "", err
+		}
+		if n > 0 {
+			return fmt.Sprintf("the breaker %q is half open and a run tries", key), nil
+		}
+	}
+	return "", nil
+}
+
+func checkCooldown(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+	c, ok, err := r.Cooling(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()))
+	if !ok {
+		return "", err
+	}
+	d.Again = c.Until
+	return fmt.Sprintf("cooling down until %s: %s", c.Until.UTC().Format(time.RFC3339), c.Reason), nil
+}
+
+func (e *Engine) checkMaxRuns(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+	if p.MaxRuns > 0 {
+		n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Mode: s.mode(), Since: s.facts.Now.Add(-p.MaxRunsIn)})
+		if err != nil {
+			return "", err
+		}
+		if n >= p.MaxRuns {
+			d.Again = s.facts.Now.Add(max(soon, p.MaxRunsIn/10))
+			return fmt.Sprintf("%d runs within %s, and %d are allowed", n, p.MaxRunsIn, p.MaxRuns), nil
+		}
+	}
+	if e.o.MaxRuns > 0 && s.book.Mode == state.ModeActive {
+		n, err := r.CountRuns(ctx, state.RunFilter{Mode: s.mode(), Since: s.facts.Now.Add(-time.Hour)})
+		if err != nil || n < e.o.MaxRuns {
+			return "", err
+		}
+		d.Again = s.facts.Now.Add(time.Minute)
+		return fmt.Sprintf("%d runs of all playbooks within an hour, and %d are allowed", n, e.o.MaxRuns), nil
+	}
+	return "", nil
+}
+
+func checkConcurrency(ctx context.Context, r state.Reader, s subject, p Policy, _ *Decision) (string, error) {
+	if p.Concurrency == 0 {
+		return "", nil
+	}
+	n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Unfinished: true})
+	if err != nil || n < p.Concurrency {
+		return "", err
+	}
+	return fmt.Sprintf("%d runs are unfinished, and %d are allowed at once", n, p.Concurrency), nil
+}
+
+func checkBlast(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+	if p.MaxAssets == 0 {
+		return "", nil
+	}
+	f := state.RunFilter{Playbook: s.book.Name, Mode: s.mode(), Since: s.facts.Now.Add(-p.MaxAssetsIn)}
+	n, err := r.CountAssets(ctx, f)
+	if err != nil || n < p.MaxAssets {
+		return "", err
+	}
+	f.Asset = s.asset()
+	if known, err := r.CountRuns(ctx, f); err != nil || known > 0 {
+		return "", err
+	}
+	d.Again = s.facts.Now.Add(max(soon, p.MaxAssetsIn/10))
+	return fmt.Sprintf("%d assets were touched within %s, and %d are allowed", n, p.MaxAssetsIn, p.MaxAssets), nil
+}
+
+// vars is what a run remembers of its beginning.
+type vars struct {
+	Alert int64 `json:"alert,omitempty"`
+	// Undoes is the run that this one takes back.
+	Undoes int64  `json:"undoes,omitempty"`
+	By     string `json:"by"`
+}
+
+const modeUndo = "undo"
+
+// start creates a run with its first step.
+func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64, why string) (int64, error) {
+	policy := s.program.Policy.filled()
+	for _, key := range []string{bookBreaker(s.book.Name), targetBreaker(s.book.Name, s.asset())} {
+		b, err := tx.Breaker(ctx, key)
+		if err == nil && b.State == state.BreakerOpen {
+			_, err = tx.ChangeBreaker(ctx, key, func(b *state.Breaker) { b.State = state.BreakerHalf })
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	run, created, err := tx.StartRun(ctx, state.Run{
+		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: why,
+		Unique: s.mode() + " " + s.book.Name + " " + s.facts.Incident.Key, Vars: marshal(vars{Alert: alert, By: Actor}),
+	})
+	if err != nil || !created {
+		return run.ID, err
+	}
+	if policy.Cooldown > 0 {
+		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), fmt.Sprintf("run %d", run.ID)); err != nil {
+			return 0, err
+		}
+	}
+	return run.ID, e.begin(ctx, tx, run, s.program.Steps, Actor)
+}
+
+// begin writes down that a run starts and inserts its first step.
+func (e *Engine) begin(ctx context.Context, tx *state.Tx, run state.Run, steps []Step, by string) error {
+	return errors.Join(
+		journal.Append(tx, journal.Entry{Kind: journal.RunStarted, Actor: by, Incident: run.Incident, Run: run.ID, Why: run.Reason, Data: map[string]any{
+			"playbook": run.Playbook, "version": run.Version, "asset": run.Asset, "mode": run.Mode,
+		}}),
+		e.add(ctx, tx, run, steps, state.StepKey{Run: run.ID, Seq: 0, Attempt: 1}, steps[0].Delay),
+	)
+}
+
+// add adds an attempt at a step, with its job.
+func (e *Engine) add(ctx context.Context, tx *state.Tx, run state.Run, steps []Step, k state.StepKey, delay time.Duration) error {
+	step := steps[k.Seq]
+	st := state.Step{StepKey: k, Name: step.Name, Action: step.Kind, Status: state.StepPending}
+	job := jobs.Job{Kind: jobStep, Args: k, Unique: k.String(), Attempts: 20}
+	if delay > 0 {
+		st.Status, job.At = state.StepWaiting, tx.Now().Add(delay)
+		if err := tx.MoveRun(ctx, run.ID, state.RunWaiting, ""); err != nil {
+			return err
+		}
+	}
+	if err := tx.AddStep(ctx, st); err != nil {
+		return fmt.Errorf("adding step %s: %w", k, err)
+	}
+	return e.queue.Insert(ctx, tx, job)
+}
+
+// observe writes down what a run would have done.
+func (e *Engine) observe(ctx context.Context, tx *state.Tx, s subject, alert int64) (int64, error) {
+	policy := s.program.Policy.filled()
+	run, created, err := tx.StartRun(ctx, state.Run{
+		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: "would have run",
+		Unique: s.mode() + " " + s.book.Name + " " + s.facts.Incident.Key, Vars: marshal(vars{Alert: alert, By: Actor}),
+	})
+	if err != nil || !created {
+		return run.ID, err
+	}
+	plan := Plan(ctx, s.program, s.facts)
+	for i, p := range plan {
+		k := state.StepKey{Run: run.ID, Seq: int64(i), Attempt: 1}
+		if err := errors.Join(
+			tx.AddStep(ctx, state.Step{StepKey: k, Name: p.Name, Action: p.Kind, Status: state.StepPending}),
+			tx.EndStep(ctx, k, state.StepSkipped, marshal(p), "observed only"),
+		); err != nil {
+			return 0, err
+		}
+	}
+	if policy.Cooldown > 0 {
+		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), fmt.Sprintf("run %d", run.ID)); err != nil {
+			return 0, err
+		}
+	}
+	return run.ID, errors.Join(
+		tx.MoveRun(ctx, run.ID, state.RunDone, ""),
+		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: "would have run (observe)", Data: plan}),
+	)
+}
+
+// Planned is what a step would do.
+type Planned struct {
+	Name     string          `json:"name"`
+	Kind     string          `json:"kind"`
+	Skip     bool            `json:"skip,omitempty"`
+	Why      string          `json:"why,omitempty"`
+	Approval bool            `json:"approval,omitempty"`
+	Input    json.RawMessage `json:"input,omitempty"`
+}
+
+// Plan tells what the steps of a program would do with the facts of now. What depends on
+// the results of earlier steps says so in Why.
+func Plan(ctx context.Context, p *Program, f Facts) []Planned {
+	plan := make([]Planned, 0, len(p.Steps))
+	for _, s := range p.Steps {
+		out := Planned{Name: s.Name, Kind: s.Kind, Approval: s.Approval != nil}
+		ok, why, err := s.wanted(ctx, f)
+		if err == nil && ok {
+			out.Input, err = s.input(ctx, f)
+		}
+		out.Skip, out.Why = !ok && err == nil, why
+		if err != nil {
+			out.Why = err.Error()
+		}
+		plan = append(plan, out)
+	}
+	return plan
+}
+
+func (s Step) wanted(ctx context.Context, f Facts) (bool, string, error) {
+	if s.When == nil {
+		return true, "", nil
+	}
+	return s.When(ctx, f)
+}
+
+func (s Step) input(ctx context.Context, f Facts) (json.RawMessage, error) {
+	if s.Input == nil {
+		return nil, nil
+	}
+	return s.Input(ctx, f)
+}
+
+// recheck decides again on an incident that goes on.
+func (e *Engine) recheck(ctx context.Context, t *jobs.Task) error {
+	var args incidentArgs
+	if err := t.Args(&args); err != nil {
+		return jobs.Never(err)
+	}
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if err := t.Complete(ctx, tx); err != nil { // first: it may insert its like
+			return err
+		}
+		inc, err := tx.LockIncident(ctx, args.Incident)
+		if err != nil || inc.State != state.IncidentOpen {
+			return ignore(err, state.ErrNotFound)
+		}
+		alert, err := lastFiring(ctx, tx.Reader, inc.ID)
+		if err != nil {
+			return err
+		}
+		return e.decide(ctx, tx, inc, alert, rechecked, args.Playbook)
+	})
+}
+
+// lastFiring is the newest alert of an incident that fired.
+func lastFiring(ctx context.Context, r state.Reader, incident int64) (state.StoredAlert, error) {
+	alerts, err := r.Alerts(ctx, state.AlertFilter{Incident: incident, Status: keepwell.AlertFiring}, state.Page{Limit: 1})
+	if err != nil || len(alerts) == 0 {
+		return state.StoredAlert{}, err
+	}
+	return alerts[0], nil
+}

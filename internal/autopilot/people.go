@@ -1,0 +1,442 @@
+package autopilot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/jobs"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/state"
+)
+
+// What people do comes in here. by is who, as in the journal ("user:ann", "token:ci"); who
+// may do what is the caller's to know, except that an approval may need another person.
+
+// What callers tell apart with errors.Is.
+var (
+	// ErrSamePerson refuses an approval by the one whom it should hold back.
+	ErrSamePerson = errors.New("it must be approved by another person than the one who started it or put the playbook in force (hint: ask a colleague)")
+	// ErrNobody refuses what has no author.
+	ErrNobody = errors.New("nobody is named as the author")
+)
+
+// approval tells whether a step waits for a person, and asks.
+func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) {
+	need := w.step.Approval
+	if need == nil {
+		return false, nil
+	}
+	answers, err := e.st.Approvals(ctx, state.ApprovalGranted, w.run.ID, state.Page{Limit: 1000})
+	if err != nil || slices.ContainsFunc(answers, func(a state.Approval) bool { return a.Seq == w.key.Seq }) {
+		return false, err
+	}
+	var v vars
+	if err := json.Unmarshal(w.run.Vars, &v); err != nil {
+		return false, err
+	}
+	return true, e.st.Tx(ctx, func(tx *state.Tx) error {
+		if err := w.task.Complete(ctx, tx); err != nil {
+			return err
+		}
+		run, err := tx.LockRun(ctx, w.run.ID)
+		if err != nil || run.State.Final() {
+			return err
+		}
+		expires := tx.Now().Add(or(need.Expires, time.Hour))
+		a, asked, err := tx.Ask(ctx, state.Approval{Run: run.ID, Seq: w.key.Seq, Reason: or(need.Ask, w.step.Name), AskedBy: v.By, Expires: expires})
+		if err != nil || !asked {
+			return err
+		}
+		return errors.Join(
+			ignore(tx.Wait(ctx, w.key), state.ErrConflict),
+			tx.MoveRun(ctx, run.ID, state.RunWaiting, "for an approval"),
+			e.queue.Insert(ctx, tx, jobs.Job{Kind: jobExpire, Args: a.ID, At: expires.Add(time.Millisecond)}),
+			journal.Append(tx, journal.Entry{Kind: journal.ApprovalAsked, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: a.Reason, Data: a}),
+		)
+	})
+}
+
+// Approve grants an approval: the run goes on.
+func (e *Engine) Approve(ctx context.Context, id int64, by, note string) error {
+	return e.answer(ctx, id, state.ApprovalGranted, by, note)
+}
+
+// Deny refuses an approval: the run ends.
+func (e *Engine) Deny(ctx context.Context, id int64, by, note string) error {
+	return e.answer(ctx, id, state.ApprovalRefused, by, note)
+}
+
+func (e *Engine) answer(ctx context.Context, id int64, to state.ApprovalState, by, note string) error {
+	err := e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		a, err := tx.Approval(ctx, id)
+		if err != nil {
+			return err
+		}
+		run, err := tx.LockRun(ctx, a.Run)
+		if err != nil {
+			return err
+		}
+		w, key, err := e.waiting(ctx, tx, run, a.Seq)
+		if err != nil {
+			return err
+		}
+		if to == state.ApprovalGranted {
+			if err := another(ctx, tx, run, a, w.steps[a.Seq], by); err != nil {
+				return err
+			}
+		}
+		if a, err = tx.Decide(ctx, id, to, by, note); err != nil {
+			return err
+		}
+		if err := journal.Append(tx, journal.Entry{
+			Kind: journal.ApprovalDecided, Actor: by, Incident: run.Incident, Run: run.ID, Step: key.String(), Why: string(to) + suffix(note), Data: a,
+		}); err != nil {
+			return err
+		}
+		if to == state.ApprovalGranted {
+			return e.queue.Insert(ctx, tx, jobs.Job{Kind: jobStep, Args: key, Unique: key.String(), Attempts: 20})
+		}
+		return e.cancel(ctx, tx, run.ID, by, "the approval was "+string(to)+suffix(note))
+	})
+	if err != nil {
+		return fmt.Errorf("answering approval %d: %w", id, err)
+	}
+	return nil
+}
+
+// waiting finds the attempt of a run that waits at a step.
+func (e *Engine) waiting(ctx context.Context, tx *state.Tx, run state.Run, seq int64) (*work, state.StepKey, error) {
+	w := &work{run: run}
+	var err error
+	if w.prog, err = e.programOf(ctx, tx.Reader, run); err != nil {
+		return nil, state.StepKey{}, err
+	}
+	var v vars
+	if err := json.Unmarshal(run.Vars, &v); err != nil {
+		return nil, state.StepKey{}, err
+	}
+	w.steps = w.prog.Steps
+	if run.Mode == modeUndo {
+		if w.steps, _, err = undoSteps(ctx, tx.Reader, w.prog, v.Undoes); err != nil {
+			return nil, state.StepKey{}, err
+		}
+	}
+	steps, err := tx.Steps(ctx, run.ID)
+	if err != nil {
+		return nil, state.StepKey{}, err
+	}
+	for _, s := range slices.Backward(steps) {
+		if s.Seq == seq && s.Status == state.StepWaiting && int(seq) < len(w.steps) {
+			return w, s.StepKey, nil
+		}
+	}
+	return nil, state.StepKey{}, fmt.Errorf("step %d of run %d does not wait: %w", seq, run.ID, state.ErrConflict)
+}
+
+// another refuses the one whom an approval should hold back.
+func another(ctx context.Context, tx *state.Tx, run state.Run, a state.Approval, step Step, by string) error {
+	if step.Approval == nil || !step.Approval.Another {
+		return nil
+	}
+	if by == a.AskedBy {
+		return ErrSamePerson
+	}
+	book, err := tx.CurrentPlaybook(ctx, run.Playbook)
+	if ignore(err, state.ErrNotFound) != nil {
+		return err
+	}
+	if book.Version == run.Version && (book.By == by || book.Origin == by) {
+		return ErrSamePerson
+	}
+	return nil
+}
+
+// expire ends an approval that nobody answered in time.
+func (e *Engine) expire(ctx context.Context, t *jobs.Task) error {
+	var id int64
+	if err := t.Args(&id); err != nil {
+		return jobs.Never(err)
+	}
+	a, err := e.st.Approval(ctx, id)
+	if err != nil || a.State != state.ApprovalAsked {
+		return errors.Join(ignore(err, state.ErrNotFound), e.complete(ctx, t))
+	}
+	if left := a.Expires.Sub(e.st.Now()); left > 0 {
+		return jobs.Later(left)
+	}
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if err := t.Complete(ctx, tx); err != nil {
+			return err
+		}
+		run, err := tx.LockRun(ctx, a.Run)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Decide(ctx, id, state.ApprovalExpired, Actor, ""); err != nil {
+			return ignore(err, state.ErrConflict) // answered in the last moment
+		}
+		const why = "nobody answered the approval in time"
+		return errors.Join(
+			journal.Append(tx, journal.Entry{Kind: journal.ApprovalDecided, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: why, Data: a}),
+			e.cancel(ctx, tx, run.ID, Actor, why),
+			e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: why + ": " + a.Reason}),
+		)
+	})
+}
+
+// Cancel ends a run: what is being done is finished, and nothing follows it.
+func (e *Engine) Cancel(ctx context.Context, run int64, by, why string) error {
+	err := e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		return e.cancel(ctx, tx, run, by, why)
+	})
+	if err != nil {
+		return fmt.Errorf("cancelling run %d: %w", run, err)
+	}
+	return nil
+}
+
+func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by, why string) error {
+	run, err := tx.LockRun(ctx, id)
+	if err != nil {
+		return err
+	}
+	if run.State.Final() {
+		return fmt.Errorf("it has ended (%s): %w", run.State, state.ErrConflict)
+	}
+	steps, err := tx.Steps(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if s.Status == state.StepPending || s.Status == state.StepWaiting {
+			if err := tx.EndStep(ctx, s.StepKey, state.StepSkipped, nil, why); err != nil {
+				return err
+			}
+		}
+	}
+	open, err := tx.Approvals(ctx, state.ApprovalAsked, id, state.Page{})
+	if err != nil {
+		return err
+	}
+	for _, a := range open {
+		if _, err := tx.Decide(ctx, a.ID, state.ApprovalExpired, by, why); err != nil {
+			return err
+		}
+	}
+	return errors.Join(tx.MoveRun(ctx, id, state.RunCancelled, why),
+		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: by, Incident: run.Incident, Run: id, Why: "cancelled" + suffix(why), Data: map[string]any{"state": state.RunCancelled}}))
+}
+
+// Undo starts a run that takes back what an ended run did.
+func (e *Engine) Undo(ctx context.Context, id int64, by, why string) (undo state.Run, err error) {
+	err = e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		run, err := tx.LockRun(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !run.State.Final() || run.Mode == modeUndo || run.Mode == string(state.ModeObserve) {
+			return fmt.Errorf("it goes on, or is itself an undo or an observation: %w", state.ErrConflict)
+		}
+		p, err := e.programOf(ctx, tx.Reader, run)
+		if err != nil {
+			return err
+		}
+		undo, err = e.undo(ctx, tx, run, p, by, why)
+		return err
+	})
+	if err != nil {
+		return undo, fmt.Errorf("undoing run %d: %w", id, err)
+	}
+	return undo, nil
+}
+
+// modeManual is the mode of runs that people start.
+const modeManual = "manual"
+
+// Run starts a playbook by hand for an open incident. Mutes, cooldowns and breakers hold
+// automation back, not people; approvals hold them, too.
+func (e *Engine) Run(ctx context.Context, playbook string, incident int64, by, why string) (run state.Run, err error) {
+	err = e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		book, err := tx.CurrentPlaybook(ctx, playbook)
+		if err != nil {
+			return err
+		}
+		p, err := e.program(book.Version, book.Text)
+		if err != nil {
+			return err
+		}
+		inc, err := tx.LockIncident(ctx, incident)
+		if err != nil {
+			return err
+		}
+		alert, err := lastFiring(ctx, tx.Reader, inc.ID)
+		if err != nil {
+			return err
+		}
+		var created bool
+		run, created, err = tx.StartRun(ctx, state.Run{
+			Playbook: playbook, Version: book.Version, Incident: inc.ID, Asset: inc.Asset, Mode: modeManual, Reason: why,
+			Unique: string(state.ModeActive) + " " + playbook + " " + inc.Key, Vars: marshal(vars{Alert: alert.ID, By: by}),
+		})
+		if err == nil && !created {
+			err = fmt.Errorf("run %d is unfinished: %w", run.ID, state.ErrConflict)
+		}
+		if err != nil {
+			return err
+		}
+		return e.begin(ctx, tx, run, p.Steps, by)
+	})
+	if err != nil {
+		return run, fmt.Errorf("running playbook %s: %w", playbook, err)
+	}
+	return run, nil
+}
+
+// ResetBreaker closes a breaker by hand.
+func (e *Engine) ResetBreaker(ctx context.Context, key, by, why string) error {
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		b, err := tx.ChangeBreaker(ctx, key, func(b *state.Breaker) { *b = state.Breaker{State: state.BreakerClosed} })
+		if err != nil {
+			return err
+		}
+		return journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: by, Why: fmt.Sprintf("closed %q%s", key, suffix(why)), Data: b})
+	})
+}
+
+// Mute silences automation in a scope (see [Muted]); a zero until: until it is lifted.
+func (e *Engine) Mute(ctx context.Context, scope string, until time.Time, by, why string) (id int64, err error) {
+	err = e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		if kind, _, ok := strings.Cut(scope, ":"); scope != "" && (!ok || !slices.Contains([]string{"playbook", "code", "asset"}, kind)) {
+			return fmt.Errorf("mute: %.80q is no scope (hint: nothing, playbook:NAME, code:CODE or asset:NAME; * stands for any rest)", scope)
+		}
+		if id, err = tx.AddMute(ctx, state.Mute{Scope: scope, Reason: why, By: by, Until: until}); err != nil {
+			return err
+		}
+		return journal.Append(tx, journal.Entry{Kind: journal.MuteSet, Actor: by, Why: why, Data: map[string]any{"mute": id, "scope": scope, "until": until}})
+	})
+	return id, err
+}
+
+// Unmute lifts a mute.
+func (e *Engine) Unmute(ctx context.Context, id int64, by string) error {
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		return errors.Join(tx.LiftMute(ctx, id, by), journal.Append(tx, journal.Entry{Kind: journal.MuteLifted, Actor: by, Data: map[string]any{"mute": id}}))
+	})
+}
+
+// Install puts a text in force. A version that is new goes through observe for as long as
+// hold says before it becomes active; Release shortens that.
+func (e *Engine) Install(ctx context.Context, name, text, origin string, want state.Mode, hold time.Duration, by string) error {
+	version := state.PlaybookVersion(text)
+	if _, err := e.program(version, text); err != nil {
+		return fmt.Errorf("playbook %s: %w", name, err)
+	}
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		current, err := tx.CurrentPlaybook(ctx, name)
+		if ignore(err, state.ErrNotFound) != nil {
+			return err
+		}
+		if current.Version == version && (current.Mode == want || current.Mode == state.ModeObserve && want == state.ModeActive && hold > 0) {
+			return nil // nothing new, or held already
+		}
+		if _, err := tx.PutPlaybook(ctx, name, text, origin); err != nil {
+			return err
+		}
+		mode, why := want, "in force"
+		if current.Version != version && want == state.ModeActive && hold > 0 {
+			mode, why = state.ModeObserve, fmt.Sprintf("new: observed for %s before it acts", hold)
+			if err := e.queue.Insert(ctx, tx, jobs.Job{Kind: jobRelease, Args: releaseArgs{name, version, by}, At: tx.Now().Add(hold)}); err != nil {
+				return err
+			}
+		}
+		return e.setMode(ctx, tx, name, version, mode, by, why)
+	})
+}
+
+type releaseArgs struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	By      string `json:"by"`
+}
+
+func (e *Engine) setMode(ctx context.Context, tx *state.Tx, name, version string, mode state.Mode, by, why string) error {
+	return errors.Join(tx.SetMode(ctx, name, version, mode, by),
+		journal.Append(tx, journal.Entry{Kind: journal.PlaybookChanged, Actor: by, Why: fmt.Sprintf("%s: %s%s", name, mode, suffix(why)), Data: map[string]any{"playbook": name, "version": version, "mode": mode}}))
+}
+
+// release ends the hold of a version that is still the one in force and observed.
+func (e *Engine) release(ctx context.Context, t *jobs.Task) error {
+	var args releaseArgs
+	if err := t.Args(&args); err != nil {
+		return jobs.Never(err)
+	}
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if err := t.Complete(ctx, tx); err != nil {
+			return err
+		}
+		current, err := tx.CurrentPlaybook(ctx, args.Name)
+		if err != nil || current.Version != args.Version || current.Mode != state.ModeObserve {
+			return ignore(err, state.ErrNotFound)
+		}
+		return e.setMode(ctx, tx, args.Name, args.Version, state.ModeActive, args.By, "its hold is over")
+	})
+}
+
+// SetMode changes what the version in force may do, by hand: it ends a hold, too.
+func (e *Engine) SetMode(ctx context.Context, name string, mode state.Mode, by, why string) error {
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		current, err := tx.CurrentPlaybook(ctx, name)
+		if err != nil {
+			return err
+		}
+		return e.setMode(ctx, tx, name, current.Version, mode, by, why)
+	})
+}
+
+// Settle stores what a person found out about a step of which nobody knew whether its
+// effect was made.
+func (e *Engine) Settle(ctx context.Context, k state.StepKey, made bool, by, note string) error {
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
+		if by == "" {
+			return ErrNobody
+		}
+		to := state.StepFailed
+		if made {
+			to = state.StepDone
+		}
+		return errors.Join(tx.SettleStep(ctx, k, to, note),
+			journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: by, Run: k.Run, Step: k.String(), Why: "settled by hand: " + string(to) + suffix(note)}))
+	})
+}
