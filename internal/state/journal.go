@@ -62,7 +62,7 @@ func (tx *Tx) AppendJournal(ctx context.Context, rows []JournalRow) error {
 		for _, j := range rows[:n] {
 			args = append(args, j.Seq, micros(j.At), j.Kind, j.Actor, j.Incident, j.Run, j.Body, j.Hash)
 		}
-		if _, err := tx.exec(ctx, "INSERT INTO journal("+journalColumns+") VALUES "+rowsOf(n, 8), args...); err != nil {
+		if _, err := tx.exec(ctx, "INSERT INTO journal("+journalColumns+") VALUES "+tx.kind.rowsOf(n, 8), args...); err != nil {
 			return err
 		}
 		rows = rows[n:]
