@@ -165,15 +165,24 @@ func severer(a, b keepwell.Priority) keepwell.Priority {
 
 // classify drafts the incident of an alert; last: there will be no other try.
 func (e *Engine) classify(ctx context.Context, a keepwell.Alert, last bool) (state.Incident, error) {
-	c, err := e.o.Classifier.Classify(ctx, a)
-	if err != nil {
-		if !last {
-			return state.Incident{}, fmt.Errorf("classifying the alert %.80q: %w", a.Name(), err)
-		}
-		c = Class{Evidence: []keepwell.Evidence{{Source: "classifier", Text: err.Error()}}}
+	draft, err := draftOf(ctx, e.o.Classifier, a)
+	if err != nil && last {
+		return draftFrom(Class{Evidence: []keepwell.Evidence{{Source: "classifier", Text: err.Error()}}}, a), nil
 	}
+	return draft, err
+}
+
+func draftOf(ctx context.Context, c Classifier, a keepwell.Alert) (state.Incident, error) {
+	class, err := c.Classify(ctx, a)
+	if err != nil {
+		return state.Incident{}, fmt.Errorf("classifying the alert %.80q: %w", a.Name(), err)
+	}
+	return draftFrom(class, a), nil
+}
+
+func draftFrom(c Class, a keepwell.Alert) state.Incident {
 	if c.Code == "" || c.Code.Validate() != nil {
-		// What nobody knows is kept apart by name, or it would hide each other.
+		// What nobody knows is kept apart by name: else one alert would hide another.
 		c.Code, c.Confidence = Unclassified, 0
 		c.Asset = a.Name() + " " + or(c.Asset, assetOf(a))
 		c.Title = or(c.Title, a.Name())
@@ -183,7 +192,7 @@ func (e *Engine) classify(ctx context.Context, a keepwell.Alert, last bool) (sta
 	}
 	return state.Incident{
 		Code: c.Code, Asset: or(c.Asset, assetOf(a)), Priority: c.Priority, Confidence: c.Confidence, Title: c.Title, Evidence: c.Evidence,
-	}, nil
+	}
 }
 
 // assetOf is what an alert is about where the classifier does not say.
