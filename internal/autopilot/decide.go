@@ -88,16 +88,12 @@ func bookBreaker(book string) string          { return "playbook " + book }
 func targetBreaker(book, asset string) string { return "target " + book + " " + asset }
 func refireKey(run int64) string              { return fmt.Sprintf("ineffective %d", run) }
 
-// decide judges the playbooks in force, or the named one, and starts what is to run.
-func (e *Engine) decide(ctx context.Context, tx *state.Tx, inc state.Incident, alert state.StoredAlert, why trigger, only string) error {
-	books, err := tx.CurrentPlaybooks(ctx)
-	if err != nil {
-		return err
-	}
+// decide judges playbooks in force, and starts what is to run.
+func (e *Engine) decide(ctx context.Context, tx *state.Tx, inc state.Incident, alert state.StoredAlert, why trigger, books []state.CurrentPlaybook) error {
 	var decisions []Decision
 	news := why != joined
 	for _, b := range books {
-		if b.Mode == state.ModeOff || only != "" && b.Name != only {
+		if b.Mode == state.ModeOff {
 			continue
 		}
 		d, err := e.decideOne(ctx, tx, b, inc, alert, why)
@@ -141,6 +137,11 @@ func (e *Engine) decideOne(ctx context.Context, tx *state.Tx, b state.CurrentPla
 		}
 		d.Verdict, d.Check, d.Why = VerdictNo, CheckMatch, reason
 		return d, nil
+	}
+	// Of a storm's alerts most join: those need no lock.
+	if reason, err := checkRan(ctx, tx.Reader, s, Policy{}, &d); err != nil || reason != "" {
+		d.Check, d.Why = CheckRan, reason
+		return d, err
 	}
 	// Decisions on one playbook are made one at a time on all nodes: its breaker's row is
 	// held until the end of the transaction.
@@ -550,7 +551,11 @@ func (e *Engine) recheck(ctx context.Context, t *jobs.Task) error {
 		if err != nil {
 			return err
 		}
-		return e.decide(ctx, tx, inc, alert, rechecked, args.Playbook)
+		book, err := tx.CurrentPlaybook(ctx, args.Playbook)
+		if err != nil {
+			return ignore(err, state.ErrNotFound)
+		}
+		return e.decide(ctx, tx, inc, alert, rechecked, []state.CurrentPlaybook{book})
 	})
 }
 

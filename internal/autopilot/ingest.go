@@ -137,8 +137,12 @@ func (e *Engine) triage(ctx context.Context, t *jobs.Task) error {
 	}
 	return e.st.Tx(ctx, func(tx *state.Tx) error {
 		// In one order on all nodes, as each locks its incident.
+		books, err := tx.CurrentPlaybooks(ctx)
+		if err != nil {
+			return err
+		}
 		for _, key := range slices.Sorted(maps.Keys(groups)) {
-			if err := e.join(ctx, tx, groups[key]); err != nil {
+			if err := e.join(ctx, tx, groups[key], books); err != nil {
 				return err
 			}
 		}
@@ -201,7 +205,7 @@ func assetOf(a keepwell.Alert) string {
 }
 
 // join opens or joins the incident of a group and decides what is to be done.
-func (e *Engine) join(ctx context.Context, tx *state.Tx, g *group) error {
+func (e *Engine) join(ctx context.Context, tx *state.Tx, g *group, books []state.CurrentPlaybook) error {
 	inc, opened, err := tx.JoinIncident(ctx, g.draft, g.ids...)
 	if err != nil {
 		return err
@@ -226,7 +230,7 @@ func (e *Engine) join(ctx context.Context, tx *state.Tx, g *group) error {
 	if opened {
 		why = openedNow
 	}
-	return e.decide(ctx, tx, inc, g.last, why, "")
+	return e.decide(ctx, tx, inc, g.last, why, books)
 }
 
 // resolve takes in alerts that say they are over.

@@ -33,7 +33,7 @@ func main() {
 	flag.Parse()
 	if err := run(*database, *n, *many); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is a main
 	}
 }
 
