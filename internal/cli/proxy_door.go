@@ -64,7 +64,8 @@ func (a *app) newDoor(o proxyOptions) (*door, error) {
 			return nil, o.failed("proxy.certificate", "hint.proxy.certificate", err)
 		}
 		d.warnLoose(o.tlsKey)
-		d.watch.Add("certificate", d.certificate.Files(), d.certificate.Load)
+		d.certificate.Warn(d.log, time.Now())
+		d.watch.Add("certificate", d.certificate.Files(), d.loadCertificate)
 	}
 	return d, nil
 }
@@ -92,6 +93,14 @@ func (d *door) loadTokens() error {
 	}
 	d.warnLoose(d.o.tokenFile)
 	return d.tokens.Load(data)
+}
+
+func (d *door) loadCertificate() error {
+	err := d.certificate.Load()
+	if err == nil {
+		d.certificate.Warn(d.log, time.Now())
+	}
+	return err
 }
 
 func (d *door) warnLoose(name string) {
@@ -143,9 +152,13 @@ func (d *door) serve(ctx context.Context, p *modproxy.Proxy, store *modstore.Sto
 	defer runtime.KeepAlive(ballast())
 	access := &buffered{w: bufio.NewWriterSize(d.a.out, 64<<10)}
 	defer access.flush()
-	service := modproxy.NewService(p, modproxy.ServiceOptions{
+	so := modproxy.ServiceOptions{
 		Tokens: d.tokens, Access: slog.New(d.accessForm(access)), Feeds: store, Tracer: d.tracer, URL: d.o.url, Version: version(),
-	})
+	}
+	if d.certificate != nil {
+		so.Expires = d.certificate.Expires
+	}
+	service := modproxy.NewService(p, so)
 	if !service.Guarded() && !onlyHere(d.o.listen) {
 		return &failure{exit: exitError, key: "proxy.open", args: []any{d.o.listen}, hint: "hint.proxy.open"}
 	}

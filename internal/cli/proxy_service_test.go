@@ -163,6 +163,7 @@ func TestRealGoLogsIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.until(t, `"what":"tokens"`)
+	r.until(t, "the certificate expires soon") // the lab's has hours left
 	if out, err := l.download("GOPROXY=https://go:"+fresh+"@"+host, trust); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -59,6 +59,11 @@ func newMetrics(s *Service) *metrics {
 		func() float64 { return float64(m.inFlight.Load()) })
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.latency, m.cache, m.bytes, build, inFlight, upstreamMetrics{s.p}, reloadMetrics{s.p}, storeMetrics{s}, collectors.NewGoCollector())
+	if s.o.Expires != nil {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "keepwell_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate that is served expires.",
+		}, func() float64 { return float64(s.o.Expires().Unix()) }))
+	}
 	if shared, ok := s.p.Store.(interface{ Metrics() prometheus.Collector }); ok {
 		registry.MustRegister(shared.Metrics())
 	}

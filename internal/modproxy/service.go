@@ -28,6 +28,9 @@ type ServiceOptions struct {
 	Tracer trace.Tracer
 	// URL is where clients reach the service; "": where the request says.
 	URL string
+	// Expires is when the certificate that is served does, for the metrics; nil: there is
+	// none.
+	Expires func() time.Time
 	// Version is that of the program, for the metrics.
 	Version string
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -429,9 +430,15 @@ func TestSpans(t *testing.T) {
 // TestExamplesNameMetricsThatExist: alerts on a misspelt name never fire.
 func TestExamplesNameMetricsThatExist(t *testing.T) {
 	t.Parallel()
-	l := newServiceLab(t, "", nil)
+	expires := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	l := newServiceLab(t, "", func(_ *modproxy.Options, so *modproxy.ServiceOptions) {
+		so.Expires = func() time.Time { return expires }
+	})
 	l.ask(http.MethodGet, at+".zip")
 	_, served := l.ask(http.MethodGet, "/metrics")
+	if want := fmt.Sprintf("\nkeepwell_tls_certificate_expiry_timestamp_seconds %g\n", float64(expires.Unix())); !strings.Contains(served, want) {
+		t.Errorf("no %q", want)
+	}
 	for _, name := range []string{"alerts.yaml", "grafana.json"} {
 		data, err := os.ReadFile("../../examples/proxy/" + name)
 		if err != nil {

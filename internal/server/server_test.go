@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -199,6 +200,41 @@ func TestCertificateIsTakenAnew(t *testing.T) {
 }
 
 // TestGracefulEnd: what is under way ends well, what is new is not taken.
+// TestCertificateThatEnds is told of: one that has an hour left, has none, or is not valid yet.
+func TestCertificateThatEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	made := pair(t, cert, key, 1)
+	c, err := NewCertificate(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Expires().Equal(made.NotAfter) {
+		t.Errorf("expires %v, not %v", c.Expires(), made.NotAfter)
+	}
+	const day = 24 * time.Hour
+	for after, words := range map[time.Duration]string{
+		-20 * day:      "not valid yet",
+		-15 * day:      "not valid yet",
+		-time.Minute:   "expires soon",
+		time.Second:    "has expired",
+		1000 * day:     "has expired",
+		-2 * time.Hour: "expires soon", // and not valid yet: what lasts is told
+	} {
+		var log bytes.Buffer
+		c.Warn(slog.New(slog.NewTextHandler(&log, nil)), made.NotAfter.Add(after))
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, words) || !strings.Contains(got, cert) {
+			t.Errorf("%v: %q, not %q", after, got, words)
+		}
+	}
+	var log bytes.Buffer
+	c.loaded.Load().Leaf.NotAfter = made.NotAfter.Add(15 * day)
+	if c.Warn(slog.New(slog.NewTextHandler(&log, nil)), made.NotAfter); log.Len() != 0 {
+		t.Errorf("a good one: %s", &log)
+	}
+}
+
 func TestGracefulEnd(t *testing.T) {
 	t.Parallel()
 	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
