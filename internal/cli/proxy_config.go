@@ -127,7 +127,9 @@ func (o *proxyOptions) sourced(a *app, err error) error {
 	}
 	of, ok := map[string]struct{ flag, key string }{
 		"proxy.open": {"listen", "listen"}, "proxy.listen": {"listen", "listen"}, "proxy.store": {"dir", "dir"}, "proxy.tokens": {"token-file", "token_file"},
-		"proxy.url": {"url", "url"}, "proxy.certificate": {"tls-cert", "tls_cert"}, "proxy.otlp": {"otlp", "otlp"}, "s3.quota": {"s3-quota", "s3_quota"},
+		"proxy.token.short": {"token-file", "token_file"}, "proxy.token.words": {"token-file", "token_file"}, "proxy.token.name": {"token-file", "token_file"},
+		"proxy.token.hash": {"token-file", "token_file"},
+		"proxy.url":        {"url", "url"}, "proxy.certificate": {"tls-cert", "tls_cert"}, "proxy.otlp": {"otlp", "otlp"}, "s3.quota": {"s3-quota", "s3_quota"},
 	}[f.key]
 	if strings.HasPrefix(f.key, "s3.") && !ok {
 		of.flag, of.key, ok = "s3", "s3", true

@@ -54,7 +54,7 @@ func (a *app) newDoor(o proxyOptions) (*door, error) {
 	d.watch = &server.Watcher{Log: d.log}
 	if o.tokenFile != "" {
 		if err := d.loadTokens(); err != nil {
-			return nil, o.failed("proxy.tokens", "", err)
+			return nil, d.badTokens(err)
 		}
 		d.watch.Add("tokens", []string{o.tokenFile}, d.loadTokens)
 	}
@@ -93,6 +93,14 @@ func (d *door) loadTokens() error {
 	}
 	d.warnLoose(d.o.tokenFile)
 	return d.tokens.Load(data)
+}
+
+// badTokens says which line of the file has to be mended.
+func (d *door) badTokens(err error) error {
+	if p, ok := errors.AsType[*modproxy.TokenError](err); ok {
+		return &failure{exit: d.o.exit, key: "proxy.token." + p.Kind, args: []any{p.Line}, hint: "hint.proxy.tokens", unwrapped: err}
+	}
+	return d.o.failed("proxy.tokens", "", err)
 }
 
 func (d *door) loadCertificate() error {

@@ -335,7 +335,13 @@ func TestProxyServes(t *testing.T) {
 	if code, _, errs := l.run("proxy", "--listen", "0.0.0.0:0", "--upstream", l.serve(nil), "--dir", filepath.Join(l.work, "store")); code != 1 || !strings.Contains(errs, "--token-file") {
 		t.Errorf("%d %q", code, errs)
 	}
-	l.write(filepath.Join(l.work, "tokens"), "# who may ask\nalice s3cret\n")
+	for lang, words := range map[string]string{"en": "line 2: this looks like a name whose token is missing", "zh": "第 2 行：看起来只有名称，缺少令牌"} {
+		l.write(filepath.Join(l.work, "tokens"), "# who may ask\nalice\n")
+		if code, _, errs := l.run("proxy", "--lang", lang, "--upstream", l.serve(nil), "--dir", filepath.Join(l.work, "store"), "--token-file", "tokens"); code != 1 || !strings.Contains(errs, words) || !strings.Contains(errs, "--new-token") || strings.Contains(errs, "alice") {
+			t.Errorf("%d %q", code, errs)
+		}
+	}
+	l.write(filepath.Join(l.work, "tokens"), "# who may ask\nalice s3cret-of-alice-1\n")
 	cmd := l.command("proxy", "--listen", "127.0.0.1:0", "--upstream", l.serve(nil), "--dir", filepath.Join(l.work, "store"), "--token-file", "tokens", "--quota", "1G")
 	errs, err := cmd.StderrPipe()
 	if err != nil {
@@ -375,11 +381,11 @@ func TestProxyServes(t *testing.T) {
 	}{
 		{labAt + ".mod", "", 401, "token"},
 		{labAt + ".mod", "wrong", 401, "token"},
-		{labAt + ".zip", "s3cret", 200, "PK"},
-		{"/example.com/none/@v/list", "s3cret", 404, "not found"},
+		{labAt + ".zip", "s3cret-of-alice-1", 200, "PK"},
+		{"/example.com/none/@v/list", "s3cret-of-alice-1", 404, "not found"},
 		{"/healthz", "", 200, `{"status":"ok"}`},
-		{"/healthz", "s3cret", 200, `"upstreams":[{"upstream":"127.0.0.1:`},
-		{"/metrics", "s3cret", 200, `keepwell_proxy_requests_total{kind="zip",status="200"} 1`},
+		{"/healthz", "s3cret-of-alice-1", 200, `"upstreams":[{"upstream":"127.0.0.1:`},
+		{"/metrics", "s3cret-of-alice-1", 200, `keepwell_proxy_requests_total{kind="zip",status="200"} 1`},
 	} {
 		if code, got := get(x.path, x.token); code != x.code || !strings.Contains(got, x.has) {
 			t.Errorf("%s: %d %.300s", x.path, code, got)
@@ -395,7 +401,7 @@ func TestProxyServes(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit %d", code)
 	}
-	if got := access.String(); !strings.Contains(got, `"status":200,"bytes":`) || !strings.Contains(got, `"client":"alice"`) || strings.Contains(got, "s3cret") {
+	if got := access.String(); !strings.Contains(got, `"status":200,"bytes":`) || !strings.Contains(got, `"client":"alice"`) || strings.Contains(got, "s3cret-of-alice-1") {
 		t.Errorf("access log: %s", got)
 	}
 }

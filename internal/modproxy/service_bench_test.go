@@ -31,14 +31,14 @@ func BenchmarkService(b *testing.B) {
 	defer store.Close()
 	_, p := start(b, serve(b, up), func(o *modproxy.Options) { o.Store = store })
 	tokens := &modproxy.Tokens{}
-	if err := tokens.Load([]byte("a one\nb two\n")); err != nil {
+	if err := tokens.Load([]byte("a one-of-16-letters\nb two-of-16-letters\n")); err != nil {
 		b.Fatal(err)
 	}
 	s := modproxy.NewService(p, modproxy.ServiceOptions{Tokens: tokens, Feeds: store, Access: slog.New(slog.NewJSONHandler(io.Discard, nil))})
 	for _, ext := range []string{".mod", ".zip"} {
 		b.Run(ext[1:], func(b *testing.B) {
 			r := httptest.NewRequest(http.MethodGet, at+ext, http.NoBody)
-			r.SetBasicAuth("go", "two")
+			r.SetBasicAuth("go", "two-of-16-letters")
 			h := http.Header{}
 			s.ServeHTTP(nobody{h}, r)
 			b.ReportAllocs()

@@ -196,7 +196,8 @@ func TestTokens(t *testing.T) {
 	t.Parallel()
 	secret, line := modproxy.NewToken("ci")
 	sum := sha256.Sum256([]byte("hidden"))
-	l := newServiceLab(t, "# who\nalice s3cret\nbob sha256:"+hex.EncodeToString(sum[:])+"\nbare-token\n"+line+"\n", nil)
+	bare := strings.Repeat("b4re", 5)
+	l := newServiceLab(t, "# who\nalice s3cret-of-alice-1\nbob sha256:"+hex.EncodeToString(sum[:])+"\n"+bare+"\n"+line+"\n", nil)
 	basic := func(user, password string) string {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.SetBasicAuth(user, password)
@@ -208,15 +209,15 @@ func TestTokens(t *testing.T) {
 		client string
 	}{
 		"none":               {"", 401, ""},
-		"netrc":              {basic("go", "s3cret"), 200, "alice"},
-		"in the URL":         {basic("s3cret", ""), 200, "alice"},
-		"bearer":             {"Bearer s3cret", 200, "alice"},
+		"netrc":              {basic("go", "s3cret-of-alice-1"), 200, "alice"},
+		"in the URL":         {basic("s3cret-of-alice-1", ""), 200, "alice"},
+		"bearer":             {"Bearer s3cret-of-alice-1", 200, "alice"},
 		"hashed":             {basic("x", "hidden"), 200, "bob"},
 		"the hash":           {basic("x", hex.EncodeToString(sum[:])), 401, ""},
 		"the hash with mark": {basic("x", "sha256:"+hex.EncodeToString(sum[:])), 401, ""},
-		"bare":               {basic("x", "bare-token"), 200, ""},
+		"bare":               {basic("x", bare), 200, ""},
 		"fresh":              {"Bearer " + secret, 200, "ci"},
-		"wrong":              {basic("alice", "s3cre"), 401, ""},
+		"wrong":              {basic("alice", "s3cret-of-alice-"), 401, ""},
 		"empty":              {basic("", ""), 401, ""},
 	} {
 		before := len(l.logged())
@@ -228,7 +229,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	if got := l.logged(); strings.Contains(got, "s3cret") || strings.Contains(got, secret) {
+	if got := l.logged(); strings.Contains(got, "s3cret-of-alice-1") || strings.Contains(got, secret) {
 		t.Errorf("the log tells a secret: %s", got)
 	}
 }
@@ -239,7 +240,7 @@ func TestTokensAreReplacedWhole(t *testing.T) {
 	if err := tokens.Load(nil); err != nil || tokens.Any() {
 		t.Fatal(err)
 	}
-	if err := tokens.Load([]byte("a one\n")); err != nil || !tokens.Any() {
+	if err := tokens.Load([]byte("a one-of-16-letters\n")); err != nil || !tokens.Any() {
 		t.Fatal(err)
 	}
 	for name, data := range map[string]string{"none left": "# gone\n", "short hash": "a sha256:abcd\n", "no hex": "a sha256:" + strings.Repeat("z", 64) + "\n"} {
@@ -249,13 +250,48 @@ func TestTokensAreReplacedWhole(t *testing.T) {
 	}
 }
 
+// TestWeakTokensAreRefused, and so is what is no token at all: the line is named, its words
+// never are.
+func TestWeakTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	for line, kind := range map[string]string{
+		"ci":                               "name",
+		"build-server-7.example.org":       "name",
+		"continuous-integration":           "name",
+		"x7":                               "name",
+		"9f8e7d6":                          "short",
+		"ci 15-of-character":               "short",
+		"something else here too":          "words",
+		"ci sixteen-letters-x # for tests": "words",
+		"ci sha256:abcd":                   "hash",
+	} {
+		var tokens modproxy.Tokens
+		err := tokens.Load([]byte("# who\n" + line + "\n"))
+		var p *modproxy.TokenError
+		if !errors.As(err, &p) || p.Kind != kind || p.Line != 2 || !strings.HasPrefix(err.Error(), "line 2: ") || tokens.Any() {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if words := strings.Fields(line); strings.Contains(err.Error(), " "+words[len(words)-1]) {
+			t.Errorf("%s: told in %q", line, err)
+		}
+	}
+	for range 2000 { // what is drawn by lot is never taken for a name
+		secret, _ := modproxy.NewToken("ci")
+		var tokens modproxy.Tokens
+		if err := tokens.Load([]byte(secret)); err != nil {
+			t.Fatalf("%s: %v", secret, err)
+		}
+	}
+}
+
 // TestWithoutToken: load balancers and browsers learn that something runs here, and no
 // name of a server.
 func TestWithoutToken(t *testing.T) {
 	t.Parallel()
-	l := newServiceLab(t, "alice s3cret\n", nil)
+	l := newServiceLab(t, "alice s3cret-of-alice-1\n", nil)
 	host := strings.TrimPrefix(l.upURL, "http://")
-	auth := []string{"Authorization", "Bearer s3cret"}
+	auth := []string{"Authorization", "Bearer s3cret-of-alice-1"}
 	l.ask(http.MethodGet, at+".mod", auth...)
 	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/index", "/catalog", "/stats/summary", "/stats/" + widget, "/?go-get=1"} {
 		_, body := l.ask(http.MethodGet, path)
@@ -279,7 +315,7 @@ func TestWithoutToken(t *testing.T) {
 
 func TestFrontPage(t *testing.T) {
 	t.Parallel()
-	l := newServiceLab(t, "alice s3cret\n", nil)
+	l := newServiceLab(t, "alice s3cret-of-alice-1\n", nil)
 	for _, x := range []struct{ accept, host, has, lacks string }{
 		{"en", "go.example.org", "go env -w GOPROXY=http://go.example.org</pre>", "模块"},
 		{"zh-CN,zh;q=0.9,en;q=0.8", "go.example.org", "访问需要令牌", "A token"},
