@@ -175,7 +175,7 @@ func newRoot(a *app) *cobra.Command {
 		newRunCmd(a),
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),
-		newPlaybookCmd(a), newConfineCmd(a),
+		newPlaybookCmd(a), newConfineCmd(),
 	)
 	return root
 }

@@ -46,7 +46,7 @@ func newPlaybookCmd(a *app) *cobra.Command {
 }
 
 // newConfineCmd is what the server starts scripts through.
-func newConfineCmd(a *app) *cobra.Command {
+func newConfineCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "confine-script LIMITS PROGRAM [ARGUMENT…]", Hidden: true, DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
