@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,7 +68,10 @@ func (o moduleOptions) lists(env goenv.Env, public func(string) bool) ([]modprox
 		for _, v := range o.upstreams {
 			l, err := modproxy.ParseUpstreams(v)
 			if err != nil {
-				return nil, &failure{exit: exitUsage, key: "proxy.upstream", args: []any{err}, hint: "hint.proxy.upstream", unwrapped: err}
+				return nil, badList("proxy.upstream", exitUsage, err)
+			}
+			if err := atHand(l); err != nil {
+				return nil, err
 			}
 			lists = append(lists, l)
 		}
@@ -77,12 +81,44 @@ func (o moduleOptions) lists(env goenv.Env, public func(string) bool) ([]modprox
 	}
 	l, err := modproxy.ParseGOPROXY(env.Value("GOPROXY"), public)
 	if err != nil {
-		return nil, &failure{exit: o.exit, key: "proxy.goproxy", args: []any{err}, hint: "hint.proxy.upstream", unwrapped: err}
+		return nil, badList("proxy.goproxy", o.exit, err)
 	}
 	if !slices.ContainsFunc(l.Upstreams, func(u modproxy.Upstream) bool { return u.Base != nil }) {
 		return nil, nil
 	}
 	return []modproxy.List{l}, nil
+}
+
+// badList is the failure of a list of upstreams that cannot be read.
+func badList(key string, exit int, err error) *failure {
+	f := &failure{exit: exit, key: key, args: []any{err}, hint: "hint.proxy.upstream", unwrapped: err}
+	var separator *modproxy.SeparatorError
+	switch {
+	case errors.As(err, &separator):
+		f.key, f.args = "proxy.separator", []any{separator.Item, string(separator.Rune)}
+	case errors.Is(err, modproxy.ErrPlainLogin):
+		f.hint = "hint.proxy.plainlogin"
+	}
+	return f
+}
+
+// atHand refuses files of --upstream that are not there: as upstreams, they would only
+// seem to lack every module.
+func atHand(l modproxy.List) error {
+	for _, u := range l.Upstreams {
+		name, ok := u.File()
+		if !ok {
+			continue
+		}
+		if _, err := os.Stat(name); err != nil {
+			f := &failure{exit: exitUsage, key: "proxy.upstreamfile", args: []any{name, cause(err)}, hint: "hint.proxy.upstreamfile", unwrapped: err}
+			if errors.Is(err, fs.ErrNotExist) {
+				f.key, f.args = "proxy.upstreamgone", f.args[:1]
+			}
+			return f
+		}
+	}
+	return nil
 }
 
 // publicServers tells hosts that serve everyone.

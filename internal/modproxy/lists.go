@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/mod/module"
 )
@@ -98,6 +99,9 @@ func ParseUpstreams(value string) (List, error) {
 	for item := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == '|' }) {
 		item = strings.TrimSpace(item)
 		bare, final := strings.CutSuffix(item, "!")
+		if r := foreignSeparator(bare); r != 0 && !isPath(bare) {
+			return l, &SeparatorError{Item: clean(item), Rune: r}
+		}
 		if isPath(bare) {
 			at, err := filepath.Abs(bare)
 			if err != nil {
@@ -117,6 +121,34 @@ func ParseUpstreams(value string) (List, error) {
 	}
 	return l, nil
 }
+
+// SeparatorError is a character that separates nothing here, in what should be one
+// upstream. Full-width ones come from Chinese keyboards.
+type SeparatorError struct {
+	Item string
+	Rune rune
+}
+
+func (e *SeparatorError) Error() string {
+	return fmt.Sprintf("%q in %q separates no upstreams", e.Rune, e.Item)
+}
+
+// foreignSeparator is the first character of item that no URL has as it is, and people
+// take for a comma; 0 where there is none.
+func foreignSeparator(item string) rune {
+	for _, r := range item {
+		if unicode.IsSpace(r) || strings.ContainsRune(";，；、｜", r) {
+			return r
+		}
+	}
+	return 0
+}
+
+// ErrPlainLogin is returned for a login in an http URL.
+var ErrPlainLogin = errors.New("a login is never sent over http")
+
+// File is the directory or bundle that is the upstream, where it is one.
+func (u *Upstream) File() (name string, ok bool) { return u.local() }
 
 // isPath tells a directory or a bundle, by its path, from a host's name.
 func isPath(item string) bool {
@@ -180,7 +212,7 @@ func parseUpstream(item string) (Upstream, error) {
 	case u.Scheme != "file" && u.Host == "":
 		return Upstream{}, fmt.Errorf("upstream %q has no host", clean(item))
 	case u.Scheme == "http" && u.User != nil:
-		return Upstream{}, fmt.Errorf("upstream %s has a login, which is never sent over http", u.Host)
+		return Upstream{}, fmt.Errorf("upstream %s: %w", u.Host, ErrPlainLogin)
 	}
 	u.RawQuery, u.Fragment = "", ""
 	name := u.Host

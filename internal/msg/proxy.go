@@ -55,11 +55,22 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 
 		"proxy.upstream":      {"--upstream: %v", "--upstream：%v"},
 		"hint.proxy.upstream": {"write URLs with commas: https://goproxy.example.org,https://mirror.example.com!,direct", "请用逗号分隔 URL：https://goproxy.example.org,https://mirror.example.com!,direct"},
-		"proxy.goproxy":       {"GOPROXY: %v", "GOPROXY：%v"},
-		"proxy.off":           {"GOPROXY names no server that could be asked (%s)", "GOPROXY 里没有可以使用的服务器（%s）"},
-		"hint.proxy.off":      {"name them: keepwell proxy --upstream https://goproxy.example.org,direct", "请明确指定：keepwell proxy --upstream https://goproxy.example.org,direct"},
-		"proxy.store":         {"opening the module store: %v", "打开模块仓库：%v"},
-		"hint.proxy.store":    {"--dir names another place; it must be writable", "--dir 可以换一个目录；该目录必须可写"},
+		"proxy.separator":     {"--upstream: %q has %q where a comma should be", "--upstream：%q 中的 %q 应为英文逗号"},
+		"proxy.upstreamgone":  {"--upstream: there is no %s", "--upstream：找不到 %s"},
+		"proxy.upstreamfile":  {"--upstream: reading %s: %v", "--upstream：读取 %s：%v"},
+		"hint.proxy.upstreamfile": {
+			"name a bundle, or a directory in the layout of GOPROXY=file://; --upstream takes paths and URLs",
+			"请指定打包文件，或采用 GOPROXY=file:// 布局的目录；--upstream 接受路径和 URL",
+		},
+		"hint.proxy.plainlogin": {
+			"write https:// in its place; over http none is sent, not even one from netrc",
+			"请改用 https://；登录信息（包括 netrc 中的）不会通过 http 发送",
+		},
+		"proxy.goproxy":    {"GOPROXY: %v", "GOPROXY：%v"},
+		"proxy.off":        {"GOPROXY names no server that could be asked (%s)", "GOPROXY 里没有可以使用的服务器（%s）"},
+		"hint.proxy.off":   {"name them: keepwell proxy --upstream https://goproxy.example.org,direct", "请明确指定：keepwell proxy --upstream https://goproxy.example.org,direct"},
+		"proxy.store":      {"opening the module store: %v", "打开模块仓库：%v"},
+		"hint.proxy.store": {"--dir names another place; it must be writable", "--dir 可以换一个目录；该目录必须可写"},
 		"hint.proxy.store.damaged": {
 			"store.db is damaged: end what uses the directory, rename it, start again; what it kept is fetched anew, which sums were trusted on first use is lost",
 			"store.db 已损坏：停掉使用该目录的程序，把目录改名后重新启动；已保存的文件会重新下载，首次使用时信任的校验和记录会丢失",
