@@ -40,6 +40,7 @@ var factKinds = sync.OnceValue(func() []FactKind {
 		{"address", "IP address", func(s string) bool { _, err := netip.ParseAddr(strings.Trim(s, "[]")); return err == nil }},
 		{"port", "TCP or UDP port", shaped(`[0-9]{1,5}`)},
 		{"url", "http, https, ssh, git or file URL without credentials", shaped(`[a-z][a-z0-9+]*:/{1,3}[A-Za-z0-9._~:/?#\[\]@!$&()*+,;=%-]+`)},
+		{"site", "http or https, host and port of the server asked; follows from url or host where it is not given", shaped(`https?://[A-Za-z0-9_.:\[\]-]+`)},
 		{"status", "HTTP status code", shaped(`[1-5][0-9]{2}`)},
 		{"phase", "lookup, dial, proxyconnect, tls, status, body or verify", shaped(`[a-z]+`)},
 		{"proxy", "host of the module proxy or package registry asked", shaped(`[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]+\]?`)},

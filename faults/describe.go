@@ -89,7 +89,7 @@ func asksAfter(probe string, facts keepwell.Facts) bool {
 		switch p.Name {
 		case "port", "version", "revision": // have a usual value
 		default:
-			if !keepwell.ValidFact(p.Name, facts[p.Name]) {
+			if !keepwell.ValidFact(p.Name, fact(facts, p.Name)) {
 				return false
 			}
 		}

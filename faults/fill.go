@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -49,8 +50,30 @@ var ErrMissing = errors.New("a fact that the command needs is not known")
 // Prose fills a sentence. A fact that is missing or malformed gives way to the
 // placeholder's fallback.
 func Prose(template string, facts keepwell.Facts) string {
-	text, _ := fill(template, facts, func(s string) string { return s })
+	text, _ := fill(template, facts, func(name, value string) string {
+		if name != "host" && name != "proxy" {
+			return value
+		}
+		if site := fact(facts, "site"); keepwell.ValidFact("site", site) {
+			if u, err := url.Parse(site); err == nil && u.Port() != "" && u.Hostname() == strings.Trim(value, "[]") {
+				return u.Host // two servers of one machine differ in their ports
+			}
+		}
+		return value
+	})
 	return text
+}
+
+// fact is a fact as it was found, or follows from others.
+func fact(facts keepwell.Facts, name string) string {
+	if name != "site" || facts[name] != "" || facts["host"] == "" {
+		return facts[name]
+	}
+	u, err := url.Parse(facts["url"])
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() == strings.Trim(facts["host"], "[]") {
+		return u.Scheme + "://" + u.Host
+	}
+	return "https://" + facts["host"]
 }
 
 // apart reports whether a blank belongs between two characters: Chinese typography
@@ -67,7 +90,7 @@ func isWestern(r rune) bool {
 // POSIX shell, so that no foreign text can end a word. It returns [ErrMissing]
 // where a placeholder without fallback has no valid fact.
 func Command(template string, facts keepwell.Facts) (string, error) {
-	return fill(template, facts, Quote)
+	return fill(template, facts, func(_, value string) string { return Quote(value) })
 }
 
 // space puts a blank before value where the text so far and value want one.
@@ -80,7 +103,7 @@ func space(so string, value string) string {
 	return value
 }
 
-func fill(template string, facts keepwell.Facts, quote func(string) string) (string, error) {
+func fill(template string, facts keepwell.Facts, quote func(name, value string) string) (string, error) {
 	if !strings.Contains(template, "{") {
 		return template, nil
 	}
@@ -92,9 +115,9 @@ func fill(template string, facts keepwell.Facts, quote func(string) string) (str
 		put(template[last:m[0]])
 		last = m[1]
 		name := template[m[2]:m[3]]
-		switch value := facts[name]; {
+		switch value := fact(facts, name); {
 		case keepwell.ValidFact(name, value):
-			put(quote(value))
+			put(quote(name, value))
 		case m[4] >= 0:
 			put(template[m[4]:m[5]])
 		default:

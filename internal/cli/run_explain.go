@@ -219,6 +219,9 @@ func (q inquest) finding(ctx context.Context, l modproxy.Loss, h modproxy.Heard)
 	if f.Code == keepwell.None {
 		return f, false
 	}
+	if h.Kind == modproxy.KindPage && f.Code == "proxy/bad-response" && !slices.ContainsFunc(f.Rivals, func(r keepwell.Rival) bool { return r.Code == "net/intercepted" }) {
+		f.Rivals = append(f.Rivals, keepwell.Rival{Code: "net/intercepted"}) // a page to sign in may be the network's
+	}
 	f.Tool, f.Count = "go", 0
 	if f.Facts == nil {
 		f.Facts = keepwell.Facts{}
@@ -229,6 +232,7 @@ func (q inquest) finding(ctx context.Context, l modproxy.Loss, h modproxy.Heard)
 	}
 	host := server.Hostname()
 	for name, value := range map[string]string{
+		"url":    q.fileURL(l, h),
 		"module": l.Module, "version": l.Version, "host": host, "proxy": host, "port": server.Port(), "status": statusOf(h.Why),
 	} {
 		if f.Facts[name] == "" && keepwell.ValidFact(name, value) {
@@ -254,18 +258,35 @@ func statusOf(w modproxy.Why) string {
 	return strconv.Itoa(w.Status)
 }
 
+// fileURL is where the upstream has the file that tells of the module; "" for source.
+func (q inquest) fileURL(l modproxy.Loss, h modproxy.Heard) string {
+	path, err := module.EscapePath(l.Module)
+	if err != nil || q.at[h.Upstream] == "" {
+		return ""
+	}
+	at, err := url.Parse(q.at[h.Upstream])
+	if err != nil {
+		return ""
+	}
+	at.User = nil
+	file := "/@v/list"
+	if version, err := module.EscapeVersion(l.Version); err == nil && l.Version != "" {
+		file = "/@v/" + version + ".info"
+	}
+	return strings.TrimSuffix(at.String(), "/") + "/" + path + file
+}
+
 // asGoWould is what go prints of such a failure; "" where go would not have noticed, or
 // has other words.
 func (q inquest) asGoWould(l modproxy.Loss, h modproxy.Heard) string {
 	if h.Words != "" {
 		return "go: module " + l.Module + ": " + h.Words + "\n"
 	}
-	path, err := module.EscapePath(l.Module)
-	if err != nil {
+	at := q.fileURL(l, h)
+	if at == "" {
 		return ""
 	}
 	version := cmp.Or(l.Version, "v0.0.0")
-	at := strings.TrimSuffix(q.at[h.Upstream], "/") + "/" + path + "/@v/" + version + ".info"
 	head := "go: " + l.Module + "@" + version + ": "
 	switch h.Kind {
 	case modproxy.KindStatus:
@@ -281,6 +302,8 @@ func (q inquest) asGoWould(l modproxy.Loss, h modproxy.Heard) string {
 		return head + "Get " + strconv.Quote(at) + ": http: server gave HTTP response to HTTPS client\n"
 	case modproxy.KindStore:
 		return head + "write: " + h.Detail + "\n"
+	case modproxy.KindPage:
+		return head + "invalid character '<' looking for beginning of value\n"
 	case modproxy.KindClosed:
 		return head + "Get " + strconv.Quote(at) + ": EOF\n"
 	case modproxy.KindCut:
