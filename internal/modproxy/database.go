@@ -38,6 +38,8 @@ type database struct {
 
 	mu    sync.Mutex
 	down  time.Time      // not asked for admission until then
+	away  bool           // the log was told that it does not answer
+	last  error          // what the last file of it failed with; nil: it came
 	lacks map[string]int // upstreams that do not serve it
 	why   map[string]error
 	fork  string
@@ -90,19 +92,57 @@ func (d *database) sum(ctx context.Context, path, version string) (string, error
 	}
 	lines, err := d.ask(ctx, &d.quick, d.p.Limits.Sum, path, version)
 	if err == nil {
+		d.back()
 		return lineOf(lines, path, version)
 	}
 	if ctx.Err() != nil { // the client went away: that says nothing of the database
 		return "", ctx.Err()
 	}
 	var f *Failure
-	if !errors.Is(err, errForked) && (!errors.As(err, &f) || f.Status != http.StatusNotFound && !f.doubted) {
-		d.mu.Lock()
-		d.down = time.Now().Add(d.p.Limits.Rest)
-		d.mu.Unlock()
-		d.p.Log.Warn("the checksum database cannot be asked; new modules are trusted on first use", "database", d.name, "module", path, "error", clean(err.Error()))
+	switch {
+	case errors.Is(err, errForked), errors.As(err, &f) && f.doubted:
+	case f != nil && f.Status == http.StatusNotFound:
+		d.back() // that it has no record is an answer, too
+	default:
+		d.leave(path, err)
 	}
 	return "", err
+}
+
+// leave lets the database alone for a while. The log is told when that begins, whoever
+// asked, and when it ends: not for each module.
+func (d *database) leave(path string, err error) {
+	d.mu.Lock()
+	d.down = time.Now().Add(d.p.Limits.Rest)
+	told, last := d.away, d.last
+	d.away = true
+	d.mu.Unlock()
+	if told {
+		return
+	}
+	why := "what came of it cannot be proved"
+	switch {
+	case last != nil && d.only:
+		why = "it is out of reach at the address of GOSUMDB"
+	case last != nil:
+		why = "no upstream passes it on (/sumdb), and the database itself is out of reach"
+	}
+	d.p.Log.Warn("the checksum database cannot be asked: "+why+"; until it answers, new modules are trusted on first use",
+		"database", d.name, "module", path, "error", clean(err.Error()))
+}
+
+// back tells that the database answers again. An answer that was under way when another
+// failed says nothing of what comes.
+func (d *database) back() {
+	d.mu.Lock()
+	was := d.away && !time.Now().Before(d.down)
+	if was {
+		d.away = false
+	}
+	d.mu.Unlock()
+	if was {
+		d.p.Log.Info("the checksum database answers again", "database", d.name)
+	}
 }
 
 // kept is a record that was proved before.
@@ -345,6 +385,7 @@ func (o *sumOps) ReadRemote(path string) ([]byte, error) {
 	data, err := o.d.remote(ctx, path)
 	o.d.mu.Lock()
 	defer o.d.mu.Unlock()
+	o.d.last = err
 	if err == nil {
 		delete(o.d.why, path)
 	} else if strings.HasPrefix(path, "/lookup/") {

@@ -1,8 +1,10 @@
 package modproxy_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -117,6 +119,59 @@ func TestFirstUseIsProvedLater(t *testing.T) {
 	url, _ = start(t, serve(t, u), options)
 	if code, got := get(t, url+at+".zip"); code != 200 || got != string(f.zip) {
 		t.Errorf("%d, %d bytes", code, len(got))
+	}
+}
+
+// TestTheLogTellsOnceOfTheDatabase: that it is away when that is noticed, in plain words, and
+// that it is back; not for each module.
+func TestTheLogTellsOnceOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	u := &upstream{}
+	sums := map[string]string{}
+	const modules = 5
+	for n := range modules {
+		name := fmt.Sprintf("example.com/widget%d", n)
+		f := make1(t, name, "x")
+		u.add(name, version, f)
+		for line, h1 := range f.sums(t) {
+			sums[strings.Replace(line, widget, name, 1)] = h1
+		}
+	}
+	db, key := sumServer(t, sums)
+	var away atomic.Bool
+	away.Store(true)
+	key += " " + serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "away", http.StatusBadGateway)
+			return
+		}
+		db.ServeHTTP(w, r)
+	}))
+	var log bytes.Buffer
+	url, p := start(t, serve(t, u), func(o *modproxy.Options) {
+		o.Database = key
+		o.Limits.Rest = time.Nanosecond
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	ask := func() {
+		for n := range modules {
+			if code, got := get(t, fmt.Sprintf("%s/example.com/widget%d/@v/%s.mod", url, n, version)); code != http.StatusOK {
+				t.Fatalf("%d %s", code, got)
+			}
+		}
+	}
+	ask()
+	away.Store(false)
+	ask()
+	p.Close()
+	got := log.String()
+	for words, want := range map[string]int{
+		"the checksum database cannot be asked: it is out of reach at the address of GOSUMDB; until it answers, new modules are trusted on first use": 1,
+		"the checksum database answers again": 1,
+	} {
+		if n := strings.Count(got, words); n != want {
+			t.Errorf("%q %d times, not %d:\n%s", words, n, want, got)
+		}
 	}
 }
 
