@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -186,7 +187,11 @@ func isDir(name string) bool {
 func (a *app) scrubStore(ctx context.Context, o proxyOptions, store *modstore.Store) error {
 	done, err := store.Scrub(ctx)
 	if err != nil {
-		return o.failed("proxy.store", "", err)
+		hint := ""
+		if errors.Is(err, modstore.ErrDamaged) {
+			hint = "hint.proxy.store.damaged"
+		}
+		return o.failed("proxy.scrub", hint, err)
 	}
 	a.tellScrubbed(done, "proxy.scrubbed")
 	return nil
@@ -197,6 +202,9 @@ func (a *app) tellScrubbed(done modstore.Scrubbed, key string, args ...any) {
 	fmt.Fprintln(a.out, present.Visible(msg.Text(a.lang, key, args...), true))
 	for _, b := range done.Bad {
 		fmt.Fprintln(a.out, present.Visible("  "+b.Key+" ("+b.Source+"): "+b.Reason, true))
+	}
+	if done.Orphans > 0 {
+		fmt.Fprintln(a.out, msg.Text(a.lang, "proxy.orphans", done.Orphans, done.OrphanBytes>>10))
 	}
 	if len(done.Bad)+done.Missing > 0 {
 		a.exit = exitFaults
@@ -237,11 +245,9 @@ func (b *buffered) follow(ctx context.Context) {
 	}
 }
 
-// collect keeps the store within its quota.
+// collect keeps the store within its quota, where there is one, and clears what no record
+// names.
 func collect(ctx context.Context, store *modstore.Store, quota int64) {
-	if quota == 0 {
-		return
-	}
 	const often = time.Hour
 	tick := time.NewTicker(often)
 	defer tick.Stop()

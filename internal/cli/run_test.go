@@ -395,6 +395,16 @@ func TestProxyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	for lang, words := range map[string]string{"en": "since no record named them: 1 files (3 KiB)", "zh": "已删除无记录的文件 1 个（3 KiB）"} {
+		orphan := filepath.Join(l.work, "store", "blobs", "ab", strings.Repeat("ab", 32))
+		if err := os.MkdirAll(filepath.Dir(orphan), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l.write(orphan, strings.Repeat("x", 3<<10))
+		if code, out, errs := l.run("proxy", "--lang", lang, "--scrub", "--dir", filepath.Join(l.work, "store"), "--upstream", "direct"); code != 0 || !strings.Contains(out, words) {
+			t.Errorf("scrub: %d %s%s", code, out, errs)
+		}
+	}
 	if code, out, errs := l.run("proxy", "--scrub", "--dir", filepath.Join(l.work, "store"), "--upstream", "direct"); code != 0 || !strings.Contains(out, "held to their sums: 1 ") {
 		t.Errorf("scrub: %d %s%s", code, out, errs)
 	}

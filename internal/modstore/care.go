@@ -35,7 +35,24 @@ func (s *Store) Collect(ctx context.Context, k Keep) (Collected, error) {
 	if err := s.Flush(ctx); err != nil {
 		return done, err
 	}
-	err := s.inside(ctx, func(tx *sql.Tx) error {
+	err := s.collect(ctx, k, &done)
+	if err != nil {
+		return done, fmt.Errorf("collecting: %w", err)
+	}
+	// A second transaction: the rows are gone for good before their blobs are.
+	done.Blobs, done.Bytes, err = s.sweep(ctx)
+	if err != nil {
+		return done, fmt.Errorf("collecting: %w", err)
+	}
+	return done, nil
+}
+
+// collect removes the rows of what k does not leave.
+func (s *Store) collect(ctx context.Context, k Keep, done *Collected) error {
+	if k == (Keep{}) {
+		return nil
+	}
+	return s.inside(ctx, func(tx *sql.Tx) error {
 		keys, err := s.unwanted(ctx, tx, k)
 		if err != nil {
 			return err
@@ -48,33 +65,51 @@ func (s *Store) Collect(ctx context.Context, k Keep) (Collected, error) {
 		done.Files = len(keys)
 		return nil
 	})
-	if err != nil {
-		return done, fmt.Errorf("collecting: %w", err)
-	}
-	// A second transaction: the rows are gone for good before their blobs are.
-	err = s.inside(ctx, func(tx *sql.Tx) error {
-		var blobs []string
-		var bytes int64
-		err := s.blobs.Each(ctx, func(sum string, size int64) error {
-			var n int
-			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM entries WHERE sum = ? AND data IS NULL", sum).Scan(&n); err != nil {
-				return err
-			}
-			if n == 0 && isSum(sum) {
-				blobs, bytes = append(blobs, sum), bytes+size
-			}
+}
+
+// sweep removes the blobs that no row names: those of rows that were collected, of a process
+// that was killed before it wrote the row, of a store.db that was taken away. They are looked
+// for first, so that others wait only while they are removed.
+func (s *Store) sweep(ctx context.Context) (blobs int, bytes int64, err error) {
+	orphans := map[string]int64{}
+	err = s.blobs.Each(ctx, func(sum string, size int64) error {
+		if !isSum(sum) {
 			return nil
-		})
-		for _, sum := range blobs {
-			err = errors.Join(err, s.blobs.Remove(ctx, sum))
 		}
-		done.Blobs, done.Bytes = len(blobs), bytes
+		named, err := isNamed(ctx, s.db, sum)
+		if err == nil && !named {
+			orphans[sum] = size
+		}
 		return err
 	})
-	if err != nil {
-		return done, fmt.Errorf("collecting: %w", err)
+	if err != nil || len(orphans) == 0 {
+		return 0, 0, err
 	}
-	return done, nil
+	err = s.inside(ctx, func(tx *sql.Tx) error {
+		for sum, size := range orphans {
+			named, err := isNamed(ctx, tx, sum) // somebody may have stored it since
+			if err == nil && !named {
+				if err = s.blobs.Remove(ctx, sum); err == nil {
+					blobs, bytes = blobs+1, bytes+size
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return blobs, bytes, err
+}
+
+// isNamed tells whether a row has the blob.
+func isNamed(ctx context.Context, in interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, sum string,
+) (bool, error) {
+	var named bool
+	err := in.QueryRowContext(ctx, "SELECT EXISTS(SELECT 1 FROM entries WHERE sum = ? AND data IS NULL)", sum).Scan(&named)
+	return named, err
 }
 
 // unwanted are the keys that have to go.
@@ -229,13 +264,45 @@ type Scrubbed struct {
 	Files, Missing int
 	Bytes          int64
 	Bad            []Bad
+	// Orphans are blobs that no row named; they were removed.
+	Orphans     int
+	OrphanBytes int64
+}
+
+// ErrDamaged says that pages of the database no longer are what SQLite wrote.
+var ErrDamaged = errors.New("store.db is damaged")
+
+// Check has SQLite look through the database.
+func (s *Store) Check(ctx context.Context) error {
+	var said string
+	err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&said)
+	switch {
+	case err != nil:
+		return damage(err)
+	case said != "ok":
+		return fmt.Errorf("%w: %s", ErrDamaged, said)
+	}
+	return nil
+}
+
+// damage marks the errors that tell of a damaged database.
+func damage(err error) error {
+	var code interface{ Code() int }
+	const corrupt, notDatabase, primary = 11, 26, 0xff
+	if errors.As(err, &code) && (code.Code()&primary == corrupt || code.Code()&primary == notDatabase) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // Scrub reads every file again and holds it to its sha256; what differs goes into
-// quarantine and is fetched anew when next wanted. h1 was held at admission and follows
+// quarantine and is fetched anew when next wanted. Blobs without a row are removed. h1 was held at admission and follows
 // from the bytes.
 func (s *Store) Scrub(ctx context.Context) (Scrubbed, error) {
 	var done Scrubbed
+	if err := s.Check(ctx); err != nil {
+		return done, err
+	}
 	keys, err := s.Keys(ctx, "")
 	if err != nil {
 		return done, err
@@ -251,7 +318,8 @@ func (s *Store) Scrub(ctx context.Context) (Scrubbed, error) {
 			return done, fmt.Errorf("reading %s: %w", key, cmp.Or(ctx.Err(), err))
 		}
 	}
-	return done, ctx.Err()
+	done.Orphans, done.OrphanBytes, err = s.sweep(ctx)
+	return done, err
 }
 
 func (s *Store) scrub(ctx context.Context, e Entry, done *Scrubbed) error {

@@ -239,6 +239,109 @@ func TestWhatWasWantedLastStays(t *testing.T) {
 	}
 }
 
+// TestBlobsWithoutRowsAreCleared: who takes store.db away leaves blobs that nobody finds again.
+func TestBlobsWithoutRowsAreCleared(t *testing.T) {
+	t.Parallel()
+	for name, clean := range map[string]func(*modstore.Store) (int, int64, error){
+		"scrub": func(s *modstore.Store) (int, int64, error) {
+			done, err := s.Scrub(t.Context())
+			if len(done.Bad)+done.Missing != 0 || done.Files != 1 {
+				t.Errorf("%+v", done)
+			}
+			return done.Orphans, done.OrphanBytes, err
+		},
+		"collect": func(s *modstore.Store) (int, int64, error) {
+			done, err := s.Collect(t.Context(), modstore.Keep{})
+			if done.Files != 0 {
+				t.Errorf("%+v", done)
+			}
+			return done.Blobs, done.Bytes, err
+		},
+	} {
+		dir := t.TempDir()
+		s := open(t, modstore.Options{Dir: dir})
+		blobs, bytes := 0, int64(0)
+		var large []string
+		for i := range 20 {
+			key := fmt.Sprintf("example.com/m/@v/v1.0.%d.zip", i)
+			if err := put(s, key); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(content(key)); n > modstore.Inline {
+				blobs, bytes, large = blobs+1, bytes+int64(n), append(large, key)
+			}
+		}
+		if blobs < 2 {
+			t.Fatal("the test needs blobs")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		gone, err := filepath.Glob(filepath.Join(dir, "store.db*"))
+		if err != nil || len(gone) == 0 {
+			t.Fatal(gone, err)
+		}
+		for _, f := range gone {
+			if err := os.Remove(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = open(t, modstore.Options{Dir: dir})
+		if err := put(s, large[0]); err != nil { // named again: it stays
+			t.Fatal(err)
+		}
+		n, size, err := clean(s)
+		if err != nil || n != blobs-1 || size != bytes-int64(len(content(large[0]))) {
+			t.Errorf("%s: %d blobs, %d bytes, %v; there were %d, %d", name, n, size, err, blobs, bytes)
+		}
+		e, err := s.Get(t.Context(), large[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.OpenFile(t.Context(), e)
+		if err != nil {
+			t.Fatalf("%s took what has a row: %v", name, err)
+		}
+		f.Close()
+		if n, _, err := clean(s); n != 0 || err != nil {
+			t.Errorf("%s, again: %d, %v", name, n, err)
+		}
+	}
+}
+
+// TestScrubLooksThroughTheDatabase first: pages that something wrote over are told of as such.
+func TestScrubLooksThroughTheDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, modstore.Options{Dir: dir})
+	for i := range 200 {
+		if _, err := s.PutData(t.Context(), modstore.Entry{Key: fmt.Sprintf("example.com/m/@v/v1.0.%d.mod", i)}, make([]byte, 2000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "store.db")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := len(data) / 2; at < len(data)*3/4; at++ {
+		data[at] = 0xa5
+	}
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, modstore.Options{Dir: dir})
+	if done, err := s.Scrub(t.Context()); !errors.Is(err, modstore.ErrDamaged) || done.Files != 0 {
+		t.Errorf("%+v %v", done, err)
+	}
+}
+
 func TestScrubFindsWhatRotted(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
