@@ -59,10 +59,23 @@ func (p *Proxy) findFixed(ctx context.Context, a ask, upstreams []Upstream, own 
 		p.Store.Touch(a.key)
 		return e, nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !p.isDamage(err) {
 		return e, err
 	}
 	return p.together(ctx, a, upstreams, own)
+}
+
+// isDamage says that the store's database is broken where it was read or written: what is
+// there has to come from upstreams. The log is told the first time.
+func (p *Proxy) isDamage(err error) bool {
+	if !errors.Is(err, modstore.ErrDamaged) {
+		return false
+	}
+	if !p.damaged.Swap(true) {
+		p.Log.Error("store.db is damaged: what lies there is fetched from upstreams until it is mended; "+
+			"end the proxy, rename its directory, start again", "error", clean(err.Error()))
+	}
+	return true
 }
 
 // fits says that the client's go.sum has nothing against what is kept. What the database
@@ -134,6 +147,7 @@ func (p *Proxy) together(ctx context.Context, a ask, upstreams []Upstream, own b
 func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
 	have, err := p.Store.Get(ctx, a.key)
 	if err != nil {
+		p.isDamage(err) // it is told of
 		e, err := p.together(ctx, a, upstreams, own)
 		if err != nil && (!absence(err) || wishesOf(ctx).kept) {
 			if kept, ok := p.gathered(ctx, a); ok {

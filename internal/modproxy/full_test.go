@@ -1,8 +1,11 @@
 package modproxy_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 	"syscall"
@@ -17,6 +20,47 @@ type fullStore struct{ *modstore.Store }
 
 func (fullStore) Stage() (*modstore.Staged, error) {
 	return nil, &fs.PathError{Op: "open", Path: "/srv/secret/tmp/s1", Err: syscall.ENOSPC}
+}
+
+// brokenStore has a database whose pages were written over.
+type brokenStore struct{ *modstore.Store }
+
+func (brokenStore) Get(context.Context, string) (modstore.Entry, error) {
+	return modstore.Entry{}, fmt.Errorf("reading: %w", modstore.ErrDamaged)
+}
+
+func (brokenStore) PutData(_ context.Context, e modstore.Entry, _ []byte) (modstore.Entry, error) {
+	return e, fmt.Errorf("storing: %w", modstore.ErrDamaged)
+}
+
+// TestADamagedStoreIsToldOfOnce, in the log, the metrics and the health page; small files come
+// from upstreams meanwhile.
+func TestADamagedStoreIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	l := newServiceLab(t, "", func(o *modproxy.Options, so *modproxy.ServiceOptions) {
+		store, err := modstore.Open(context.Background(), modstore.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		o.Store, so.Feeds = brokenStore{store}, store
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	for _, path := range []string{at + ".mod", at + ".info", "/" + widget + "/@v/list"} {
+		if resp, text := l.ask(http.MethodGet, path); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, text)
+		}
+	}
+	if n := strings.Count(log.String(), `msg="store.db is damaged`); n != 1 || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("told %d times: %s", n, &log)
+	}
+	if _, text := l.ask(http.MethodGet, "/metrics"); !strings.Contains(text, "\nkeepwell_store_damaged 1\n") {
+		t.Error("the metrics do not tell")
+	}
+	if _, text := l.ask(http.MethodGet, "/healthz"); !strings.Contains(text, `"store":"damaged"`) {
+		t.Error(text)
+	}
 }
 
 // TestAFullDiskIsNobodyElsesFault: the upstreams are neither blamed nor rested, the second

@@ -115,6 +115,11 @@ func (m storeMetrics) Collect(out chan<- prometheus.Metric) {
 		gauge("files", "Files that are kept.", k.files)
 		gauge("versions", "Module versions whose zip was ever kept.", k.Versions)
 	}
+	damaged := int64(0)
+	if m.s.p.damaged.Load() {
+		damaged = 1
+	}
+	gauge("damaged", "1 once broken pages were met in store.db.", damaged)
 	if n, err := f.QuarantineSize(ctx); err == nil {
 		gauge("quarantined", "Refused files that are kept for a look.", n)
 	}

@@ -177,6 +177,7 @@ type Proxy struct {
 	fence     *fence
 	fenceErr  error
 	reloads   reloads
+	damaged   atomic.Bool // the store met pages that are broken
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
 	stop context.CancelFunc

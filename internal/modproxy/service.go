@@ -187,6 +187,9 @@ func (s *Service) healthz(w http.ResponseWriter, known bool) {
 	answer := map[string]any{"status": "ok"}
 	if known {
 		answer["upstreams"] = s.p.Health()
+		if s.p.damaged.Load() {
+			answer["store"] = "damaged"
+		}
 	}
 	_ = json.NewEncoder(w).Encode(answer) // the client went away
 }

@@ -107,6 +107,7 @@ func (p *Proxy) keep(ctx context.Context, a ask, e modstore.Entry, b *body) (mod
 	if b.file != nil {
 		stored, err := p.Store.Put(ctx, e, b.file)
 		if err != nil {
+			p.isDamage(err) // it is told of
 			return stored, fmt.Errorf("keeping %s: %w", a.key, err)
 		}
 		return stored, nil
@@ -114,7 +115,9 @@ func (p *Proxy) keep(ctx context.Context, a ask, e modstore.Entry, b *body) (mod
 	data := bytes.Clone(b.mem.Bytes())
 	stored, err := p.Store.PutData(ctx, e, data)
 	if err != nil { // a full disk is no reason to withhold a small file
-		p.Log.Warn("cannot keep a file", "file", a.key, "error", err)
+		if !p.isDamage(err) {
+			p.Log.Warn("cannot keep a file", "file", a.key, "error", err)
+		}
 		stored.Data = data
 		return stored, nil
 	}

@@ -199,7 +199,7 @@ func (s *Store) Get(ctx context.Context, key string) (Entry, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
-	return e, err
+	return e, damage(err)
 }
 
 // OpenFile opens the bytes of e, which is no small one. A blob that is gone or of another
@@ -257,7 +257,7 @@ func (s *Store) PutData(ctx context.Context, e Entry, data []byte) (Entry, error
 	}
 	_, err := s.ready.insert.ExecContext(ctx, e.values()...)
 	if err != nil {
-		err = fmt.Errorf("storing %s: %w", e.Key, err)
+		err = fmt.Errorf("storing %s: %w", e.Key, damage(err))
 	}
 	return e, err
 }
@@ -283,7 +283,7 @@ func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
 		})
 	}
 	if err != nil {
-		return e, fmt.Errorf("storing %s: %w", e.Key, err)
+		return e, fmt.Errorf("storing %s: %w", e.Key, damage(err))
 	}
 	return e, nil
 }

@@ -340,6 +340,16 @@ func TestScrubLooksThroughTheDatabase(t *testing.T) {
 	if done, err := s.Scrub(t.Context()); !errors.Is(err, modstore.ErrDamaged) || done.Files != 0 {
 		t.Errorf("%+v %v", done, err)
 	}
+	met := 0
+	for i := range 200 {
+		_, err := s.Get(t.Context(), fmt.Sprintf("example.com/m/@v/v1.0.%d.mod", i))
+		if errors.Is(err, modstore.ErrDamaged) {
+			met++
+		}
+	}
+	if met == 0 {
+		t.Error("nobody who reads is told")
+	}
 }
 
 func TestScrubFindsWhatRotted(t *testing.T) {
