@@ -395,7 +395,7 @@ func TestProxyServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	for lang, words := range map[string]string{"en": "since no record named them: 1 files (3 KiB)", "zh": "已删除无记录的文件 1 个（3 KiB）"} {
+	for lang, words := range map[string]string{"en": "files that no record named, removed: 1 (3 KiB)", "zh": "已删除无记录的文件 1 个（3 KiB）"} {
 		orphan := filepath.Join(l.work, "store", "blobs", "ab", strings.Repeat("ab", 32))
 		if err := os.MkdirAll(filepath.Dir(orphan), 0o700); err != nil {
 			t.Fatal(err)

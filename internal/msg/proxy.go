@@ -93,7 +93,7 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"hint.proxy.import": {"name a GOMODCACHE, or the directory of a goproxy or an Athens", "请指定 GOMODCACHE，或者 goproxy、Athens 的存储目录"},
 		"proxy.scrubbed":    {"files held to their sums: %d (%d MiB); rotten: %d, missing: %d", "已校验文件 %d 个（%d MiB）；损坏 %d 个，丢失 %d 个"},
 		"proxy.scrub":       {"checking the module store: %v", "校验模块仓库：%v"},
-		"proxy.orphans":     {"removed, since no record named them: %d files (%d KiB)", "已删除无记录的文件 %d 个（%d KiB）"},
+		"proxy.orphans":     {"files that no record named, removed: %d (%d KiB)", "已删除无记录的文件 %d 个（%d KiB）"},
 		"proxy.young":       {"public since %s; must be so for %s: allowed from %s", "公开时间 %s，须满 %s，自 %s 起允许"},
 		"proxy.ready":       {"keepwell serves modules at %s (GOPROXY=%s)", "keepwell 模块代理已启动：%s（GOPROXY=%s）"},
 	}
