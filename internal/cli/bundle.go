@@ -107,7 +107,7 @@ func (o moduleOptions) unopened(err error) error {
 		}
 		return &failure{exit: o.exit, key: "bundle.base", args: []any{f.Name, strings.Join(ids, ", ")}, hint: "hint.bundle.base", unwrapped: err}
 	case errors.Is(err, fs.ErrNotExist):
-		hint = "hint.open"
+		hint = "hint.bundle.missing"
 	}
 	return o.failed("bundle.open", hint, plainCause(f.Err), f.Name)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -254,12 +255,16 @@ func runBundleVerify(ctx context.Context, a *app, o moduleOptions, sums, names [
 		}
 	}
 	s, err := modbundle.OpenSet(names...)
-	if err != nil {
-		return o.unopened(err)
-	}
-	defer s.Close() //nolint:errcheck // only read
-	if err := a.verify(ctx, s, v, &doc); err != nil {
-		return o.failed("bundle.verify", "", err)
+	switch {
+	case err == nil:
+		defer s.Close() //nolint:errcheck // only read
+		if err := a.verify(ctx, s, v, &doc); err != nil {
+			return o.failed("bundle.verify", "", err)
+		}
+	default:
+		if doc.Damaged = a.damaged(err); doc.Damaged == "" {
+			return o.unopened(err)
+		}
 	}
 	doc.OK = doc.Damaged == "" && len(doc.Problems) == 0
 	if present.Format(a.format).Machine() {
@@ -269,6 +274,26 @@ func runBundleVerify(ctx context.Context, a *app, o moduleOptions, sums, names [
 		a.exit = exitFaults
 	}
 	return shown(a, present.Outline(a.out, a.style(), a.verifiedLines(doc)))
+}
+
+// damaged words what is wrong with the content of a bundle that cannot be opened; "" where
+// it could not be read, or lacks another one.
+func (a *app) damaged(err error) string {
+	var f *modbundle.FileError
+	var base *modbundle.BaseError
+	var path *fs.PathError
+	if !errors.As(err, &f) || errors.As(err, &base) || errors.As(err, &path) {
+		return ""
+	}
+	return a.damage(f)
+}
+
+// damage is English for programs.
+func (a *app) damage(f *modbundle.FileError) string {
+	if present.Format(a.format).Machine() {
+		return f.Error()
+	}
+	return f.Name + ": " + msg.Cause(a.lang, f.Err)
 }
 
 func (a *app) verify(ctx context.Context, s *modbundle.Set, v modbundle.Verifier, doc *verified) error {
@@ -284,8 +309,8 @@ func (a *app) verify(ctx context.Context, s *modbundle.Set, v modbundle.Verifier
 		}
 		doc.Damaged = err.Error()
 		var f *modbundle.FileError
-		if errors.As(err, &f) && !present.Format(a.format).Machine() {
-			doc.Damaged = f.Name + ": " + msg.Cause(a.lang, f.Err)
+		if errors.As(err, &f) {
+			doc.Damaged = a.damage(f)
 		}
 	}
 	list, err := s.Verify(ctx, v, nil)

@@ -338,6 +338,10 @@ func TestDamagedBundlesAreNamed(t *testing.T) {
 	}
 	l.write(filepath.Join(l.work, "b.zip"), string(data[:len(data)/2]))
 	l.must(1, "opening the bundle b.zip", "bundle", "list", "b.zip")
+	if out := l.must(3, "", "bundle", "verify", "b.zip"); !strings.Contains(out, "damaged: b.zip: ") || !strings.Contains(out, "it must not be used") {
+		t.Errorf("%s", out)
+	}
+	l.must(1, "check the path and that you may read it\n", "bundle", "verify", "nope.zip")
 	l.write(filepath.Join(l.work, "c.zip"), string(l.good[labAt+".zip"]))
 	l.must(1, "打开打包文件 c.zip：", "bundle", "list", "c.zip", "--lang", "zh")
 }

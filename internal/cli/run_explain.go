@@ -247,7 +247,7 @@ func (q inquest) finding(ctx context.Context, l modproxy.Loss, h modproxy.Heard)
 	if l.Version != "" {
 		what += "@" + l.Version
 	}
-	f.Evidence = []keepwell.Evidence{{Source: present.FromUpstream + h.Upstream, Text: mask.Text(what + ": " + words)}}
+	f.Evidence = []keepwell.Evidence{{Source: present.FromUpstream + h.Upstream, Text: mask.Answer(what + ": " + words)}}
 	return f, true
 }
 

@@ -184,11 +184,11 @@ func TestRunStaysOutOfTheWay(t *testing.T) {
 	}
 	// A refusal by a host that is not public is final.
 	refuses := l.serve(func(w http.ResponseWriter, _ *http.Request, _ []byte) bool {
-		http.Error(w, "licence", http.StatusForbidden)
+		http.Error(w, "licence; ask legal@acme.example", http.StatusForbidden)
 		return true
 	})
 	l.env = append(l.env, "GOPROXY="+refuses+","+good)
-	if code, _, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--", "go", "mod", "download"); code != 1 || !strings.Contains(errs, "is final") || !strings.Contains(errs, "licence") {
+	if code, _, errs := l.run("run", "--dir", filepath.Join(l.work, "store"), "--", "go", "mod", "download"); code != 1 || !strings.Contains(errs, "is final") || strings.Count(errs, "licence; ask legal@acme.example") < 2 || strings.Contains(errs, "<email>") {
 		t.Errorf("%d %q", code, errs)
 	}
 	// A zip of wrong content is never handed out, and the words say why.

@@ -75,9 +75,10 @@ func TestEntriesNameKnownCodes(t *testing.T) {
 			}
 		}
 	}
-	// none/other is never claimed, module/archived is printed by no tool.
+	// none/other is never claimed, module/archived is printed by no tool, and operational
+	// faults are found in alerts (internal/classify holds each to its examples).
 	for code := range known {
-		if !seen[code] && code != "none/other" && code != "module/archived" {
+		if !seen[code] && code != "none/other" && code != "module/archived" && !strings.HasPrefix(code, "ops/") {
 			t.Errorf("no fingerprint finds %s", code)
 		}
 	}

@@ -21,6 +21,8 @@ type rule struct {
 	// re is compiled when first hinted at: most texts need few of them.
 	re   func() *regexp.Regexp
 	with string
+	// person marks what a rule takes out as a person's address, no secret.
+	person bool
 	// decide, if set, gives the replacement of one match in place of with.
 	decide func(groups []string) string
 }
@@ -36,6 +38,11 @@ const homeName = `(?:[^/\\\s"'` + "`" + `:;,)\]<>，。；：）」』”’]+(?
 
 // windowsName is the same on Windows, where blanks are common.
 const windowsName = `(?:[^\\/:*?"'<>|\s]+(?:(?: [^\\/:*?"'<>|\s]+){1,3}\\|(?: [\p{L}\p{N}_'-]+){1,3}/)|[^\\/:*?"<>|\s]+)`
+
+func (r rule) ofPerson() rule {
+	r.person = true
+	return r
+}
 
 func lazily(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
@@ -76,7 +83,7 @@ var rules = sync.OnceValue(func() []rule {
 		f("wsl", `(?i)([\\/]{2,4}wsl(?:\$|\.localhost)[\\/]{1,2}[^\\/\s]+[\\/]{1,2})home[\\/]{1,2}`+windowsName, home),
 		// Prompts: "bob@laptop:~/src$ go get", "[bob@laptop src]$ make", "bob@mac src % go".
 		f("@", `(?m)^([ \t]*(?:\([\w.-]+\)[ \t]*)?\[?)([\p{L}\p{N}_][\p{L}\p{N}_.-]*)@([\p{L}\p{N}_][\p{L}\p{N}_.-]*)((?::[~/][^\n$#%>❯➜]{0,120}|:[\w.~/\\ -]{0,120}\]?| [~/][^\n$#%>❯➜]{0,120})[$#%>❯➜]| [^\s$#%>]{1,80}\]? ?[$#%❯➜](?: |$)| (?:MINGW|MSYS|UCRT|CLANG)\w* [~/])`, prompt),
-		f("@", `(^|[^\w/.@+-])([A-Za-z0-9_][\w.+-]*)@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})\b(:[\w.~-]*/\w)?`, mailbox),
+		f("@", `(^|[^\w/.@+-])([A-Za-z0-9_][\w.+-]*)@((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})\b(:[\w.~-]*/\w)?`, mailbox).ofPerson(),
 	}
 })
 
@@ -135,19 +142,25 @@ var privateKey = rule{
 }
 
 // Text returns s masked.
-func Text(s string) string {
+func Text(s string) string { return masked(s, false) }
+
+// Answer returns what a server says to its client, masked, but for the e-mail addresses
+// in it: whom to ask is what the client needs. It is for the client, not for a report.
+func Answer(s string) string { return masked(s, true) }
+
+func masked(s string, people bool) string {
 	if strings.Contains(s, "PRIVATE KEY-----") {
 		s = privateKey.apply(s)
 	}
 	if !strings.Contains(s, "\n") {
-		return line(s)
+		return line(s, people)
 	}
 	// Line by line, since few lines have anything to mask.
 	var b strings.Builder
 	b.Grow(len(s))
 	for l := range strings.Lines(s) {
 		text, end := strings.CutSuffix(l, "\n")
-		b.WriteString(line(text))
+		b.WriteString(line(text, people))
 		if end {
 			b.WriteByte('\n')
 		}
@@ -155,13 +168,13 @@ func Text(s string) string {
 	return b.String()
 }
 
-func line(s string) string {
+func line(s string, people bool) string {
 	if !suspicious(s) {
 		return s
 	}
 	lower := strings.ToLower(s)
 	for _, r := range rules() {
-		if hinted(lower, r.hint) {
+		if !(people && r.person) && hinted(lower, r.hint) {
 			s = r.apply(s)
 		}
 	}

@@ -163,3 +163,20 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+// TestAnswer: what a server says to its client keeps whom to ask, and no secret.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	for _, x := range [][2]string{
+		{"blocked by policy; ask sec@acme.example, ticket SEC-1", "blocked by policy; ask sec@acme.example, ticket SEC-1"},
+		{"ask sec@acme.example with password=hunter22", "ask sec@acme.example with password=***"},
+		{"see https://bob:hunter22@git.example.com/x", "see https://***@git.example.com/x"},
+	} {
+		if got := mask.Answer(x[0]); got != x[1] {
+			t.Errorf("%q became %q", x[0], got)
+		}
+	}
+	if got := mask.Text("ask sec@acme.example"); got != "ask <email>" {
+		t.Errorf("a report has %q", got)
+	}
+}

@@ -134,7 +134,7 @@ func clean(s string) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(mask.Text(s), "?"))
+	}, strings.ToValidUTF8(mask.Answer(s), "?"))
 	const most = 160
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"

@@ -76,7 +76,7 @@ func (j *journal) lose(a ask, f *Failure, all []*trouble) {
 		h := Heard{Complaint: t.complaint(), Final: t.final && t.how == refused, absent: t.how == absent}
 		if t.server == "direct" && t.err != nil {
 			words := t.err.Error()
-			h.Words = mask.Text(strings.ToValidUTF8(words[:min(len(words), mostHeard)], ""))
+			h.Words = mask.Answer(strings.ToValidUTF8(words[:min(len(words), mostHeard)], ""))
 		}
 		l.Heard = append(l.Heard, h)
 	}

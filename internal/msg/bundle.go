@@ -55,6 +55,7 @@ var bundleTable = sync.OnceValue(func() map[string]message {
 
 		"bundle.proxyplain":      {"a login is not sent over http: %q", "不会通过 http 发送登录信息：%q"},
 		"bundle.open":            {"opening the bundle %s: %v", "打开打包文件 %s：%v"},
+		"hint.bundle.missing":    {"check the path and that you may read it", "请检查路径和读取权限"},
 		"hint.bundle.open":       {"take a file that `keepwell bundle create` wrote, and compare its checksum with the original's", "请使用 `keepwell bundle create` 生成的文件，并与原文件核对校验和"},
 		"bundle.serving":         {"keepwell serves %s (%d modules); use these settings:", "keepwell 正在提供 %s（%d 个模块），请使用以下设置："},
 		"bundle.sumsoff":         {"keepwell: GOSUMDB is off here: only go.sum holds the modules to what they were", "keepwell：这里的 GOSUMDB 已关闭：只有 go.sum 能保证模块内容不变"},
