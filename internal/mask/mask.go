@@ -174,7 +174,7 @@ func line(s string, people bool) string {
 	}
 	lower := strings.ToLower(s)
 	for _, r := range rules() {
-		if !(people && r.person) && hinted(lower, r.hint) {
+		if (!people || !r.person) && hinted(lower, r.hint) {
 			s = r.apply(s)
 		}
 	}
