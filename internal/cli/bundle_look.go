@@ -255,16 +255,13 @@ func runBundleVerify(ctx context.Context, a *app, o moduleOptions, sums, names [
 		}
 	}
 	s, err := modbundle.OpenSet(names...)
-	switch {
-	case err == nil:
+	if err == nil {
 		defer s.Close() //nolint:errcheck // only read
 		if err := a.verify(ctx, s, v, &doc); err != nil {
 			return o.failed("bundle.verify", "", err)
 		}
-	default:
-		if doc.Damaged = a.damaged(err); doc.Damaged == "" {
-			return o.unopened(err)
-		}
+	} else if doc.Damaged = a.damaged(err); doc.Damaged == "" {
+		return o.unopened(err)
 	}
 	doc.OK = doc.Damaged == "" && len(doc.Problems) == 0
 	if present.Format(a.format).Machine() {
