@@ -388,7 +388,9 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("program %v, problems %v", p, problems)
 		}
 		for _, pr := range problems {
-			if pr.Line < 1 || pr.Column < 1 || strings.Contains(pr.In(msg.ZH), "%!") || strings.Contains(pr.In(msg.EN), "%!(") {
+			// What the file itself says may look like a misprint of fmt.
+			misprint := !strings.Contains(string(text), "%!") && strings.Contains(pr.In(msg.ZH)+pr.In(msg.EN), "%!")
+			if pr.Line < 1 || pr.Column < 1 || misprint {
 				t.Fatalf("problem %+v: %s", pr, pr.In(msg.EN))
 			}
 		}
