@@ -10,6 +10,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/present"
+	"github.com/keepwell/keepwell/internal/spelling"
 )
 
 type faultsOptions struct {
@@ -133,29 +134,9 @@ func nearest(typed string) string {
 		if name == c.Name() {
 			return string(c)
 		}
-		if d := min(edits(typed, string(c)), edits(typed, c.Name())); d < least {
+		if d := min(spelling.Distance(typed, string(c)), spelling.Distance(typed, c.Name())); d < least {
 			best, least = string(c), d
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance of a and b.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = min(diagonal, row[j], row[j+1]) + 1
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

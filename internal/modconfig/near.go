@@ -1,6 +1,10 @@
 package modconfig
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/keepwell/keepwell/internal/spelling"
+)
 
 // nearest is the word that somebody who wrote got may have meant; "" where none is near.
 func nearest(got string, words []string) string {
@@ -27,21 +31,5 @@ func distance(a, b string) int {
 	if len(a) > longest || len(b) > longest {
 		return longest
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := before
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			before = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Distance(a, b)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/spelling"
 )
 
 // Bounds of a text.
@@ -231,31 +232,11 @@ func nearest(typed string, known []string) string {
 		return ""
 	}
 	for _, k := range known {
-		if d := edits(strings.ToLower(typed), k); d < least {
+		if d := spelling.Distance(strings.ToLower(typed), k); d < least {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance of a and b.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = min(diagonal, row[j], row[j+1]) + 1
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // word is a text that is not empty; numbers and truths are texts too.
