@@ -396,7 +396,7 @@ func TestCutOff(t *testing.T) {
 	insert(t, st, q, jobs.Job{Kind: "step", Args: number{1}})
 	r.next(t, 1)
 	if err := st.Tx(t.Context(), func(tx *state.Tx) error {
-		_, err := tx.SQL.ExecContext(t.Context(), "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 1818850917 AND l.objid::bigint = $1", q.Node().ID)
+		_, err := tx.SQL.ExecContext(t.Context(), "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = 1818850917 AND l.objid::bigint = $1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())", q.Node().ID)
 		return err
 	}); err != nil {
 		t.Fatal(err)
