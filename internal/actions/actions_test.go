@@ -112,8 +112,10 @@ func TestScriptGetsDataAsData(t *testing.T) {
 			t.Errorf("the output holds %q:\n%s", not, res.Output)
 		}
 	}
-	if !strings.Contains(res.Output, "KEEPWELL_KEY=7/0/1\n") {
-		t.Errorf("no key in\n%s", res.Output)
+	for _, has := range []string{"KEEPWELL_KEY=7/0/1\n", "KEEPWELL_INCIDENT=3\n", "KEEPWELL_ASSET=redis-1\n", "KEEPWELL_CODE=redis/memory-high\n", "KEEPWELL_PRIORITY=P0\n", "KEEPWELL_ALERT=RedisMemoryHigh\n"} {
+		if !strings.Contains(res.Output, has) {
+			t.Errorf("no %q in\n%s", has, res.Output)
+		}
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("the directory holds %v", entries)

@@ -98,7 +98,16 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 	}
 	env := []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/",
-		"KEEPWELL_KEY=" + r.Key, "KEEPWELL_PLAYBOOK=" + r.About.Playbook, fmt.Sprintf("KEEPWELL_RUN=%d", r.About.Run),
+		"KEEPWELL_KEY=" + r.Key, fmt.Sprintf("KEEPWELL_RUN=%d", r.About.Run), fmt.Sprintf("KEEPWELL_INCIDENT=%d", r.About.Incident),
+	}
+	for _, about := range [][2]string{
+		{"PLAYBOOK", r.About.Playbook},
+		{"ALERT", r.About.Alert},
+		{"CODE", r.About.Code},
+		{"ASSET", r.About.Asset},
+		{"PRIORITY", r.About.Priority},
+	} {
+		env = append(env, "KEEPWELL_"+about[0]+"="+strings.ReplaceAll(about[1], "\x00", ""))
 	}
 	for _, p := range r.Params["env"].Pairs {
 		v, err := p.Text.Open(vaultOf(ctx).get)

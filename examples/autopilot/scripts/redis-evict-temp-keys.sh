@@ -1,0 +1,18 @@
+#!/bin/sh
+# Unlinks the temporary keys (tmp:*) of the Redis that the alert is about, 500 at a time;
+# nothing else is touched. It may be run again at any time. keepwell says in KEEPWELL_ASSET
+# which server it is.
+set -eu
+server=${KEEPWELL_ASSET:-127.0.0.1:6379}
+server=${server#redis://}
+host=${server%:*}
+port=${server##*:}
+percent() {
+	redis-cli -h "$host" -p "$port" info memory | tr -d '\r' |
+		awk -F: '$1 == "used_memory" {used = $2} $1 == "maxmemory" {most = $2} END {print most ? int(100 * used / most) : 0}'
+}
+
+before=$(percent)
+redis-cli -h "$host" -p "$port" --scan --pattern 'tmp:*' --count 1000 |
+	xargs -r -d '\n' -n 500 redis-cli -h "$host" -p "$port" unlink >/dev/null
+echo "$server used $before % of its memory, now $(percent) %"
