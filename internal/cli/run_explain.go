@@ -148,7 +148,7 @@ func (q inquest) fromLosses(ctx context.Context) []keepwell.Finding {
 			all = append(all, q.untold(l))
 			continue
 		}
-		for _, h := range l.Heard {
+		for _, h := range tellingFirst(l.Heard) {
 			f, ok := q.finding(ctx, l, h)
 			if !ok {
 				continue
@@ -177,6 +177,16 @@ func (q inquest) fromLosses(ctx context.Context) []keepwell.Finding {
 		all[0].Evidence = all[0].Evidence[:min(len(all[0].Evidence), mostSaid)]
 	}
 	return all
+}
+
+// tellingFirst has those who know of no such file behind those who could not tell: what
+// kept these from it is the cause.
+func tellingFirst(heard []modproxy.Heard) []modproxy.Heard {
+	heard = slices.Clone(heard)
+	slices.SortStableFunc(heard, func(a, b modproxy.Heard) int {
+		return cmp.Compare(strconv.FormatBool(a.Absent()), strconv.FormatBool(b.Absent()))
+	})
+	return heard
 }
 
 // untold is the finding for a module that no upstream may hear of.

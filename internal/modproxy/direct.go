@@ -164,6 +164,7 @@ func (d *direct) run(ctx context.Context, args ...string) (answer, error) {
 	if said.Error != "" {
 		words = said.Error
 	}
+	words = d.withReason(ctx, args[len(args)-1], words)
 	t := &trouble{how: broken, said: cause(words), err: errors.New(words)}
 	switch {
 	case ran.Late:
@@ -187,13 +188,72 @@ func missing(words string) bool {
 	return false
 }
 
-// cause is the line that says most: git's own, where there is one.
-func cause(words string) string {
-	lines := strings.Split(words, "\n")
-	for _, l := range lines {
-		if l = strings.TrimSpace(l); strings.HasPrefix(l, "fatal:") || strings.HasPrefix(l, "ERROR:") {
-			return l
+// noProtocol is what go says where git could reach a repository by no protocol: what git
+// said of each, go keeps to itself.
+const noProtocol = "no secure protocol found for repository"
+
+// withReason adds to go's words those of git, where go lost them: git is asked again.
+func (d *direct) withReason(ctx context.Context, what, words string) string {
+	if !strings.Contains(words, noProtocol) {
+		return words
+	}
+	path, _, _ := strings.Cut(what, "@")
+	root, ok := gitRoot(path)
+	if !ok {
+		return words
+	}
+	const mostTime = 30 * time.Second
+	const largest = 64 << 10
+	ran, err := proc.Run(ctx, proc.Options{
+		Dir: filepath.Join(d.dir, "work"), Timeout: mostTime, MaxOut: largest,
+		Env: append(d.env[:len(d.env):len(d.env)], fenceEnv(ctx, d.env)...),
+	}, "git", "ls-remote", "-q", "--", "https://"+root)
+	if err != nil || ran.Exit == 0 {
+		return words
+	}
+	for line := range strings.Lines(string(ran.Output)) {
+		words += "\n\t" + strings.TrimSpace(line)
+	}
+	return words
+}
+
+// gitRoot is the repository in a module path that names it: all up to ".git".
+func gitRoot(path string) (string, bool) {
+	elements := strings.Split(path, "/")
+	for i, e := range elements {
+		if i > 0 && len(e) > len(".git") && strings.HasSuffix(e, ".git") {
+			return strings.Join(elements[:i+1], "/"), true
 		}
 	}
-	return lines[len(lines)-1]
+	return "", false
+}
+
+// cause is the line that says most: git's own, where there is one. Its sentence about
+// "remote repository" says nothing; the one before it, of the server or of ssh, does.
+func cause(words string) string {
+	words, _, _ = strings.Cut(words, "\n\tserver response:")
+	lines := slices.DeleteFunc(strings.Split(words, "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+	for i, l := range lines {
+		l = strings.TrimSpace(l)
+		if !strings.HasPrefix(l, "fatal:") && !strings.HasPrefix(l, "ERROR:") {
+			continue
+		}
+		before := ""
+		if i > 0 && !strings.Contains(lines[i-1], ": exit status ") && !strings.Contains(lines[i-1], noProtocol) {
+			before = strings.TrimSpace(lines[i-1])
+		}
+		switch {
+		case before == "":
+			return l
+		case strings.HasPrefix(l, "fatal: Could not read from remote repository"):
+			return before
+		case strings.HasPrefix(before, "remote:"):
+			return l + " (" + before + ")"
+		}
+		return l
+	}
+	if len(lines) == 0 {
+		return "no reason given"
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
 }

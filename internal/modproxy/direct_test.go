@@ -55,7 +55,8 @@ func TestDirect(t *testing.T) {
 		t.Errorf("%d %s", code, got)
 	}
 	// What cannot be reached is no absence.
-	if code, got := get(t, url+"/git.example.com/team/other.git/@v/v1.0.0.info"); code != 502 || !strings.Contains(got, "direct: ") {
+	if code, got := get(t, url+"/git.example.com/team/other.git/@v/v1.0.0.info"); code != 502 ||
+		!strings.Contains(got, "direct: fatal: ") || !strings.Contains(got, "other.git' does not appear to be a git repository") {
 		t.Errorf("%d %s", code, got)
 	}
 	if s := p.Summary(); len(s.Served) != 1 || s.Served[0].Upstream != "direct" {
@@ -72,5 +73,32 @@ func TestDirectStaysOutside(t *testing.T) {
 	})
 	if code, got := get(t, url+at+".info"); code != 403 || !strings.Contains(got, "example.com has a private address") {
 		t.Errorf("%d %s", code, got)
+	}
+}
+
+func TestCauseIsTheLineThatTells(t *testing.T) {
+	t.Parallel()
+	const head = "go: github.com/team/other@v1.0.0: invalid version: git ls-remote -q --end-of-options origin in /cache/vcs/94: exit status 128:\n"
+	const generic = "\tfatal: Could not read from remote repository.\n\t\n\tPlease make sure you have the correct access rights\n\tand the repository exists."
+	for _, x := range []struct{ words, want string }{
+		{head + "\tgit@git.example.com: Permission denied (publickey).\n" + generic, "git@git.example.com: Permission denied (publickey)."},
+		{head + "\tERROR: Repository not found.\n" + generic, "ERROR: Repository not found."},
+		{head + "\tHost key verification failed.\n" + generic, "Host key verification failed."},
+		{head + generic, "fatal: Could not read from remote repository."},
+		{
+			head + "\tremote: Repository not found.\n\tfatal: repository 'https://github.com/team/other/' not found\n",
+			"fatal: repository 'https://github.com/team/other/' not found (remote: Repository not found.)",
+		},
+		{head + "\tfatal: could not read Username for 'https://github.com': terminal prompts disabled\n", "fatal: could not read Username for 'https://github.com': terminal prompts disabled"},
+		{"go: no secure protocol found for repository\n\tfatal: unable to access 'https://x/': SSL", "fatal: unable to access 'https://x/': SSL"},
+		{
+			"go: example.com/tool@v1.0.0: unrecognized import path \"example.com/tool\": reading https://example.com/tool?go-get=1: 404 Not Found\n\tserver response: <html>\n",
+			"go: example.com/tool@v1.0.0: unrecognized import path \"example.com/tool\": reading https://example.com/tool?go-get=1: 404 Not Found",
+		},
+		{"", "no reason given"},
+	} {
+		if got := modproxy.Cause(x.words); got != x.want {
+			t.Errorf("%q:\n got %q\nwant %q", x.words, got, x.want)
+		}
 	}
 }

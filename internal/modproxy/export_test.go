@@ -24,3 +24,6 @@ func HoldBundles(lists []List) (open func(key string) (io.ReadSeekCloser, error)
 	}
 	return b.open, b.retire, nil
 }
+
+// Cause is the line of go's words that clients see.
+func Cause(words string) string { return cause(words) }
