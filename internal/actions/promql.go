@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/keepwell/keepwell/internal/playbook"
 )
@@ -36,29 +38,7 @@ func (a promql) do(ctx context.Context, r Request) (res Result, err error) {
 	if a.s.o.Prometheus == "" {
 		return res, errNoPrometheus
 	}
-	base, err := vaultOf(ctx).opened(a.s.o.Prometheus)
-	if err != nil {
-		return res, err
-	}
-	address := strings.TrimSuffix(base, "/") + "/api/v1/query?" + url.Values{"query": {r.text("query", "")}}.Encode()
-	got, err := send(ctx, a.c, http.MethodGet, address, nil, nil)
-	if err != nil {
-		return res, err
-	}
-	var doc struct {
-		Status, Error string
-		Data          struct {
-			ResultType string
-			Result     json.RawMessage
-		}
-	}
-	if err := json.Unmarshal(got.body, &doc); err != nil || doc.Status != "success" {
-		if !success(got.status) && doc.Error == "" {
-			return res, judge(http.MethodGet, "Prometheus", got)
-		}
-		return res, fmt.Errorf("Prometheus refused the query: %s", doc.Error) //nolint:staticcheck // a name
-	}
-	values, err := samples(doc.Data.ResultType, doc.Data.Result)
+	values, err := a.ask(ctx, r.text("query", ""), time.Time{})
 	if err != nil {
 		return res, err
 	}
@@ -74,6 +54,50 @@ func (a promql) do(ctx context.Context, r Request) (res Result, err error) {
 		}
 	}
 	return res, nil
+}
+
+// ask returns the values of an expression at a time, or now.
+func (a promql) ask(ctx context.Context, query string, at time.Time) ([]string, error) {
+	base, err := vaultOf(ctx).opened(a.s.o.Prometheus)
+	if err != nil {
+		return nil, err
+	}
+	asked := url.Values{"query": {query}}
+	if !at.IsZero() {
+		asked.Set("time", at.UTC().Format(time.RFC3339Nano))
+	}
+	got, err := send(ctx, a.c, http.MethodGet, strings.TrimSuffix(base, "/")+"/api/v1/query?"+asked.Encode(), nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		Status, Error string
+		Data          struct {
+			ResultType string
+			Result     json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(got.body, &doc); err != nil || doc.Status != "success" {
+		if !success(got.status) && doc.Error == "" {
+			return nil, judge(http.MethodGet, "Prometheus", got)
+		}
+		return nil, fmt.Errorf("Prometheus refused the query: %s", doc.Error) //nolint:staticcheck // a name
+	}
+	return samples(doc.Data.ResultType, doc.Data.Result)
+}
+
+// Holds asks Prometheus whether an expression has a sample other than zero at a time.
+func (s *Set) Holds(ctx context.Context, query string, at time.Time) (bool, error) {
+	a, ok := s.kinds["promql"].(promql)
+	if !ok || s.o.Prometheus == "" {
+		return false, errNoPrometheus
+	}
+	known := &vault{open: s.o.Secrets}
+	values, err := a.ask(context.WithValue(ctx, vaultKey{}, known), query, at)
+	if err != nil {
+		return false, &failure{known.hide(err.Error()), err}
+	}
+	return slices.ContainsFunc(values, func(v string) bool { return compare(v, "!=", "0") }), nil
 }
 
 // samples are the values of a vector or a scalar.

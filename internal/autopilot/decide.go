@@ -297,13 +297,17 @@ func checkRan(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decis
 	return "it ran for this incident", nil
 }
 
-func checkRunning(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
-	runs, err := r.Runs(ctx, state.RunFilter{Playbook: s.book.Name, Asset: s.asset(), Unfinished: true}, state.Page{Limit: 1})
+func checkRunning(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+	runs, err := r.Runs(ctx, state.RunFilter{Playbook: s.book.Name, Asset: s.asset(), Unfinished: true}, state.Page{Limit: 1000})
 	if err != nil || len(runs) == 0 {
 		return "", err
 	}
-	if runs[0].Incident == s.facts.Incident.ID {
-		d.Verdict = VerdictNo // its end decides again
+	if i := slices.IndexFunc(runs, func(r state.Run) bool { return r.Incident == s.facts.Incident.ID }); i >= 0 {
+		d.Verdict = VerdictNo // its end decides again, unless there is no cooldown
+		return fmt.Sprintf("run %d is unfinished", runs[i].ID), nil
+	}
+	if p.PerTarget < 0 || int64(len(runs)) < p.PerTarget {
+		return "", nil
 	}
 	return fmt.Sprintf("run %d is unfinished", runs[0].ID), nil
 }
@@ -404,6 +408,9 @@ type vars struct {
 }
 
 const modeUndo = "undo"
+
+// modeAftermath is the mode of the run of what follows a failed one.
+const modeAftermath = "on_failure"
 
 // start creates a run with its first step.
 func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64, why string) (int64, error) {

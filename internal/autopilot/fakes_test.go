@@ -35,6 +35,8 @@ type script struct {
 	Steps  []line
 	Policy autopilot.Policy
 	Verify *check
+	// OnFailure are the names of steps.
+	OnFailure []string
 }
 
 type check struct {
@@ -51,6 +53,9 @@ type line struct {
 	Undo       bool
 	Skip       bool
 	Approval   *autopilot.Approval
+	OnFailure  autopilot.OnFailure
+	Check      bool
+	Delay      time.Duration
 }
 
 // process is an action that starts a real process, which appends the step's key to a file.
@@ -116,9 +121,12 @@ func compiler(file string, hold func(context.Context, state.StepKey)) func(strin
 				p.Verify.Check = &autopilot.Step{Name: "check", Action: process{file: os.DevNull, do: "fail"}}
 			}
 		}
+		for _, name := range s.OnFailure {
+			p.OnFailure = append(p.OnFailure, autopilot.Step{Name: name, Kind: "process", Action: process{file: file}})
+		}
 		for _, l := range s.Steps {
 			act := process{file: file, do: l.Do, hold: hold}
-			step := autopilot.Step{Name: l.Name, Kind: "process", Idempotent: l.Idempotent, Retries: l.Retries, Approval: l.Approval, Action: act}
+			step := autopilot.Step{Name: l.Name, Kind: "process", Idempotent: l.Idempotent, Retries: l.Retries, Approval: l.Approval, Action: act, OnFailure: l.OnFailure, Check: l.Check, Delay: l.Delay}
 			step.Input = func(_ context.Context, f autopilot.Facts) (json.RawMessage, error) {
 				return json.Marshal(map[string]string{"asset": f.Incident.Asset})
 			}

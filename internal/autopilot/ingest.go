@@ -293,7 +293,8 @@ func (e *Engine) endIncident(ctx context.Context, tx *state.Tx, id int64) (ended
 }
 
 // needless ends the runs of a resolved incident that have not begun or wait for a person.
-// What is in the middle goes on: half a playbook may be worse than all of it.
+// What is in the middle goes on: half a playbook may be worse than all of it, and a check
+// that waits is to see that it helped.
 func (e *Engine) needless(ctx context.Context, tx *state.Tx, incident int64) error {
 	runs, err := tx.Runs(ctx, state.RunFilter{Incident: incident, Unfinished: true}, state.Page{Limit: 1000})
 	if err != nil {
@@ -308,7 +309,12 @@ func (e *Engine) needless(ctx context.Context, tx *state.Tx, incident int64) err
 			continue
 		}
 		last := steps[len(steps)-1]
-		if r.State == state.RunPending && last.Status == state.StepPending || last.Status == state.StepWaiting {
+		asked, err := tx.Approvals(ctx, state.ApprovalAsked, r.ID, state.Page{Limit: 1})
+		if err != nil {
+			return err
+		}
+		begun := slices.ContainsFunc(steps, func(s state.Step) bool { return s.Status == state.StepDone || s.Status == state.StepFailed })
+		if len(asked) > 0 || !begun && (r.State == state.RunPending && last.Status == state.StepPending || last.Status == state.StepWaiting) {
 			if err := e.cancel(ctx, tx, r.ID, Actor, "the incident is resolved"); err != nil {
 				return err
 			}

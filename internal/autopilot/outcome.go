@@ -2,6 +2,7 @@ package autopilot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -17,7 +18,7 @@ type runArgs struct {
 
 // finished is after the last step.
 func (e *Engine) finished(ctx context.Context, tx *state.Tx, w *work, run state.Run) error {
-	if run.Mode != modeUndo && w.prog.Verify != nil {
+	if run.Mode != modeUndo && run.Mode != modeAftermath && w.prog.Verify != nil {
 		if err := tx.MoveRun(ctx, run.ID, state.RunWaiting, "to see whether it helped"); err != nil {
 			return err
 		}
@@ -100,12 +101,12 @@ func (e *Engine) helped(ctx context.Context, run state.Run, check *Step) (ok boo
 
 // succeed ends a run that did what it should.
 func (e *Engine) succeed(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
-	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunDone, ""), e.ended(ctx, tx, run, state.RunDone, why)); err != nil || run.Mode == modeUndo {
+	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunDone, ""), e.ended(ctx, tx, run, state.RunDone, why)); err != nil || run.Mode == modeUndo || run.Mode == modeAftermath {
 		return err
 	}
 	policy := p.Policy.filled()
 	if run.Mode == string(state.ModeActive) {
-		if err := e.praise(ctx, tx, run, p.Verify != nil); err != nil {
+		if err := e.praise(ctx, tx, run, p.verified()); err != nil {
 			return err
 		}
 	}
@@ -121,17 +122,12 @@ func (e *Engine) after(ctx context.Context, tx *state.Tx, run state.Run, policy 
 			return err
 		}
 	}
-	if run.Incident == 0 || run.Mode != string(state.ModeActive) {
+	if run.Incident == 0 || run.Mode != string(state.ModeActive) || policy.Cooldown < 0 {
 		return nil
 	}
 	return e.queue.Insert(ctx, tx, jobs.Job{
 		Kind: jobRecheck, Args: incidentArgs{run.Incident, run.Playbook}, At: until.Add(time.Millisecond), Unique: fmt.Sprintf("%d %s", run.Incident, run.Playbook),
 	})
-}
-
-// fail ends a run of which a step failed.
-func (e *Engine) fail(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
-	return e.lose(ctx, tx, run, p, failure, why)
 }
 
 // futile ends a run whose steps succeeded and did not help.
@@ -143,8 +139,14 @@ func (e *Engine) lose(ctx context.Context, tx *state.Tx, run state.Run, p *Progr
 	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunFailed, why), e.ended(ctx, tx, run, state.RunFailed, why)); err != nil {
 		return err
 	}
-	if run.Mode == modeUndo {
+	switch run.Mode {
+	case modeUndo:
 		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: "undoing failed: " + why})
+	case modeAftermath:
+		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: "what follows a failure failed: " + why})
+	}
+	if err := e.aftermath(ctx, tx, run, p, why); err != nil {
+		return err
 	}
 	policy := p.Policy.filled()
 	if policy.Undo {
@@ -156,6 +158,25 @@ func (e *Engine) lose(ctx context.Context, tx *state.Tx, run state.Run, p *Progr
 		return nil
 	}
 	return errors.Join(e.blame(ctx, tx, run, policy, kind, why), e.after(ctx, tx, run, policy))
+}
+
+// aftermath starts what a playbook does once after a run of its failed.
+func (e *Engine) aftermath(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
+	if len(p.OnFailure) == 0 {
+		return nil
+	}
+	var v vars
+	if err := json.Unmarshal(run.Vars, &v); err != nil {
+		return err
+	}
+	after, created, err := tx.StartRun(ctx, state.Run{
+		Playbook: run.Playbook, Version: run.Version, Incident: run.Incident, Asset: run.Asset, Mode: modeAftermath,
+		Reason: fmt.Sprintf("run %d failed: %s", run.ID, why), Unique: fmt.Sprintf("%s %d", modeAftermath, run.ID), Vars: marshal(vars{Alert: v.Alert, By: Actor}),
+	})
+	if err != nil || !created {
+		return err
+	}
+	return e.begin(ctx, tx, after, p.OnFailure, Actor)
 }
 
 // fault is what a breaker counts.

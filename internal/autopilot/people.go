@@ -119,15 +119,8 @@ func (e *Engine) waiting(ctx context.Context, tx *state.Tx, run state.Run, seq i
 	if w.prog, err = e.programOf(ctx, tx.Reader, run); err != nil {
 		return nil, state.StepKey{}, err
 	}
-	var v vars
-	if err := json.Unmarshal(run.Vars, &v); err != nil {
+	if w.steps, _, err = stepsOf(ctx, tx.Reader, w.prog, run); err != nil {
 		return nil, state.StepKey{}, err
-	}
-	w.steps = w.prog.Steps
-	if run.Mode == modeUndo {
-		if w.steps, _, err = undoSteps(ctx, tx.Reader, w.prog, v.Undoes); err != nil {
-			return nil, state.StepKey{}, err
-		}
 	}
 	steps, err := tx.Steps(ctx, run.ID)
 	if err != nil {
@@ -135,6 +128,7 @@ func (e *Engine) waiting(ctx context.Context, tx *state.Tx, run state.Run, seq i
 	}
 	for _, s := range slices.Backward(steps) {
 		if s.Seq == seq && s.Status == state.StepWaiting && int(seq) < len(w.steps) {
+			w.key, w.step = s.StepKey, w.steps[seq]
 			return w, s.StepKey, nil
 		}
 	}
@@ -186,10 +180,58 @@ func (e *Engine) expire(ctx context.Context, t *jobs.Task) error {
 		const why = "nobody answered the approval in time"
 		return errors.Join(
 			journal.Append(tx, journal.Entry{Kind: journal.ApprovalDecided, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: why, Data: a}),
-			e.cancel(ctx, tx, run.ID, Actor, why),
-			e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: why + ": " + a.Reason}),
+			e.unanswered(ctx, tx, run, a, why),
 		)
 	})
+}
+
+// unanswered does what a step wants where nobody approved it in time.
+func (e *Engine) unanswered(ctx context.Context, tx *state.Tx, run state.Run, a state.Approval, why string) error {
+	told := Escalation{Incident: run.Incident, Run: run.ID, Why: why + ": " + a.Reason}
+	w, key, err := e.waiting(ctx, tx, run, a.Seq)
+	if ignore(err, state.ErrConflict) != nil {
+		return err
+	}
+	expiry := ExpiryStop
+	if err == nil && w.step.Approval != nil {
+		expiry = w.step.Approval.OnExpiry
+	}
+	if expiry == ExpiryStop {
+		return errors.Join(e.cancel(ctx, tx, run.ID, Actor, why), e.escalate(ctx, tx, told))
+	}
+	if err := errors.Join(tx.EndStep(ctx, key, state.StepSkipped, nil, why), journal.Append(tx, journal.Entry{
+		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: key.String(), Why: w.step.Name + ": skipped: " + why, Data: map[string]any{"status": state.StepSkipped},
+	})); err != nil {
+		return err
+	}
+	if expiry == ExpiryHuman {
+		if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why); err != nil {
+			return err
+		}
+		return errors.Join(e.ended(ctx, tx, run, state.RunHuman, why), e.escalate(ctx, tx, told))
+	}
+	return errors.Join(e.next(ctx, tx, w, run), e.escalate(ctx, tx, told))
+}
+
+// Approver tells the least role of who may grant an approval; "": the playbook names none.
+func (e *Engine) Approver(ctx context.Context, id int64) (role string, err error) {
+	a, err := e.st.Approval(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	run, err := e.st.Run(ctx, a.Run)
+	if err != nil {
+		return "", err
+	}
+	p, err := e.programOf(ctx, e.st.Reader, run)
+	if err != nil {
+		return "", err
+	}
+	steps, _, err := stepsOf(ctx, e.st.Reader, p, run)
+	if err != nil || int(a.Seq) >= len(steps) || steps[a.Seq].Approval == nil {
+		return "", err
+	}
+	return steps[a.Seq].Approval.Role, nil
 }
 
 // Cancel ends a run: what is being done is finished, and nothing follows it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keepwell/keepwell"
@@ -36,6 +37,8 @@ type Facts struct {
 	Now      time.Time
 	Incident state.Incident
 	Alert    keepwell.Alert
+	// Run is 0 where there is none yet.
+	Run int64
 	// Results are what the steps done so far left, by their names.
 	Results map[string]json.RawMessage
 }
@@ -48,6 +51,9 @@ type Program struct {
 	Steps  []Step
 	Verify *Verify
 	Policy Policy
+	// OnFailure are the steps of a run of their own that follows where a step failed for
+	// good and stopped the run.
+	OnFailure []Step
 }
 
 // Step is one effect.
@@ -62,6 +68,13 @@ type Step struct {
 	Idempotent bool
 	Retries    int
 	Backoff    time.Duration
+	// BackoffMax, where set, is what Backoff grows to, doubling.
+	BackoffMax time.Duration
+	// Check says that the step changes nothing and tells whether what was done before it
+	// helped: where it fails, the run was ineffective.
+	Check bool
+	// OnFailure is what follows where it has failed for good.
+	OnFailure OnFailure
 	// Delay is how long after the step before it begins.
 	Delay    time.Duration
 	Approval *Approval
@@ -82,7 +95,32 @@ type Approval struct {
 	Expires time.Duration
 	// Another: not the one who started the run or put the playbook in force.
 	Another bool
+	// Role is the least role of who may grant it, for those who know roles.
+	Role string
+	// OnExpiry is what follows where nobody answers in time. It is never consent.
+	OnExpiry OnExpiry
 }
+
+// OnFailure is what follows a step that has failed for good.
+type OnFailure string
+
+// What follows a failed step.
+const (
+	FailStop     OnFailure = "" // the run fails
+	FailContinue OnFailure = "continue"
+	FailUndo     OnFailure = "undo" // what was done is undone, too
+	FailHuman    OnFailure = "human"
+)
+
+// OnExpiry is what follows an approval that nobody answered.
+type OnExpiry string
+
+// What an expired approval leads to; people are told in any case.
+const (
+	ExpiryStop  OnExpiry = ""     // the run is cancelled
+	ExpirySkip  OnExpiry = "skip" // the next step is taken
+	ExpiryHuman OnExpiry = "human"
+)
 
 // Call is one attempt at a step.
 type Call struct {
@@ -120,13 +158,17 @@ type Verify struct {
 
 // Policy is what holds a playbook back. Zero values are the defaults said here.
 type Policy struct {
-	// Cooldown is the least time between two runs on one asset; 0: 5 minutes.
+	// Cooldown is the least time between two runs on one asset; 0: 5 minutes. Less than 0:
+	// none, and nothing looks again at an incident that goes on after its run.
 	Cooldown time.Duration
 	// MaxRuns within MaxRunsIn (0: a day) over all assets; 0: no limit.
 	MaxRuns   int64
 	MaxRunsIn time.Duration
 	// Concurrency is how many runs are unfinished at once; 0: no limit.
 	Concurrency int64
+	// PerTarget is how many are on one asset; 0: one. Less than 0: no limit. An incident
+	// has one at most in any case.
+	PerTarget int64
 	// MaxAssets within MaxAssetsIn (0: an hour): the blast radius; 0: no limit.
 	MaxAssets   int64
 	MaxAssetsIn time.Duration
@@ -156,6 +198,7 @@ func or[T comparable](v, usual T) T {
 
 func (p Policy) filled() Policy {
 	p.Cooldown = or(p.Cooldown, 5*time.Minute)
+	p.PerTarget = or(p.PerTarget, 1)
 	p.MaxRunsIn, p.MaxAssetsIn = or(p.MaxRunsIn, 24*time.Hour), or(p.MaxAssetsIn, time.Hour)
 	p.Failures, p.Ineffective = or(p.Failures, 3), or(p.Ineffective, 3)
 	p.Refire, p.Reopen = or(p.Refire, 15*time.Minute), or(p.Reopen, time.Hour)
@@ -164,6 +207,20 @@ func (p Policy) filled() Policy {
 
 const longest = time.Hour
 
+// pause is how long to wait after the n-th attempt, from 1.
+func (s Step) pause(n int64) time.Duration {
+	d := s.Backoff
+	for i := int64(1); i < n && d < s.BackoffMax; i++ {
+		d = min(2*d, s.BackoffMax)
+	}
+	return d
+}
+
+// verified tells whether a run that succeeds was seen to help.
+func (p *Program) verified() bool {
+	return p.Verify != nil || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Check })
+}
+
 func (s Step) timeout() time.Duration { return min(or(s.Timeout, time.Minute), longest) }
 
 // check reports a program that cannot be run.
@@ -171,7 +228,7 @@ func (p *Program) check() error {
 	if p.Match == nil || len(p.Steps) == 0 {
 		return errors.New("a playbook without a match or without steps")
 	}
-	for i, s := range p.Steps {
+	for i, s := range slices.Concat(p.Steps, p.OnFailure) {
 		if s.Action == nil || s.Undo != nil && s.Undo.Action == nil {
 			return fmt.Errorf("step %d (%s) has no action", i+1, s.Name)
 		}

@@ -60,18 +60,25 @@ func (e *Engine) load(ctx context.Context, t *jobs.Task) (*work, error) {
 	return w, nil
 }
 
-// stepsOf fills in the steps of a run: of an undo, what takes back what was done.
+// stepsOf fills in the steps of a run.
 func (e *Engine) stepsOf(ctx context.Context, w *work) (undone []json.RawMessage, err error) {
-	if w.run.Mode != modeUndo {
-		w.steps = w.prog.Steps
-		return nil, nil
-	}
-	var v vars
-	if err := json.Unmarshal(w.run.Vars, &v); err != nil {
-		return nil, err
-	}
-	w.steps, undone, err = undoSteps(ctx, e.st.Reader, w.prog, v.Undoes)
+	w.steps, undone, err = stepsOf(ctx, e.st.Reader, w.prog, w.run)
 	return undone, err
+}
+
+// stepsOf are the steps of a run: of an undo, what takes back what was done.
+func stepsOf(ctx context.Context, r state.Reader, p *Program, run state.Run) (steps []Step, undone []json.RawMessage, err error) {
+	switch run.Mode {
+	case modeAftermath:
+		return p.OnFailure, nil, nil
+	case modeUndo:
+		var v vars
+		if err := json.Unmarshal(run.Vars, &v); err != nil {
+			return nil, nil, err
+		}
+		return undoSteps(ctx, r, p, v.Undoes)
+	}
+	return p.Steps, nil, nil
 }
 
 // undoSteps are the undo steps of what an ended run did, last first, with the results of
@@ -168,7 +175,7 @@ func (e *Engine) held(ctx context.Context, w *work, f Facts) (bool, error) {
 
 // factsOf gathers what a playbook sees of its run.
 func (e *Engine) factsOf(ctx context.Context, run state.Run, steps []state.Step) (Facts, error) {
-	f := Facts{Now: e.st.Now(), Results: map[string]json.RawMessage{}}
+	f := Facts{Now: e.st.Now(), Run: run.ID, Results: map[string]json.RawMessage{}}
 	var v vars
 	if err := json.Unmarshal(run.Vars, &v); err != nil {
 		return f, err
@@ -304,16 +311,40 @@ func (e *Engine) store(ctx context.Context, tx *state.Tx, w *work, o outcome) er
 	next := w.key
 	switch {
 	case o.status == state.StepDone || o.status == state.StepSkipped:
-		next.Seq, next.Attempt = next.Seq+1, 1
-		if int(next.Seq) == len(w.steps) {
-			return e.finished(ctx, tx, w, run)
-		}
-		return e.add(ctx, tx, run, w.steps, next, w.steps[next.Seq].Delay)
+		return e.next(ctx, tx, w, run)
 	case e.again(w, o):
 		next.Attempt++
-		return e.add(ctx, tx, run, w.steps, next, w.step.Backoff)
+		return e.add(ctx, tx, run, w.steps, next, w.step.pause(w.key.Attempt))
 	}
-	return e.fail(ctx, tx, run, w.prog, fmt.Sprintf("step %s failed%s", w.step.Name, suffix(o.why)))
+	why := fmt.Sprintf("step %s failed%s", w.step.Name, suffix(o.why))
+	switch w.step.OnFailure {
+	case FailContinue:
+		return e.next(ctx, tx, w, run)
+	case FailHuman:
+		return e.handOver(ctx, tx, run, w.prog, why)
+	case FailUndo:
+		undoing := *w.prog
+		undoing.Policy.Undo = true
+		return e.lose(ctx, tx, run, &undoing, kindOf(w.step), why)
+	}
+	return e.lose(ctx, tx, run, w.prog, kindOf(w.step), why)
+}
+
+// next adds the step after one that has ended, or ends the run.
+func (e *Engine) next(ctx context.Context, tx *state.Tx, w *work, run state.Run) error {
+	next := state.StepKey{Run: run.ID, Seq: w.key.Seq + 1, Attempt: 1}
+	if int(next.Seq) == len(w.steps) {
+		return e.finished(ctx, tx, w, run)
+	}
+	return e.add(ctx, tx, run, w.steps, next, w.steps[next.Seq].Delay)
+}
+
+// kindOf is what the failure of a step counts as.
+func kindOf(s Step) fault {
+	if s.Check {
+		return ineffective
+	}
+	return failure
 }
 
 // again tells whether a failed step is tried once more.
@@ -386,13 +417,20 @@ func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why string) e
 		return err
 	}
 	why = fmt.Sprintf("step %s (%s) may have been made: %s", w.step.Name, w.key, why)
+	return errors.Join(
+		journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: why, Data: map[string]any{"status": state.StepUnknown}}),
+		e.handOver(ctx, tx, run, w.prog, why),
+	)
+}
+
+// handOver ends a run and has a person look at it.
+func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
 	if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why); err != nil {
 		return err
 	}
 	return errors.Join(
-		journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: why, Data: map[string]any{"status": state.StepUnknown}}),
 		e.ended(ctx, tx, run, state.RunHuman, why),
-		e.blame(ctx, tx, run, w.prog.Policy.filled(), failure, why),
+		e.blame(ctx, tx, run, p.Policy.filled(), failure, why),
 		e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: why}),
 	)
 }

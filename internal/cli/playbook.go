@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keepwell/keepwell/internal/actions"
+	"github.com/keepwell/keepwell/internal/daemon/wire"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/playbook"
@@ -119,7 +120,7 @@ func runPlaybookLint(a *app, files []string) error {
 }
 
 func lint(lang msg.Lang, file string, text []byte) linted {
-	p, problems := playbook.Read(text, playbook.Options{})
+	p, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions()})
 	l := linted{File: filepath.ToSlash(file), Usable: p != nil, Problems: make([]flaw, 0, len(problems))}
 	if p != nil {
 		l.Name, l.Version = p.Name, p.Version

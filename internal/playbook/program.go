@@ -48,7 +48,7 @@ type Program struct {
 	Steps    []Step
 	// OnFailure runs once after a step failed and stopped the run.
 	OnFailure []Step
-	// Cooldown is how long a target is left alone after a run.
+	// Cooldown is how long a target is left alone after a run; 0: not at all.
 	Cooldown time.Duration
 	// MaxRuns bounds the runs of this playbook, BlastRadius the different targets.
 	MaxRuns, BlastRadius Budget
@@ -57,6 +57,9 @@ type Program struct {
 	Maintenance []Window
 	Mode        Mode
 }
+
+// usualCooldown holds where nothing is said.
+const usualCooldown = 5 * time.Minute
 
 // Match narrows which alerts of the trigger are meant.
 type Match struct {
@@ -291,11 +294,13 @@ func (s Scope) with(pairs []Pair) (Scope, error) {
 }
 
 // TriggeredBy tells whether a fault's code or an alert's name is one of the triggers.
-// Writing does not matter: redis_memory_high, redis/memory-high and RedisMemoryHigh are one.
+// Writing does not matter: redis_memory_high, redis/memory-high and RedisMemoryHigh are one,
+// and mean ops/redis-memory-high, too: the family of operational faults may be left out.
 func (p *Program) TriggeredBy(code keepwell.Code, alert string) bool {
+	short := strings.TrimPrefix(string(code), "ops/")
 	return slices.ContainsFunc(p.Trigger, func(t string) bool {
 		f := fold(t)
-		return f != "" && (f == fold(string(code)) || f == fold(alert))
+		return f != "" && (f == fold(string(code)) || f == fold(short) || f == fold(alert))
 	})
 }
 

@@ -80,7 +80,7 @@ type Options struct {
 
 // Read checks a text. The program is nil where there is more than warnings.
 func Read(text []byte, o Options) (*Program, Problems) {
-	r := &reader{o: o, p: &Program{Name: o.Name, Mode: ModeObserve, Concurrency: Concurrency{PerTarget: 1}}}
+	r := &reader{o: o, p: &Program{Name: o.Name, Mode: ModeObserve, Concurrency: Concurrency{PerTarget: 1}, Cooldown: usualCooldown}}
 	normal, ok := normalise(text)
 	switch {
 	case len(text) > MaxText:
