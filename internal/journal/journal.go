@@ -67,6 +67,7 @@ const (
 	UserChanged     Kind = "user.changed"
 	TokenChanged    Kind = "token.changed"
 	LoggedIn        Kind = "login"
+	LoggedOut       Kind = "logout"
 	LoginRefused    Kind = "login.refused"
 	SettingChanged  Kind = "setting.changed"
 	ServerStarted   Kind = "server.started"

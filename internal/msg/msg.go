@@ -84,6 +84,7 @@ func lookup(key string) (message, bool) {
 // tables are the words of single commands.
 func tables() []func() map[string]message {
 	return []func() map[string]message{
+		accessTable,
 		bundleTable,
 		conditionTable,
 		credentialsTable,

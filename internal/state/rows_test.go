@@ -772,3 +772,46 @@ func TestRetain(t *testing.T) {
 		}
 	})
 }
+
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		clock := statetest.NewClock()
+		o.Now = clock.Now
+		st := statetest.Open(t, o)
+		next := clock.Now().Add(time.Minute)
+		count := func() (a state.Attempts) {
+			do(t, st, func(tx *state.Tx) (err error) {
+				a, err = tx.ChangeAttempts(t.Context(), "account x", func(a *state.Attempts) { a.Failures++; a.Next = next })
+				return err
+			})
+			return a
+		}
+		count()
+		if a := count(); a.Failures != 2 || !a.Next.Equal(next) || !a.Updated.Equal(clock.Now()) {
+			t.Errorf("%+v", a)
+		}
+		do(t, st, func(tx *state.Tx) error { return tx.ForgetAttempts(t.Context(), clock.Now()) })
+		if a := count(); a.Failures != 3 {
+			t.Errorf("forgotten too early: %+v", a)
+		}
+		clock.Add(time.Second)
+		do(t, st, func(tx *state.Tx) error { return tx.ForgetAttempts(t.Context(), clock.Now()) })
+		if a := count(); a.Failures != 1 {
+			t.Errorf("not forgotten: %+v", a)
+		}
+		do(t, st, func(tx *state.Tx) error {
+			for i, role := range []string{"admin", "admin", "viewer"} {
+				if _, err := tx.AddUser(t.Context(), state.User{Name: fmt.Sprint("u", i), Role: role, Disabled: i == 1}); err != nil {
+					return err
+				}
+			}
+			n, err := tx.LockAdmins(t.Context(), "admin")
+			u, err2 := tx.LockUser(t.Context(), "u2")
+			if n != 1 || u.Role != "viewer" {
+				t.Errorf("%d admins, %+v", n, u)
+			}
+			return errors.Join(err, err2)
+		})
+	})
+}
