@@ -109,7 +109,7 @@ func (o moduleOptions) unopened(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		hint = "hint.bundle.missing"
 	}
-	return o.failed("bundle.open", hint, plainCause(f.Err), f.Name)
+	return o.failed("bundle.open", hint, cause(f.Err), f.Name)
 }
 
 // created is what `bundle create` says to programs.

@@ -290,7 +290,7 @@ func (a *app) damage(f *modbundle.FileError) string {
 	if present.Format(a.format).Machine() {
 		return f.Error()
 	}
-	return f.Name + ": " + msg.Cause(a.lang, f.Err)
+	return msg.Text(a.lang, "cause.of", f.Name, f.Err)
 }
 
 func (a *app) verify(ctx context.Context, s *modbundle.Set, v modbundle.Verifier, doc *verified) error {

@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/keepwell/keepwell/internal/msg"
@@ -75,7 +77,10 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		fmt.Fprintln(errs, msg.Text(a.lang, "error", msg.Text(a.lang, "interrupted")))
 		return signalled(ctx)
 	case err != nil:
-		return a.report(err, usageOf(root, args))
+		if !root.PersistentFlags().Changed("lang") { // cobra stops at an unknown command
+			a.langFlag = langIn(args)
+		}
+		return a.report(unknownCommand(root, err), usageOf(root, args))
 	}
 	return a.exit
 }
@@ -134,16 +139,95 @@ func (a *app) report(err error, usage string) int {
 		a.lang = lang
 	}
 	if !errors.As(err, &f) { // cobra's own complaints are about usage
-		f = &failure{exit: exitUsage, key: "err.usage", args: []any{err}}
+		f = wrongFlag(err)
 	}
 	if f.exit == exitUsage && f.hint == "" {
 		f.hint, f.hintArgs = "hint.usage", []any{usage}
 	}
-	fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "error", msg.Text(a.lang, f.key, msg.Words(a.lang, f.args)...)), true))
+	fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "error", msg.Text(a.lang, f.key, f.args...)), true))
 	if f.hint != "" {
 		fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "hint", msg.Text(a.lang, f.hint, f.hintArgs...)), true))
 	}
 	return f.exit
+}
+
+// langIn is the value of --lang in a command line that was not parsed.
+func langIn(args []string) string {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--lang="); ok {
+			return value
+		}
+		if arg == "--lang" && i+1 < len(args) {
+			return args[i+1]
+		}
+		if arg == "--" {
+			break
+		}
+	}
+	return ""
+}
+
+// wrongFlag words what cobra has to say of a command line.
+func wrongFlag(err error) *failure {
+	var unknown *pflag.NotExistError
+	var bare *pflag.ValueRequiredError
+	var value *pflag.InvalidValueError
+	dashed := func(long, short string) string {
+		if short != "" {
+			return "-" + short
+		}
+		return "--" + long
+	}
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return misused("err.flag", "-"+unknown.GetSpecifiedShortnames())
+	case errors.As(err, &unknown):
+		return misused("err.flag", "--"+unknown.GetSpecifiedName())
+	case errors.As(err, &bare):
+		return misused("err.flag.value", dashed(bare.GetSpecifiedName(), bare.GetSpecifiedShortnames()))
+	case errors.As(err, &value):
+		return misused("err.flag.bad", "--"+value.GetFlag().Name, value.GetValue(), value.GetFlag().Value.Type())
+	}
+	return misused("err.usage", err)
+}
+
+// unknownCommand words cobra's complaint, which has no type.
+func unknownCommand(root *cobra.Command, err error) error {
+	rest, ok := strings.CutPrefix(err.Error(), "unknown command ")
+	if !ok {
+		return err
+	}
+	quoted, quoteErr := strconv.QuotedPrefix(rest)
+	if quoteErr != nil {
+		return err
+	}
+	name, _ := strconv.Unquote(quoted) // it is quoted
+	return noCommand(root, name)
+}
+
+func noCommand(group *cobra.Command, name string) *failure {
+	f := misused("err.command", name)
+	group.SuggestionsMinimumDistance = 2
+	if near := group.SuggestionsFor(name); len(near) > 0 {
+		f.hint, f.hintArgs = "faults.suggest", []any{strings.Join(near, ", ")}
+	}
+	return f
+}
+
+// refuseUnknown makes groups of commands refuse what is none of theirs; cobra would show
+// the help, as a success.
+func refuseUnknown(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		refuseUnknown(c)
+	}
+	if cmd.HasParent() && cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		}
+	}
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -177,6 +261,7 @@ func newRoot(a *app) *cobra.Command {
 		newBundleCmd(a), newWarmCmd(a),
 		newPlaybookCmd(a), newConfineCmd(),
 	)
+	refuseUnknown(root)
 	return root
 }
 

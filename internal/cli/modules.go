@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/keepwell/keepwell/internal/credentials"
@@ -54,10 +53,19 @@ func (o moduleOptions) openStore(ctx context.Context) (*modstore.Store, error) {
 		}
 	}
 	hint := "hint.proxy.store"
-	if err != nil && (strings.Contains(err.Error(), "not a database") || strings.Contains(err.Error(), "malformed")) {
+	if errors.Is(err, modstore.ErrDamaged) {
 		hint = "hint.proxy.store.damaged"
 	}
-	return nil, o.failed("proxy.store", hint, err)
+	var open *modstore.OpenError
+	if !errors.As(err, &open) {
+		return nil, o.failed("proxy.store", hint, err)
+	}
+	f := o.failed("proxy.opened", hint, open.Err, dir)
+	var path *fs.PathError
+	if errors.As(err, &path) && path.Path == dir { // the message has it
+		f.args[1] = path.Err
+	}
+	return nil, f
 }
 
 // lists are whom modules may be asked of: --upstream, or the user's GOPROXY. That has

@@ -126,7 +126,7 @@ func (o *proxyOptions) sourced(a *app, err error) error {
 		return err
 	}
 	of, ok := map[string]struct{ flag, key string }{
-		"proxy.open": {"listen", "listen"}, "proxy.listen": {"listen", "listen"}, "proxy.store": {"dir", "dir"}, "proxy.scrub": {"dir", "dir"}, "proxy.tokens": {"token-file", "token_file"},
+		"proxy.open": {"listen", "listen"}, "proxy.listen": {"listen", "listen"}, "proxy.store": {"dir", "dir"}, "proxy.opened": {"dir", "dir"}, "proxy.scrub": {"dir", "dir"}, "proxy.tokens": {"token-file", "token_file"},
 		"proxy.token.short": {"token-file", "token_file"}, "proxy.token.words": {"token-file", "token_file"}, "proxy.token.name": {"token-file", "token_file"},
 		"proxy.token.hash": {"token-file", "token_file"},
 		"proxy.url":        {"url", "url"}, "proxy.certificate": {"tls-cert", "tls_cert"}, "proxy.otlp": {"otlp", "otlp"}, "s3.quota": {"s3-quota", "s3_quota"},

@@ -89,6 +89,15 @@ type Entry struct {
 	Data []byte
 }
 
+// OpenError says why there is no store at Dir.
+type OpenError struct {
+	Dir string
+	Err error
+}
+
+func (e *OpenError) Error() string { return "opening the store at " + e.Dir + ": " + e.Err.Error() }
+func (e *OpenError) Unwrap() error { return e.Err }
+
 // Open opens the store at o.Dir.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{dir: o.Dir, blobs: o.Blobs, now: o.Now, used: map[string]int64{}, got: map[string]int64{}}
@@ -100,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.blobs = Directory(filepath.Join(o.Dir, "blobs"))
 	}
 	if err := s.makeScratch(); err != nil {
-		return nil, fmt.Errorf("opening the store at %s: %w", o.Dir, err)
+		return nil, &OpenError{o.Dir, err}
 	}
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(filepath.Join(o.Dir, "store.db"))}).EscapedPath()+"?"+q.Encode())
@@ -117,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		err = s.prepare(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the store at %s: %w", o.Dir, err), s.Close()) //nolint:contextcheck // closing outlives the caller
+		return nil, &OpenError{o.Dir, errors.Join(damage(err), s.Close())} //nolint:contextcheck // closing outlives the caller
 	}
 	return s, nil
 }

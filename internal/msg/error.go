@@ -1,5 +1,7 @@
 package msg
 
+import "slices"
+
 // Error has its words in a table: people are told of it in their language, and logs in
 // English.
 type Error struct {
@@ -23,23 +25,14 @@ func (e *Error) Unwrap() []error {
 	return list
 }
 
-func (e *Error) in(lang Lang) string { return Text(lang, e.Key, Words(lang, e.Args)...) }
-
-// Cause is an error in a language, as far as it has words of its own there.
-func Cause(lang Lang, err error) string {
-	if e, ok := err.(*Error); ok { //nolint:errorlint // what wraps it has words of its own
-		return e.in(lang)
-	}
-	return err.Error()
-}
+func (e *Error) in(lang Lang) string { return Text(lang, e.Key, e.Args...) }
 
 // Words are args with the errors among them in a language.
 func Words(lang Lang, args []any) []any {
-	said := make([]any, len(args))
+	said := slices.Clone(args)
 	for i, a := range args {
-		said[i] = a
-		if e, ok := a.(*Error); ok {
-			said[i] = e.in(lang)
+		if err, ok := a.(error); ok && err != nil {
+			said[i] = Cause(lang, err)
 		}
 	}
 	return said

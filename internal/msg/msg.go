@@ -50,6 +50,7 @@ func fromLocale(s string) Lang {
 }
 
 // Text returns the message of the given key in lang, its %-verbs filled with args.
+// Errors among them are worded in lang, as far as there are words ([Cause]).
 // An unknown key is returned as it is, so that a slip shows but does not crash.
 func Text(lang Lang, key string, args ...any) string {
 	m, ok := lookup(key)
@@ -63,7 +64,7 @@ func Text(lang Lang, key string, args ...any) string {
 	if len(args) == 0 {
 		return format
 	}
-	return fmt.Sprintf(format, args...)
+	return fmt.Sprintf(format, Words(lang, args)...)
 }
 
 type message struct{ en, zh string }
@@ -86,6 +87,7 @@ func tables() []func() map[string]message {
 	return []func() map[string]message{
 		accessTable,
 		bundleTable,
+		causeTable,
 		conditionTable,
 		credentialsTable,
 		doctorProjectTable,
@@ -190,6 +192,10 @@ var table = map[string]message{
 	"err.read":        {"explaining %s: reading stopped: %v", "解释 %s：读取中断：%v"},
 	"hint.read":       {"what was read before is not reported; give the file again", "中断前读到的内容不作结论，请重新运行"},
 	"err.usage":       {"%v", "用法有误：%v"},
+	"err.command":     {"there is no command %q", "没有 %q 这个命令"},
+	"err.flag":        {"there is no flag %s", "没有 %s 这个参数"},
+	"err.flag.value":  {"the flag %s needs a value", "参数 %s 需要一个值"},
+	"err.flag.bad":    {"%s: %q is no value of type %s", "%s：%q 不是 %s 类型的值"},
 	"err.args":        {"one argument at most, not %d", "最多一个参数，现在有 %d 个"},
 	"err.lang":        {"language %q is none of en, zh", "语言 %q 不是 en 或 zh"},
 	"err.color":       {"colour %q is none of auto, always, never", "颜色设置 %q 不是 auto、always 或 never"},

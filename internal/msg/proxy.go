@@ -70,6 +70,7 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"proxy.off":        {"GOPROXY names no server that could be asked (%s)", "GOPROXY 里没有可以使用的服务器（%s）"},
 		"hint.proxy.off":   {"name them: keepwell proxy --upstream https://goproxy.example.org,direct", "请明确指定：keepwell proxy --upstream https://goproxy.example.org,direct"},
 		"proxy.store":      {"opening the module store: %v", "打开模块仓库：%v"},
+		"proxy.opened":     {"opening the module store %s: %v", "打开模块仓库 %s：%v"},
 		"hint.proxy.store": {"--dir names another place; it must be writable", "--dir 可以换一个目录；该目录必须可写"},
 		"hint.proxy.store.damaged": {
 			"store.db is damaged: end what uses the directory, rename it, start again; what it kept is fetched anew, which sums were trusted on first use is lost",
