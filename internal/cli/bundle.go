@@ -31,7 +31,7 @@ type bundleOptions struct {
 func newBundleCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bundle",
-		Short: "Carry the modules of a build to where there is no network",
+		Short: "Carry the modules of a build to where there is no network / 把构建所需的模块带到没有网络的地方",
 		Long: "bundle create puts all modules that projects need into one file, with the proofs of the checksum database;\n" +
 			"bundle serve serves such files to go where there is no network, bundle unpack makes a directory of them for\n" +
 			"GOPROXY=file://. bundle list shows what is inside, bundle verify proves it.\n" +

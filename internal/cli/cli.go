@@ -45,6 +45,8 @@ type app struct {
 	exit      int
 	// ended says that the command took a signal as a wish to end, and did: exit counts.
 	ended bool
+	// groups order the help of some commands.
+	groups groupsOf
 }
 
 // failure is an error in the reader's language with a hint and an exit code.
@@ -233,7 +235,7 @@ func refuseUnknown(cmd *cobra.Command) {
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "keepwell",
-		Short: "Find out why a dependency download fails, and mend it",
+		Short: "Find out why a dependency download fails, and mend it / 找出依赖下载失败的原因并解决",
 		Long: "keepwell finds out why a dependency download fails, says it in one sentence with proof, and says how to mend it.\n" +
 			"keepwell 找出依赖下载失败的原因，用一句话说明并给出证据和解决办法。",
 		Version:           version(),
@@ -262,6 +264,9 @@ func newRoot(a *app) *cobra.Command {
 		newPlaybookCmd(a), newConfineCmd(),
 	)
 	refuseUnknown(root)
+	root.InitDefaultHelpFlag() // else `--help --lang zh` takes --lang for the value of --help
+	root.InitDefaultVersionFlag()
+	a.helpInOneLanguage(root)
 	return root
 }
 

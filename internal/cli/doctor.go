@@ -37,7 +37,7 @@ func newDoctorCmd(a *app) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor [MODULE[@VERSION] ...]",
-		Short: "Find out what is wrong with this project and machine, or why modules cannot be fetched",
+		Short: "Find out what is wrong with this project and machine, or why modules cannot be fetched / 检查项目和本机的问题，或查明模块为何无法获取",
 		Long: "doctor looks at this directory's project and this machine; with modules, at why these cannot be fetched. It reads\n" +
 			"files first, then asks go without a network, and only where something has to be fetched the servers on the way.\n" +
 			"npm:NAME and pypi:NAME name packages of the other two. It ends within 10 seconds and changes nothing,\n" +

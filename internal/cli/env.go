@@ -33,7 +33,7 @@ func newEnvCmd(a *app) *cobra.Command {
 	var o envOptions
 	cmd := &cobra.Command{
 		Use:   "env [--set K=V | --undo[=N] | --what-if K=V | --for-once K=V -- COMMAND ...]",
-		Short: "Show and set what decides where go, npm and pip fetch from",
+		Short: "Show and set what decides where go, npm and pip fetch from / 查看和设置 go、npm、pip 的下载来源",
 		Long: "env shows every setting that touches fetching, with its value and the place that sets it, and what is wrong with it.\n" +
 			"It sets one so that it can be taken back, says what another value would change, and lends one to a single command.\n" +
 			"env 列出所有影响下载的设置：值、来源、问题；可以修改并撤销，可以预演，也可以只对一条命令生效。",
@@ -46,14 +46,14 @@ func newEnvCmd(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.set, "set", nil, "set NAME=VALUE where it is set now, or by go env -w; NAME= unsets; may be repeated")
-	flags.StringVar(&o.undo, "undo", "", "take back the last change, or the one of this number")
+	flags.StringArrayVar(&o.set, "set", nil, "set NAME=VALUE where it is set now, or by go env -w; NAME= unsets; may be repeated / 在现有位置（或用 go env -w）设置 NAME=VALUE；NAME= 为取消设置；可重复")
+	flags.StringVar(&o.undo, "undo", "", "take back the last change, or the one of this number / 撤销上一次或指定编号的修改")
 	flags.Lookup("undo").NoOptDefVal = lastChange
-	flags.BoolVar(&o.history, "history", false, "list the changes that keepwell made to this machine")
-	flags.StringArrayVar(&o.whatIf, "what-if", nil, "show what NAME=VALUE would change; changes nothing")
-	flags.StringArrayVar(&o.forOnce, "for-once", nil, "run the command behind -- with NAME=VALUE")
-	flags.BoolVar(&o.yes, "yes", false, "agree to the change; does not cover what weakens checks")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "with --set: show the change and stop")
+	flags.BoolVar(&o.history, "history", false, "list the changes that keepwell made to this machine / 列出 keepwell 对本机做过的修改")
+	flags.StringArrayVar(&o.whatIf, "what-if", nil, "show what NAME=VALUE would change; changes nothing / 显示 NAME=VALUE 会带来的变化，不做任何修改")
+	flags.StringArrayVar(&o.forOnce, "for-once", nil, "run the command behind -- with NAME=VALUE / 以 NAME=VALUE 运行 -- 之后的命令")
+	flags.BoolVar(&o.yes, "yes", false, "agree to the change; does not cover what weakens checks / 同意修改；不包括会削弱校验的修改")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "with --set: show the change and stop / 与 --set 同用：只显示修改内容")
 	return cmd
 }
 

@@ -35,7 +35,7 @@ func newExplainCmd(a *app) *cobra.Command {
 	var o explainOptions
 	cmd := &cobra.Command{
 		Use:   "explain [FILE|-]",
-		Short: "Name the fault in the output of go, npm, pip or git",
+		Short: "Name the fault in the output of go, npm, pip or git / 指出 go、npm、pip、git 输出中的故障",
 		Long: "explain reads the output of a failed command from a file or from standard input and names the fault,\n" +
 			"whose it is, whether a retry helps, the proof, and the mend. It claims nothing for compile errors,\n" +
 			"failing tests and panics.",
@@ -49,7 +49,7 @@ func newExplainCmd(a *app) *cobra.Command {
 			return runExplain(cmd.Context(), a, o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.context, "context", false, "also use what this machine knows: go env, Go's version, go.mod, git's insteadOf")
+	cmd.Flags().BoolVar(&o.context, "context", false, "also use what this machine knows: go env, Go's version, go.mod, git's insteadOf / 同时参考本机信息：go env、Go 版本、go.mod、git 的 insteadOf")
 	cmd.Flags().BoolVar(&o.probe, "probe", false, "put what the text leaves open to the server that knows; of servers that no setting names it asks first\n向相关服务器核实文本中无法断定之处；设置里没有提到的服务器会先询问你")
 	return cmd
 }

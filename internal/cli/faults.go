@@ -24,7 +24,7 @@ func newFaultsCmd(a *app) *cobra.Command {
 	var o faultsOptions
 	cmd := &cobra.Command{
 		Use:     "faults [CODE]",
-		Short:   "List the faults that keepwell knows, or explain one",
+		Short:   "List the faults that keepwell knows, or explain one / 列出 keepwell 认识的故障，或说明其中一种",
 		Example: "  keepwell faults\n  keepwell faults tls/unknown-authority\n  keepwell faults --owner you --text proxy",
 		Args:    atMostOne,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -41,9 +41,9 @@ func newFaultsCmd(a *app) *cobra.Command {
 			return runFaults(a, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.family, "family", "", "only this family, such as tls")
-	cmd.Flags().StringVar(&o.owner, "owner", "", "only faults that this owner can mend: you, network, proxy, registry, host, author")
-	cmd.Flags().StringVar(&o.text, "text", "", "only faults whose texts or example hold these words, in either language")
+	cmd.Flags().StringVar(&o.family, "family", "", "only this family, such as tls / 只看这一类，例如 tls")
+	cmd.Flags().StringVar(&o.owner, "owner", "", "only faults that this owner can mend: you, network, proxy, registry, host, author / 只看由该责任方处理的故障：you、network、proxy、registry、host、author")
+	cmd.Flags().StringVar(&o.text, "text", "", "only faults whose texts or example hold these words, in either language / 只看文字或示例中含有这些词的故障，中英文均可")
 	return cmd
 }
 

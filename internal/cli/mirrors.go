@@ -40,7 +40,7 @@ func newMirrorsCmd(a *app) *cobra.Command {
 	var o mirrorsOptions
 	cmd := &cobra.Command{
 		Use:   "mirrors [--set [NAME] | --undo[=N]] [--ecosystem go|npm|pypi|all] [--module NAME@VERSION]",
-		Short: "Measure the known mirrors from here, compare them, and set one",
+		Short: "Measure the known mirrors from here, compare them, and set one / 测量、比较已知的镜像，并设置其中一个",
 		Long: "mirrors measures public mirrors of Go modules, npm or Python packages from this machine, through the HTTP proxy in\n" +
 			"force: latency, speed, freshness, checksum database, whether their answers are right. It ranks them and says which\n" +
 			"to use; --set writes the settings that use one, as one consistent set that --undo takes back. Patterns of private\n" +

@@ -18,21 +18,21 @@ import (
 func newPlaybookCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "playbook",
-		Short: "Check what is to be done about operational faults",
+		Short: "Check what is to be done about operational faults / 检查剧本：发生运维故障时要做什么",
 		Long:  "Check playbooks: what is to be done about operational faults.\n检查剧本：发生运维故障时要做什么。",
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use:     "lint FILE…",
-			Short:   "Tell everything that is wrong with playbooks, with line and column",
+			Short:   "Tell everything that is wrong with playbooks, with line and column / 列出剧本中的所有错误及其行列位置",
 			Long:    "Tell everything that is wrong with playbooks, with line and column. The exit code is 3 where one cannot be used (0 with --format json).\n列出剧本的全部问题，并给出行号和列号。有剧本无法使用时退出码为 3（--format json 时为 0）。",
 			Example: "  keepwell playbook lint playbooks/*.yaml",
 			RunE:    func(_ *cobra.Command, args []string) error { return runPlaybookLint(a, args) },
 		},
 		&cobra.Command{
 			Use:   "schema",
-			Short: "Print the JSON schema of playbooks, for editors",
+			Short: "Print the JSON schema of playbooks, for editors / 输出剧本的 JSON schema，供编辑器使用",
 			Long:  "Print the JSON schema of playbooks, for editors.\n输出剧本的 JSON schema，供编辑器使用。",
 			Args:  cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {

@@ -28,7 +28,7 @@ func newProbeCmd(a *app) *cobra.Command {
 	var second []string
 	cmd := &cobra.Command{
 		Use:   "probe HOST[:PORT]|URL",
-		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols",
+		Short: "Look at one server layer by layer: name, connection, TLS, HTTP, Go's protocols / 逐层检查一台服务器：域名、连接、TLS、HTTP、Go 的协议",
 		Long: "probe asks one server, layer by layer, and says at which one the way ends: DNS, TCP for each address, the HTTP\n" +
 			"proxy, TLS, HTTP, and the protocol of a module proxy, checksum database, npm registry or Python index where the\n" +
 			"settings of go, npm or pip name the server. A URL of one version (…/@v/v1.0.0.zip) has its files looked at.\n" +

@@ -36,7 +36,7 @@ func newRouteCmd(a *app) *cobra.Command {
 	var o routeOptions
 	cmd := &cobra.Command{
 		Use:   "route [MODULE[@VERSION] ...]",
-		Short: "Show which servers go would ask for a module, by which rule, and who would learn of it",
+		Short: "Show which servers go would ask for a module, by which rule, and who would learn of it / 显示 go 会向哪些服务器获取模块、依据哪条规则、谁会得知模块名",
 		Long: "route tells, without asking any server, where go would fetch modules from: which servers in which order, by\n" +
 			"which setting, what falls through on which status, how checksums are verified, with which credentials, and\n" +
 			"which private looking names would be told to public servers. Without a module it takes the whole build list.\n" +

@@ -34,7 +34,7 @@ func newRunCmd(a *app) *cobra.Command {
 	o := runOptions{moduleOptions: moduleOptions{exit: exitWrapper}}
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARG ...]",
-		Short: "Run a command whose Go modules come although servers fail",
+		Short: "Run a command whose Go modules come although servers fail / 运行命令，服务器出故障时也能取得 Go 模块",
 		Long: "run starts a module proxy on this machine for as long as COMMAND runs. Servers that fail, hang or send what is not\n" +
 			"right are made good by the others of the list; what arrives is checked before go sees it. Without --upstream the\n" +
 			"list is that of GOPROXY; GOPRIVATE, GONOPROXY, GOSUMDB and GONOSUMDB are kept to. The exit code is the command's.\n" +

@@ -40,7 +40,7 @@ func newTraceCmd(a *app) *cobra.Command {
 	var o traceOptions
 	cmd := &cobra.Command{
 		Use:   "trace MODULE[@VERSION]",
-		Short: "Make one download as go would and show every hop with its times",
+		Short: "Make one download as go would and show every hop with its times / 像 go 一样下载一次，显示每一步及耗时",
 		Long: "trace downloads one module version for real, by go's own rules, and shows every request with the time of its\n" +
 			"phases, why go went on to the next server, the checksum database's proof, the commands of git, why this version\n" +
 			"was chosen, and whether GOPROXY took effect. Nothing is stored: neither the module cache nor go.mod changes.\n" +

@@ -32,7 +32,7 @@ func newVersionsCmd(a *app) *cobra.Command {
 	var o versionsOptions
 	cmd := &cobra.Command{
 		Use:   "versions MODULE|PACKAGE",
-		Short: "List the versions of a module, and which source has which",
+		Short: "List the versions of a module, and which source has which / 列出模块的版本，以及各个来源有哪些版本",
 		Long: "versions asks every place that go may ask for a module (the entries of GOPROXY, its repository) and lists the\n" +
 			"versions, newest first: date, retraction, deprecation, which source has it, and which one this project uses and\n" +
 			"why. A package path finds its module. npm:NAME, @scope/name and pypi:NAME ask the registry in force.\n" +

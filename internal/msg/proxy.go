@@ -27,6 +27,10 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		},
 
 		"help.usage":        {"Usage:", "用法："},
+		"help.commands":     {"Available Commands:", "可用命令："},
+		"help.flags":        {"Flags:", "参数："},
+		"help.help":         {"show this help", "显示此帮助"},
+		"help.version":      {"show the version", "显示版本"},
 		"help.examples":     {"Examples:", "示例："},
 		"help.default":      {"%s (default: %s)", "%s（默认：%s）"},
 		"help.proxy.ask":    {"Whom it asks:", "上游："},
