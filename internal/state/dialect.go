@@ -44,11 +44,12 @@ const (
 )
 
 func (k Kind) types() *strings.Replacer {
+	words := []string{"{repaired}", repaired}
 	if k == PostgreSQL {
-		return strings.NewReplacer("{id}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "{blob}", "BYTEA", "{empty}", `''::bytea`)
+		return strings.NewReplacer(append(words, "{id}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "{blob}", "BYTEA", "{empty}", `''::bytea`)...)
 	}
 	// AUTOINCREMENT: an id is never given twice, also where retention took the last row.
-	return strings.NewReplacer("{id}", "INTEGER PRIMARY KEY AUTOINCREMENT", "{blob}", "BLOB", "{empty}", "x''")
+	return strings.NewReplacer(append(words, "{id}", "INTEGER PRIMARY KEY AUTOINCREMENT", "{blob}", "BLOB", "{empty}", "x''")...)
 }
 
 // rebind turns ?1 into what the database understands.

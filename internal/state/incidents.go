@@ -77,12 +77,12 @@ func (tx *Tx) JoinIncident(ctx context.Context, draft Incident, alerts ...int64)
 		return joined, false, err
 	}
 	key := IncidentKey(draft.Code, draft.Asset)
-	joined, err = one(ctx, tx.Reader, scanIncident, "INSERT INTO incidents(key, code, asset, state, priority, confidence, title, evidence, alerts, joins, opened_at, updated_at, resolved_at, resolution) "+
-		"VALUES(?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, 0, 1, ?8, ?8, 0, '') ON CONFLICT(key) WHERE state = 'open' DO UPDATE SET "+
+	joined, err = one(ctx, tx.Reader, scanIncident, "INSERT INTO incidents(key, code, asset, state, priority, confidence, title, evidence, alerts, joins, opened_at, updated_at, resolved_at, resolution, words) "+
+		"VALUES(?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, 0, 1, ?8, ?8, 0, '', ?9) ON CONFLICT(key) WHERE state = 'open' DO UPDATE SET "+
 		"priority = CASE WHEN excluded.priority < incidents.priority THEN excluded.priority ELSE incidents.priority END, "+
-		better("title")+", "+better("evidence")+", "+better("confidence")+
+		better("title")+", "+better("words")+", "+better("evidence")+", "+better("confidence")+
 		", joins = incidents.joins + 1, updated_at = excluded.updated_at RETURNING "+incidentColumns,
-		key, string(draft.Code), draft.Asset, string(draft.Priority), draft.Confidence, draft.Title, evidence, micros(tx.now()))
+		key, string(draft.Code), draft.Asset, string(draft.Priority), draft.Confidence, draft.Title, evidence, micros(tx.now()), searched(draft.Title, draft.Asset, draft.Code))
 	if err != nil {
 		return joined, false, fmt.Errorf("joining the incident %s: %w", key, err)
 	}
@@ -110,7 +110,10 @@ func ids(list []int64) string {
 
 // ResolveIncident ends an open incident; ErrConflict where it is none.
 func (tx *Tx) ResolveIncident(ctx context.Context, id int64, resolution string) error {
-	return tx.must(ctx, "UPDATE incidents SET state = 'resolved', resolved_at = ?2, updated_at = ?2, resolution = ?3 WHERE id = ?1 AND state = 'open'", id, micros(tx.now()), resolution)
+	if err := tx.must(ctx, "UPDATE incidents SET state = 'resolved', resolved_at = ?2, updated_at = ?2, resolution = ?3 WHERE id = ?1 AND state = 'open'", id, micros(tx.now()), resolution); err != nil {
+		return err
+	}
+	return tx.account(ctx, "?1", id)
 }
 
 // SetPriority changes how severe an open incident is; ErrConflict where it is none.

@@ -153,8 +153,12 @@ func (tx *Tx) MoveRun(ctx context.Context, id int64, to RunState, reason string)
 	if to.Final() {
 		ended = now
 	}
-	return tx.must(ctx, "UPDATE runs SET state = ?2, error = ?3, started_at = CASE WHEN started_at = 0 THEN ?4 ELSE started_at END, ended_at = ?5, updated_at = ?6 WHERE id = ?1 AND ended_at = 0",
+	err := tx.must(ctx, "UPDATE runs SET state = ?2, error = ?3, started_at = CASE WHEN started_at = 0 THEN ?4 ELSE started_at END, ended_at = ?5, updated_at = ?6 WHERE id = ?1 AND ended_at = 0",
 		id, string(to), reason, started, ended, now)
+	if err != nil || to != RunDone {
+		return err
+	}
+	return tx.account(ctx, "(SELECT incident_id FROM runs WHERE id = ?1)", id)
 }
 
 // SetVars replaces the variables of a run that has not ended.
