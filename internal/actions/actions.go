@@ -10,14 +10,17 @@
 package actions
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -41,6 +44,10 @@ type Options struct {
 	// name of its type is that of notify_TYPE.
 	Receivers map[string]Receiver
 	Trackers  map[string]Tracker
+	Clusters  map[string]Cluster
+	// Instance tells this server's marks in outside systems from those of others; the same
+	// for all its nodes.
+	Instance string
 	// Prometheus is the base address for promql; "": none.
 	Prometheus string
 	// Now is the clock of signatures; nil: the real one.
@@ -50,8 +57,18 @@ type Options struct {
 // Request is one action to be made.
 type Request struct {
 	playbook.Input
-	// Key is what outside systems are given to tell a repeat.
+	// Key is what outside systems are given to tell a repeat: RUN/STEP/ATTEMPT.
 	Key string
+	// Undone is the result of the action that this one takes back.
+	Undone json.RawMessage
+}
+
+// stem is the key without its attempt: what all attempts at one effect share.
+func (r Request) stem() string {
+	if i := strings.LastIndexByte(r.Key, '/'); i > 0 {
+		return r.Key[:i]
+	}
+	return r.Key
 }
 
 // Result is what came of an action. Its texts are masked.
@@ -64,6 +81,10 @@ type Result struct {
 	// Existing says that the effect was there before.
 	Existing bool   `json:"existing,omitempty"`
 	URL      string `json:"url,omitempty"`
+	// Data is what conditions may look at: rows, hosts, findings. Bounded by each kind.
+	Data any `json:"data,omitempty"`
+	// Before is what an undo needs to know.
+	Before any `json:"before,omitempty"`
 }
 
 // action is one kind.
@@ -73,6 +94,15 @@ type action interface {
 	plan(r Request) ([]string, error)
 	do(ctx context.Context, r Request) (Result, error)
 }
+
+// prober is a kind that can tell afterwards whether an interrupted effect was made.
+type prober interface {
+	// probe makes no effect. An error means that it cannot be told.
+	probe(ctx context.Context, r Request) (made bool, err error)
+}
+
+// ErrCannotTell says that a kind cannot tell whether its effect was made.
+var ErrCannotTell = errors.New("this kind of action leaves nothing by which it could be told")
 
 // Set is the actions of a server. It may be used by many goroutines at once.
 type Set struct {
@@ -100,6 +130,7 @@ func New(o Options) *Set {
 		"http":          web{client, s},
 		"promql":        promql{o.HTTP.trusting(), s},
 		"create_ticket": ticket{o.HTTP.trusting(), s},
+		"kubernetes":    kubernetes{s},
 		"notify":        notify{o.HTTP.trusting(), s, ""},
 	}
 	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom"} {
@@ -131,18 +162,56 @@ func (s *Set) Do(ctx context.Context, r Request) (Result, error) {
 	known := &vault{open: s.o.Secrets}
 	res, err := a.do(context.WithValue(ctx, vaultKey{}, known), r)
 	res.Output, res.Summary, res.URL = known.hide(res.Output), known.hide(res.Summary), known.hide(res.URL)
+	res.Data, res.Before = known.hideAll(res.Data), known.hideAll(res.Before)
 	if err != nil {
 		err = &failure{known.hide(err.Error()), err}
 	}
 	return res, err
 }
 
-// Call is Do as the engine has it: input and result as they are written down.
-func (s *Set) Call(ctx context.Context, key string, input json.RawMessage) (json.RawMessage, error) {
+// Probe tells whether an effect that was interrupted was made, and makes none. An error
+// means that it cannot be told.
+func (s *Set) Probe(ctx context.Context, r Request) (made bool, err error) {
+	a, ok := s.kinds[r.Kind].(prober)
+	if !ok {
+		return false, ErrCannotTell
+	}
+	known := &vault{open: s.o.Secrets}
+	if made, err = a.probe(context.WithValue(ctx, vaultKey{}, known), r); err != nil {
+		err = &failure{known.hide(err.Error()), err}
+	}
+	return made, err
+}
+
+// Probed is Probe as the engine has it.
+func (s *Set) Probed(ctx context.Context, key string, input json.RawMessage) (bool, error) {
+	r, err := written(key, input)
+	if err != nil {
+		return false, err
+	}
+	return s.Probe(ctx, r)
+}
+
+func written(key string, input json.RawMessage) (Request, error) {
 	r := Request{Key: key}
 	if err := json.Unmarshal(input, &r.Input); err != nil {
-		return nil, fmt.Errorf("reading the input of an action: %w", err)
+		return r, fmt.Errorf("reading the input of an action: %w", err)
 	}
+	return r, nil
+}
+
+// Call is Do as the engine has it: input and result as they are written down.
+func (s *Set) Call(ctx context.Context, key string, input json.RawMessage) (json.RawMessage, error) {
+	return s.CallUndo(ctx, key, input, nil)
+}
+
+// CallUndo is Call for an action that takes back one that left undone as its result.
+func (s *Set) CallUndo(ctx context.Context, key string, input, undone json.RawMessage) (json.RawMessage, error) {
+	r, err := written(key, input)
+	if err != nil {
+		return nil, err
+	}
+	r.Undone = undone
 	res, err := s.Do(ctx, r)
 	out, bad := json.Marshal(res)
 	return out, errors.Join(err, bad)
@@ -174,10 +243,17 @@ func vaultOf(ctx context.Context) *vault {
 
 func (v *vault) get(name string) (string, error) {
 	s, err := v.open(name)
-	if err == nil && s != "" && !slices.Contains(v.known, s) {
-		v.known = append(v.known, s)
+	if err == nil {
+		v.learn(s)
 	}
 	return s, err
+}
+
+// learn has a secret that was not resolved by name taken out as well.
+func (v *vault) learn(secret string) {
+	if secret != "" && !slices.Contains(v.known, secret) {
+		v.known = append(v.known, secret)
+	}
 }
 
 // hide takes out what was resolved, and what looks like a secret.
@@ -193,6 +269,42 @@ func (v *vault) hide(s string) string {
 	return mask.Text(s)
 }
 
+// hideAll is hide for every text of a tree.
+func (v *vault) hideAll(tree any) any {
+	if tree == nil {
+		return nil
+	}
+	text, err := json.Marshal(tree)
+	if err != nil {
+		return "cannot be written down: " + v.hide(err.Error())
+	}
+	var plain any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&plain); err != nil {
+		return "cannot be read back"
+	}
+	var walk func(any) any
+	walk = func(t any) any {
+		switch t := t.(type) {
+		case string:
+			return v.hide(t)
+		case []any:
+			for i := range t {
+				t[i] = walk(t[i])
+			}
+		case map[string]any:
+			hidden := make(map[string]any, len(t))
+			for k, e := range t {
+				hidden[v.hide(k)] = walk(e)
+			}
+			return hidden
+		}
+		return t
+	}
+	return walk(plain)
+}
+
 // opened is a text of the server's configuration with its secrets.
 func (v *vault) opened(raw string) (string, error) {
 	t, err := playbook.ParseText(raw)
@@ -203,6 +315,41 @@ func (v *vault) opened(raw string) (string, error) {
 		return "", errors.New("a template stands in the server's configuration")
 	}
 	return t.Resolved(playbook.Scope{}, v.get)
+}
+
+// number is a parameter as a number, or another where it was left out.
+func (r Request) number(name string, otherwise int64) int64 {
+	if f, ok := r.Params[name]; ok && len(f.Numbers) > 0 {
+		return f.Numbers[0]
+	}
+	return otherwise
+}
+
+// pick finds what a playbook names among what the server has, or the only one.
+func pick[T any](r Request, what, section string, all map[string]T) (name string, one T, err error) {
+	name = r.text("in", "")
+	names := slices.Sorted(maps.Keys(all))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	one, ok := all[name]
+	if !ok {
+		return name, one, fmt.Errorf("there is no %s %q among %q (hint: %s of the server's configuration, and in of the action)", what, name, names, section)
+	}
+	return name, one, nil
+}
+
+// short keeps a text within a number of bytes, whole characters only.
+func short(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	const dots = "…"
+	most = max(most-len(dots), 0)
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most] + dots
 }
 
 // text is a parameter as a string, or another where it was left out.

@@ -3,6 +3,7 @@ package actions
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,9 @@ func (g Guard) client() *http.Client {
 // trusting is for addresses of the server's configuration, which may be private.
 func (Guard) trusting() *http.Client { return newClient(func(string) bool { return true }) }
 
-func newClient(private func(host string) bool) *http.Client {
+func newClient(private func(host string) bool) *http.Client { return newTLSClient(private, nil) }
+
+func newTLSClient(private func(host string) bool, secure *tls.Config) *http.Client {
 	const handshake = 10 * time.Second
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		d := net.Dialer{Timeout: handshake}
@@ -70,7 +73,7 @@ func newClient(private func(host string) bool) *http.Client {
 	return &http.Client{
 		// No proxy: its name lookups would not be ours. Connections are not kept, so that a
 		// request is never sent twice.
-		Transport:     &http.Transport{DialContext: dial, DisableKeepAlives: true, TLSHandshakeTimeout: handshake, MaxResponseHeaderBytes: 64 << 10},
+		Transport:     &http.Transport{DialContext: dial, TLSClientConfig: secure, DisableKeepAlives: true, TLSHandshakeTimeout: handshake, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,14 +45,8 @@ func (d draft) mark() string {
 }
 
 func (a ticket) draft(r Request) (name string, t Tracker, d draft, err error) {
-	name = r.text("in", "")
-	names := slices.Sorted(maps.Keys(a.s.o.Trackers))
-	if name == "" && len(names) == 1 {
-		name = names[0]
-	}
-	t, ok := a.s.o.Trackers[name]
-	if !ok {
-		return name, t, d, fmt.Errorf("there is no tracker %q among %q (hint: tickets of the server's configuration, and in of the action)", name, names)
+	if name, t, err = pick(r, "tracker", "tickets", a.s.o.Trackers); err != nil {
+		return name, t, d, err
 	}
 	about := r.About
 	d = draft{

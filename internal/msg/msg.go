@@ -104,6 +104,7 @@ func tables() []func() map[string]message {
 		routeTable,
 		runTable,
 		shareTable,
+		systemsTable,
 		traceTable,
 	}
 }

@@ -50,7 +50,7 @@ var playbookTable = sync.OnceValue(func() map[string]message {
 		"play.varname":        {"%q is no name of a variable", "%q 不能作为变量名"},
 		"play.retries":        {"%s may not be repeated blindly: say idempotent: true if that does no harm, or leave retries out", "%s 不能盲目重复：若重复无害，请写 idempotent: true，否则请去掉 retries"},
 		"play.noundo":         {"on_failure: undo undoes the steps before; this one has no undo", "on_failure: undo 会撤销之前的步骤；本步骤没有 undo"},
-		"play.verify":         {"%s changes something or cannot be judged; verify takes: %s (http only with GET or HEAD)", "%s 会产生改动或无法判定；verify 可用：%s（http 仅限 GET 或 HEAD）"},
+		"play.verify":         {"%s changes something or cannot be judged; verify takes: %s (those that can change something only where they read)", "%s 会产生改动或无法判定；verify 可用：%s（能产生改动的仅限只读用法）"},
 		"play.undo":           {"%s undoes nothing", "%s 不能用于撤销"},
 		"play.window":         {"a maintenance window needs cron and duration", "维护窗口需要 cron 和 duration"},
 		"play.cron":           {"cron %q: %v", "cron %q：%v"},

@@ -109,6 +109,19 @@ func (a Action) Fill(s Scope) (Input, error) {
 	return in, nil
 }
 
+// values are texts that stand beside a command, where none of them can become an option.
+func values(list []Text, s Scope) ([]string, error) {
+	out := make([]string, 0, len(list))
+	for i, t := range list {
+		v, err := t.Data(s)
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i+1, err)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
 func (v Value) fill(p *Param, s Scope) (f Filled, err error) {
 	f.Numbers = v.Numbers
 	switch p.Type {
@@ -120,6 +133,10 @@ func (v Value) fill(p *Param, s Scope) (f Filled, err error) {
 		}
 		f.Text, err = v.Text.sealed(s)
 	case TypeTexts:
+		if p.Sink == SinkValue {
+			f.Texts, err = values(v.Texts, s)
+			return f, err
+		}
 		f.Texts, err = Arguments(v.Texts, s)
 	case TypePairs:
 		for _, pair := range v.Pairs {

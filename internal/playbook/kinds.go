@@ -20,7 +20,17 @@ type Kind struct {
 	Idempotent bool
 	// Engine says that the engine itself does it; internal/actions has no file for it.
 	Engine bool
+	// check looks at the parameters together, as far as they can be judged as written.
+	check func(Action) *placeFault
+	// nature tells of an action what holds for it alone; nil: what the kind says.
+	nature func(Action) Nature
 	Doc    Title
+}
+
+// Nature is what is known of an action without its author's word.
+type Nature struct {
+	Reads      bool // it changes nothing
+	Idempotent bool // it can be made again without harm
 }
 
 // Type is what a parameter takes.
@@ -32,6 +42,7 @@ const (
 	TypeTexts    Type = "texts"   // a list
 	TypePairs    Type = "pairs"   // a mapping of texts
 	TypeNumbers  Type = "numbers" // a list of whole numbers, or one
+	TypeNumber   Type = "number"  // a whole number within the parameter's bounds
 	TypeDuration Type = "duration"
 	TypeJSON     Type = "json"
 )
@@ -48,6 +59,7 @@ const (
 	SinkJSON   Sink = "json"   // strings in JSON
 	SinkQuery  Sink = "query"  // values of a URL query, escaped
 	SinkPromQL Sink = "promql" // inside a string of PromQL, escaped
+	SinkValue  Sink = "value"  // a value beside a command or statement, or a name that is held to its form when it is used
 )
 
 // Param is one parameter of a kind.
@@ -59,6 +71,8 @@ type Param struct {
 	// Secret says that a secret may be referred to.
 	Secret bool
 	Enum   []string
+	// Least and Most bound a number.
+	Least, Most int
 	// check looks at a text (of pairs: at the name) and says what is wrong with it.
 	check func(string) *placeFault
 	Doc   Title
@@ -87,7 +101,7 @@ var Kinds = sync.OnceValue(func() []Kind {
 			},
 		},
 		{
-			Name: "http", Short: "url", Check: true, Doc: Title{"send a request to an allowed host", "向许可的主机发送请求"},
+			Name: "http", Short: "url", Check: true, nature: natureOfHTTP, Doc: Title{"send a request to an allowed host", "向许可的主机发送请求"},
 			Params: []Param{
 				{Name: "url", Type: TypeText, Sink: SinkFixed, Required: true, Secret: true, check: checkURL, Doc: Title{"http or https address", "http 或 https 地址"}},
 				{Name: "method", Type: TypeText, Sink: SinkFixed, Enum: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}, Doc: Title{"default: POST with json, otherwise GET", "默认：有 json 时为 POST，否则为 GET"}},
@@ -105,7 +119,7 @@ var Kinds = sync.OnceValue(func() []Kind {
 		kinds = append(kinds, Kind{Name: "notify_" + n.name, Short: "channel", Doc: Title{"tell people through " + n.en, "通过 " + n.en + " 通知人员"}, Params: message()})
 	}
 	return append(
-		kinds,
+		append(kinds, systems()...),
 		Kind{
 			Name: "create_ticket", Short: "title", Idempotent: true, Doc: Title{"create a ticket, unless there is one with the same key", "创建工单；已有相同键的工单则不再创建"},
 			Params: []Param{
@@ -133,6 +147,15 @@ var Kinds = sync.OnceValue(func() []Kind {
 		},
 	)
 })
+
+func natureOfHTTP(a Action) Nature {
+	switch m := a.Params["method"].Text.Raw(); {
+	case m == "GET" || m == "HEAD" || m == "" && !a.Has("json"):
+		return Nature{Reads: true, Idempotent: true}
+	default:
+		return Nature{Idempotent: m == "PUT" || m == "DELETE"}
+	}
+}
 
 func message() []Param {
 	return []Param{

@@ -89,7 +89,7 @@ func (r *reader) step(n *yaml.Node) Step {
 	if s.Action.Kind == "" {
 		return s
 	}
-	s.Idempotent = idempotent(s.Action)
+	s.Idempotent = natureOf(s.Action).Idempotent
 	if declared != nil {
 		s.Idempotent = *declared
 	}
@@ -102,27 +102,16 @@ func (r *reader) step(n *yaml.Node) Step {
 	return s
 }
 
-// idempotent tells what is known of an action without its author's word.
-func idempotent(a Action) bool {
-	if a.Kind == "http" {
-		switch m := a.Params["method"].Text.Raw(); m {
-		case "", "GET", "HEAD":
-			return m != "" || !a.Has("json")
-		case "PUT", "DELETE":
-			return true
-		}
-	}
+// natureOf tells what is known of an action without its author's word.
+func natureOf(a Action) Nature {
 	k := LookupKind(a.Kind)
-	return k != nil && k.Idempotent
-}
-
-// reads tells whether an action can stand as a check: it changes nothing.
-func reads(a Action) bool {
-	if a.Kind == "http" {
-		m := a.Params["method"].Text.Raw()
-		return m == "GET" || m == "HEAD" || m == "" && !a.Has("json")
+	switch {
+	case k == nil:
+		return Nature{}
+	case k.nature != nil:
+		return k.nature(a)
 	}
-	return true
+	return Nature{Reads: k.Check, Idempotent: k.Idempotent}
 }
 
 // withKind reads a mapping that holds one kind of action beside other fields.
@@ -164,7 +153,7 @@ func (r *reader) params(k *Kind, n *yaml.Node) map[string]Value {
 		}
 		r.fields(n, readers)
 	}
-	r.required(k, Action{Params: params}, n)
+	r.required(k, Action{Kind: k.Name, Params: params}, n)
 	return params
 }
 
@@ -172,6 +161,12 @@ func (r *reader) required(k *Kind, a Action, n *yaml.Node) {
 	for _, p := range k.Params {
 		if p.Required && !a.Has(p.Name) {
 			r.wrong(n, "play.param", k.Name, p.Name)
+			return
+		}
+	}
+	if k.check != nil {
+		if fault := k.check(a); fault != nil {
+			r.wrong(n, fault.key, fault.args...)
 		}
 	}
 }
@@ -217,6 +212,8 @@ func (r *reader) value(p *Param, n *yaml.Node) (v Value) {
 		for _, e := range list {
 			v.Numbers = append(v.Numbers, int64(r.number(e, p.Name, 0, 999)))
 		}
+	case TypeNumber:
+		v.Numbers = []int64{int64(r.number(n, p.Name, p.Least, p.Most))}
 	case TypeDuration:
 		v.Duration = r.duration(n, p.Name, time.Second, 7*24*time.Hour)
 	case TypeJSON:
@@ -311,7 +308,7 @@ func (r *reader) verify(n *yaml.Node) *Verify {
 	k := LookupKind(v.Check.Kind)
 	switch {
 	case k == nil:
-	case !k.Check || !reads(v.Check):
+	case !k.Check || !natureOf(v.Check).Reads:
 		r.wrong(n, "play.verify", v.Check.Kind, strings.Join(kindNames(func(k Kind) bool { return k.Check }), ", "))
 	}
 	return v

@@ -78,6 +78,8 @@ func kindSchema(k Kind, scalar, pairs object) object {
 			s = maps.Clone(pairs)
 		case TypeNumbers:
 			s = object{"oneOf": []any{object{"type": "integer"}, object{"type": "array", "items": object{"type": "integer"}}}}
+		case TypeNumber:
+			s = object{"type": "integer", "minimum": p.Least, "maximum": p.Most}
 		case TypeDuration:
 			s = object{"$ref": "#/$defs/duration"}
 		default:

@@ -1,0 +1,52 @@
+package playbook_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/keepwell/keepwell/internal/playbook"
+)
+
+// TestSystems: what the kinds for systems of others admit, what they refuse and why, and
+// what is known of their nature.
+func TestSystems(t *testing.T) {
+	t.Parallel()
+	for action, want := range map[string]string{
+		`kubernetes: {do: restart, object: deployment/web, namespace: shop}`:                            "idempotent",
+		`kubernetes: {do: status, object: "deployment/{{ .labels.app }}", namespace: shop}`:             "reads idempotent",
+		`kubernetes: {do: restart, object: "{{ .labels.kind }}/web", namespace: shop}`:                  "play.k8s.object",
+		`kubernetes: {do: restart, object: secret/web, namespace: shop}`:                                "play.k8s.object",
+		`kubernetes: {do: "{{ .labels.do }}", object: deployment/web, namespace: shop}`:                 "play.sink",
+		`kubernetes: {do: cordon, object: deployment/web, namespace: shop}`:                             "play.k8s.fit",
+		`kubernetes: {do: restart, object: node/web}`:                                                   "play.k8s.fit",
+		`kubernetes: {do: restart, object: deployment/web}`:                                             "play.k8s.namespace",
+		`kubernetes: {do: cordon, object: node/a, namespace: shop}`:                                     "play.k8s.namespace",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop}`:                              "play.k8s.scale",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, replicas: 2, by: "+1"}`:       "play.k8s.scale",
+		`kubernetes: {do: restart, object: deployment/web, namespace: shop, replicas: 2}`:               "play.k8s.scale",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, by: "+1"}`:                    "play.param",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, by: "2", max: 3}`:             "play.by",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, by: "+2", min: 4, max: 3}`:    "play.k8s.bounds",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, replicas: -1}`:                "play.number",
+		`kubernetes: {do: scale, object: deployment/web, namespace: shop, replicas: 2, wait: for_ever}`: "play.enum",
+	} {
+		p, problems := playbook.Read([]byte("trigger: x\nactions:\n  - "+action+"\n"), playbook.Options{})
+		if strings.HasPrefix(want, "play.") {
+			if len(problems) == 0 || problems[0].Key != want {
+				t.Errorf("%s: %v, want %s", action, problems, want)
+			}
+			continue
+		}
+		if p == nil {
+			t.Errorf("%s: %v", action, problems)
+			continue
+		}
+		if got := p.Steps[0].Idempotent; got != strings.Contains(want, "idempotent") {
+			t.Errorf("%s: idempotent %v", action, got)
+		}
+		_, problems = playbook.Read([]byte("trigger: x\nactions:\n  - wait: 1s\n    verify:\n      "+action+"\n"), playbook.Options{})
+		if problems.Fatal() == strings.Contains(want, "reads") {
+			t.Errorf("%s as a check: %v", action, problems)
+		}
+	}
+}
