@@ -45,6 +45,7 @@ type Options struct {
 	Receivers map[string]Receiver
 	Trackers  map[string]Tracker
 	Clusters  map[string]Cluster
+	Redis     map[string]Redis
 	// Instance tells this server's marks in outside systems from those of others; the same
 	// for all its nodes.
 	Instance string
@@ -131,6 +132,7 @@ func New(o Options) *Set {
 		"promql":        promql{o.HTTP.trusting(), s},
 		"create_ticket": ticket{o.HTTP.trusting(), s},
 		"kubernetes":    kubernetes{s},
+		"redis":         redisAction{s},
 		"notify":        notify{o.HTTP.trusting(), s, ""},
 	}
 	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom"} {

@@ -11,5 +11,11 @@ var systemsTable = sync.OnceValue(func() map[string]message {
 		"play.k8s.namespace": {"a workload needs its namespace, a node has none", "工作负载必须写明 namespace，节点则没有"},
 		"play.k8s.scale":     {"scale takes a deployment or statefulset with either replicas or by; min and max go with by", "scale 用于 deployment 或 statefulset，并且只写 replicas 或 by 之一；min 和 max 与 by 同用"},
 		"play.k8s.bounds":    {"min is more than max", "min 大于 max"},
+		"play.redis.form":    {"redis takes either command (with args, field, expect) or evict (with ttl, per_second, most)", "redis 只能写 command（可带 args、field、expect）或 evict（可带 ttl、per_second、most）之一"},
+		"play.redis.name":    {"%q is no name of a command, such as UNLINK or \"MEMORY PURGE\"; what it works on stands in args", "%q 不是命令名，应如 UNLINK 或 \"MEMORY PURGE\"；操作对象写在 args 中"},
+		"play.redis.write":   {"%s is not known to change nothing: say allow: write", "不能确定 %s 只读：请写 allow: write"},
+		"play.redis.pattern": {"%q would mean nearly every key: at least three characters must stand for themselves", "%q 几乎匹配所有键：其中至少要有三个普通字符"},
+		"play.redis.ttl":     {"%q is no condition on the time that keys have left: any, none, \"< 1h\" or \"> 1h\"", "%q 不是对剩余时间的条件：可写 any、none、\"< 1h\" 或 \"> 1h\""},
+		"play.redis.field":   {"expect on INFO needs field: the line that holds the number", "对 INFO 使用 expect 时需要 field：数值所在的行"},
 	}
 })
