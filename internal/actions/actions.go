@@ -46,6 +46,7 @@ type Options struct {
 	Trackers  map[string]Tracker
 	Clusters  map[string]Cluster
 	Redis     map[string]Redis
+	Databases map[string]Database
 	// Instance tells this server's marks in outside systems from those of others; the same
 	// for all its nodes.
 	Instance string
@@ -133,6 +134,7 @@ func New(o Options) *Set {
 		"create_ticket": ticket{o.HTTP.trusting(), s},
 		"kubernetes":    kubernetes{s},
 		"redis":         redisAction{s},
+		"sql":           sqlAction{s},
 		"notify":        notify{o.HTTP.trusting(), s, ""},
 	}
 	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom"} {

@@ -22,6 +22,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/state/statetest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exit)
 	}
-	os.Exit(m.Run())
+	statetest.Main(m)
 }
 
 func secrets(name string) (string, error) {

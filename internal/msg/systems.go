@@ -17,5 +17,7 @@ var systemsTable = sync.OnceValue(func() map[string]message {
 		"play.redis.pattern": {"%q would mean nearly every key: at least three characters must stand for themselves", "%q 几乎匹配所有键：其中至少要有三个普通字符"},
 		"play.redis.ttl":     {"%q is no condition on the time that keys have left: any, none, \"< 1h\" or \"> 1h\"", "%q 不是对剩余时间的条件：可写 any、none、\"< 1h\" 或 \"> 1h\""},
 		"play.redis.field":   {"expect on INFO needs field: the line that holds the number", "对 INFO 使用 expect 时需要 field：数值所在的行"},
+		"play.sql.write":     {"this statement is not known to change nothing: say allow: write", "不能确定该语句只读：请写 allow: write"},
+		"play.sql.one":       {"query takes one statement without a semicolon; values stand in args and are written $1, $2, …", "query 只写一条语句，不带分号；取值写在 args 中，语句里写 $1、$2……"},
 	}
 })

@@ -8,7 +8,7 @@ import (
 
 // systems are the kinds that change systems of others through their own protocols.
 func systems() []Kind {
-	return []Kind{kindKubernetes(), kindRedis()}
+	return []Kind{kindKubernetes(), kindRedis(), kindSQL()}
 }
 
 func kindKubernetes() Kind {
