@@ -193,7 +193,7 @@ func (d *door) serve(ctx context.Context, p *modproxy.Proxy, store *modstore.Sto
 		ln = modproxy.Quick(ln)
 	}
 	err = server.Serve(ctx, ln, server.Options{
-		Server: moduleServer(service), Certificate: d.certificate, Grace: d.o.grace, Stopping: service.Stop, Watcher: d.watch,
+		Server: moduleServer(service), Certificate: d.certificate, Grace: d.o.grace, Stopping: service.Stop, Watcher: d.watch, Early: service.Early,
 	})
 	if err != nil {
 		return d.o.failed("proxy.listen", "", err, d.o.listen)

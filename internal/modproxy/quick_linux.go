@@ -26,6 +26,9 @@ func Quick(ln net.Listener) net.Listener { return quickListener{ln} }
 
 // ConnContext makes the connection known to the proxy (http.Server.ConnContext).
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if over, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = over.NetConn()
+	}
 	if q, ok := c.(*quickConn); ok {
 		return context.WithValue(ctx, connection{}, q)
 	}
@@ -125,10 +128,16 @@ func (c *quickConn) sendFile(head []byte, l *io.LimitedReader, s *io.SectionRead
 	if !ok || err != nil {
 		return 0, errors.Join(errors.ErrUnsupported, err)
 	}
-	at += past
-	begin, most := at, l.N
+	sent, err := c.sendPart(head, f, at+past, l.N)
+	l.N -= sent
+	return sent, err
+}
+
+// sendPart sends head and most bytes of f from at on, and tells how many of these.
+func (c *quickConn) sendPart(head []byte, f *os.File, at, most int64) (int64, error) {
+	begin := at
 	var failed error
-	err = c.raw.Write(func(to uintptr) bool {
+	err := c.raw.Write(func(to uintptr) bool {
 		for len(head) > 0 {
 			n, err := unix.SendmsgN(int(to), head, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
 			if again, done := pause(err); done {
@@ -153,7 +162,6 @@ func (c *quickConn) sendFile(head []byte, l *io.LimitedReader, s *io.SectionRead
 	if err == nil {
 		err = failed
 	}
-	l.N -= at - begin
 	return at - begin, err
 }
 
@@ -189,6 +197,27 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 	}
 	_ = q.release(q.held) // the client went away
 	return nil
+}
+
+// earlyBlob sends a large file whole, after head. done is false where that is left to
+// serveBlob.
+func (p *Proxy) earlyBlob(c net.Conn, head []byte, e modstore.Entry) (n int64, done bool, err error) {
+	q, ok := c.(*quickConn)
+	if !ok {
+		return 0, false, nil
+	}
+	f, err := p.open.get(p.ctx, p.Store, e)
+	if err != nil {
+		return 0, false, nil // serveBlob meets it, too
+	}
+	defer p.open.put(f)
+	q.warm = f.sent.Load()
+	n, err = q.sendPart(head, f.File, 0, e.Size)
+	if err == nil && n < e.Size {
+		err = io.ErrUnexpectedEOF // the length was promised: the connection has to end
+	}
+	f.sent.Store(f.sent.Load() || err == nil)
+	return n, true, err
 }
 
 // openFiles are files that are being sent again and again.

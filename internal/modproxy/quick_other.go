@@ -23,3 +23,7 @@ func (openFiles) close() {}
 func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Entry) error {
 	return p.serveFile(w, r, e)
 }
+
+func (*Proxy) earlyBlob(net.Conn, []byte, modstore.Entry) (n int64, done bool, err error) {
+	return 0, false, nil
+}

@@ -57,11 +57,7 @@ func (p *Proxy) ready(path string) (a ask, e modstore.Entry, ok bool) {
 func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.Entry) {
 	h := w.Header()
 	h["Content-Type"] = contentType(a.kind)
-	if a.fixed() {
-		h["Cache-Control"] = forEver
-	} else {
-		h["Cache-Control"] = forAMinute
-	}
+	h["Cache-Control"] = cacheControl(a)
 	if e.Sum != "" {
 		h["Etag"] = []string{`"` + e.Sum + `"`}
 	}
@@ -106,6 +102,13 @@ var (
 	inBytes    = []string{"bytes"}                               //nolint:gochecknoglobals // a constant
 	asBytes    = []string{"application/octet-stream"}            //nolint:gochecknoglobals // a constant
 )
+
+func cacheControl(a ask) []string {
+	if a.fixed() {
+		return forEver
+	}
+	return forAMinute
+}
 
 func contentType(k kind) []string {
 	switch k {

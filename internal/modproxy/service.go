@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,7 @@ type Service struct {
 	o       ServiceOptions
 	metrics *metrics
 	summary summary
+	heads   sync.Pool // of *[]byte, for what is sent early before a file
 
 	id       string // the beginning of each request's id
 	requests atomic.Uint64
@@ -69,7 +71,7 @@ func (s *Service) Stop() { s.stopping.Store(true) }
 // ServeHTTP answers a client.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	rec := &recorder{ResponseWriter: w, status: http.StatusOK, id: s.requestID(r)}
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK, id: s.requestID(r.Header["X-Request-Id"]...)}
 	if r.ProtoMajor > 1 {
 		rec.stream = http.NewResponseController(w)
 	}
@@ -82,14 +84,29 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	client, ok := s.o.Tokens.client(r)
 	s.page(rec, r, client, ok)
-	took := time.Since(began)
-	s.metrics.note(kind, rec, took)
-	if kind == "zip" && s.o.Feeds != nil && rec.whole() {
-		s.o.Feeds.Downloaded(r.URL.Path[1:])
+	s.answered(r.Context(), rec, about{
+		method: r.Method, path: r.URL.Path, kind: kind, from: r.RemoteAddr, client: client, began: began, whole: rec.whole(), span: span,
+	})
+}
+
+// about is what is written down of a request.
+type about struct {
+	method, path, kind, from, client string
+	began                            time.Time
+	whole                            bool // the last byte of the file was sent
+	span                             trace.Span
+}
+
+// answered writes down that a request was answered.
+func (s *Service) answered(ctx context.Context, rec *recorder, of about) {
+	took := time.Since(of.began)
+	s.metrics.note(of.kind, rec, took)
+	if of.kind == "zip" && s.o.Feeds != nil && of.whole {
+		s.o.Feeds.Downloaded(of.path[1:])
 	}
 	attrs := [...]slog.Attr{
-		slog.String("method", r.Method), slog.String("path", shown(r.URL.Path)), slog.Int("status", rec.status), slog.Int64("bytes", rec.n),
-		slog.Duration("took", took), slog.String("from", r.RemoteAddr), slog.String("client", client), slog.String("id", rec.id),
+		slog.String("method", of.method), slog.String("path", shown(of.path)), slog.Int("status", rec.status), slog.Int64("bytes", rec.n),
+		slog.Duration("took", took), slog.String("from", of.from), slog.String("client", of.client), slog.String("id", rec.id),
 		slog.String("cache", rec.outcome.cache),
 		{},
 		{},
@@ -98,14 +115,16 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rec.outcome.upstream != "" {
 		list = append(list, slog.String("upstream", rec.outcome.upstream))
 	}
-	if span != nil {
-		if at := span.SpanContext(); at.IsSampled() {
+	if of.span != nil {
+		if at := of.span.SpanContext(); at.IsSampled() {
 			list = append(list, slog.String("trace", at.TraceID().String()))
 		}
-		endRequest(span, rec)
+		endRequest(of.span, rec)
 	}
-	s.o.Access.LogAttrs(r.Context(), slog.LevelInfo, "request", list...)
+	s.o.Access.LogAttrs(ctx, slog.LevelInfo, "request", list...)
 }
+
+const statsPath = "/stats/"
 
 // page answers with the page that was asked for. What a load balancer and a browser see
 // first needs no token, and tells nothing of upstreams and modules.
@@ -126,7 +145,7 @@ func (s *Service) page(w *recorder, r *http.Request, client string, known bool) 
 		s.answerFeed(w, r, s.index)
 	case at == "/catalog":
 		s.answerFeed(w, r, s.catalog)
-	case strings.HasPrefix(at, "/stats/"):
+	case strings.HasPrefix(at, statsPath):
 		s.answerFeed(w, r, s.statistics)
 	case r.URL.RawQuery != "" && r.URL.Query().Get("go-get") == "1":
 		s.goGet(w, r)
@@ -140,9 +159,9 @@ func (s *Service) page(w *recorder, r *http.Request, client string, known bool) 
 }
 
 // requestID is the client's own, if it is harmless, or a new one.
-func (s *Service) requestID(r *http.Request) string {
+func (s *Service) requestID(given ...string) string {
 	const longest = 64
-	if given := r.Header["X-Request-Id"]; len(given) == 1 && len(given[0]) <= longest && given[0] != "" &&
+	if len(given) == 1 && len(given[0]) <= longest && given[0] != "" &&
 		strings.Trim(given[0], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
 		return given[0]
 	}

@@ -129,15 +129,20 @@ func (t *Tokens) Any() bool {
 // as a password, that of https://TOKEN@HOST as a name. All tokens are compared, whichever
 // fits, so that the time tells nothing.
 func (t *Tokens) client(r *http.Request) (string, bool) {
+	return t.holder(r.Header.Get("Authorization"))
+}
+
+// holder is client for the header alone.
+func (t *Tokens) holder(header string) (string, bool) {
 	if !t.Any() {
 		return "", true
 	}
-	user, given, ok := r.BasicAuth()
+	user, given, ok := (&http.Request{Header: http.Header{"Authorization": {header}}}).BasicAuth()
 	if ok && given == "" {
 		given = user
 	}
 	if !ok {
-		given, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		given, ok = strings.CutPrefix(header, "Bearer ")
 	}
 	if !ok {
 		return "", false

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -35,6 +34,9 @@ type reader struct {
 
 // state is http.Server's hook.
 func (rs *readers) state(c net.Conn, to http.ConnState) {
+	if e, ok := c.(*conn); ok {
+		e.state(to)
+	}
 	switch to {
 	case http.StateNew:
 		rs.mu.Lock()
@@ -57,7 +59,7 @@ func (rs *readers) look() {
 	defer rs.mu.Unlock()
 	for c, r := range rs.all {
 		bare := c
-		if t, ok := c.(*tls.Conn); ok {
+		if t, ok := c.(interface{ NetConn() net.Conn }); ok { // over TLS, or answering early
 			bare = t.NetConn()
 		}
 		s, ok := bare.(syscall.Conn)

@@ -3,8 +3,11 @@
 // certificates and files while it runs, and ends gracefully. It knows nothing of what
 // is served, and decides nothing about who may ask.
 //
+// Requests that need little are answered before net/http sees them, if the caller knows
+// how (early.go; which requests those can be: request.go).
+//
 // A new way to listen goes into listen.go, another file to follow is a call of
-// [Watcher.Add].
+// [Watcher.Add], another header that changes no answer a name in request.go.
 package server
 
 import (
@@ -32,6 +35,10 @@ type Options struct {
 	Stopping func()
 	// Watcher follows files; nil: none. It looks at once on SIGHUP.
 	Watcher *Watcher
+	// Early answers what it can before net/http; nil: nothing. Over TLS it is not asked.
+	Early Early
+
+	early *early
 }
 
 // Serve serves on ln until the end of ctx, then lets requests end within the grace. A
@@ -46,6 +53,10 @@ func Serve(ctx context.Context, ln net.Listener, o Options) error {
 	defer stop()
 	if o.Watcher != nil {
 		work.Go(func() { o.Watcher.Follow(ctx) })
+	}
+	if o.Early != nil && o.Certificate == nil && canLook { // who takes nothing of an early answer is found by looking
+		o.early = &early{Listener: ln, answer: o.Early, idle: o.Server.IdleTimeout}
+		ln = o.early
 	}
 	work.Go(func() { end(ctx, o, signals) })
 	var rs readers
@@ -90,7 +101,13 @@ func end(ctx context.Context, o Options, signals <-chan os.Signal) {
 		}
 		cut()
 	})
+	if o.early != nil {
+		o.early.ending.Store(true)
+	}
 	_ = o.Server.Shutdown(late) // who is not served by then is cut off
+	if o.early != nil {
+		o.early.end(late)
+	}
 	_ = o.Server.Close()
 }
 
