@@ -18,7 +18,7 @@ const modulePath = "github.com/keepwell/keepwell"
 // gets its ring here and its line in ARCHITECTURE.md.
 var rings = [][]string{
 	{""}, // the vocabulary
-	{"faults", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server", "internal/spelling"},
+	{"faults", "internal/inflate", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server", "internal/spelling"},
 	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/playbook", "internal/present", "internal/state"},
 	{"internal/act", "internal/actions", "internal/alerts", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modproxy", "internal/trace"},

@@ -21,6 +21,8 @@ import (
 	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb/dirhash"
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/keepwell/keepwell/internal/inflate"
 )
 
 // admission holds what upstreams send to what was asked for. Its methods' errors say
@@ -47,7 +49,7 @@ func (c *admission) admit(ctx context.Context, u *Upstream, b *body) (got, error
 			g.h1, err = hashMod(b.mem.Bytes())
 		}
 	case zipped:
-		g.h1, err = c.a.checkZip(b.file.Name())
+		g.h1, err = c.p.checkZip(c.a, b.file.Name())
 	}
 	if err != nil || g.h1 == "" {
 		return g, err
@@ -141,7 +143,7 @@ func hashMod(data []byte) (string, error) {
 
 // checkZip reads the directory against go's rules and limits, then every byte: that
 // holds each file to its CRC and gives the sum.
-func (a ask) checkZip(name string) (string, error) {
+func (p *Proxy) checkZip(a ask, name string) (string, error) {
 	cf, err := modzip.CheckZip(module.Version{Path: a.module, Version: a.version}, name)
 	if err == nil {
 		err = cf.Err()
@@ -149,7 +151,7 @@ func (a ask) checkZip(name string) (string, error) {
 	if err != nil {
 		return "", noZip(name, err)
 	}
-	h1, err := hashZip(name)
+	h1, err := p.hashZip(name)
 	if err != nil {
 		return "", content(KindZip, "no valid module zip", err.Error())
 	}
@@ -171,42 +173,64 @@ func noZip(name string, err error) error {
 	return content(KindZip, "no valid module zip", err.Error())
 }
 
-// hashZip is dirhash.HashZip in less time: a faster inflater, which has what it inflates
-// in memory, and one buffer for all files. It runs for every zip that comes.
-func hashZip(name string) (string, error) {
+// hashZip is dirhash.HashZip in less time. It runs for every zip that comes. The library
+// has the last word on a zip that it does not get through.
+func (p *Proxy) hashZip(name string) (string, error) {
+	i, ok := p.inflaters.Get().(*inflater)
+	if !ok {
+		i = &inflater{buf: make([]byte, 64<<10)}
+	}
+	defer p.inflaters.Put(i)
+	h1, err := i.hashZip(name)
+	if err != nil {
+		return dirhash.HashZip(name, dirhash.Hash1)
+	}
+	return h1, nil
+}
+
+// hashZip has a faster inflater and one buffer for all files. Each file is held to its
+// size and its CRC by archive/zip, whoever inflates it.
+func (i *inflater) hashZip(name string) (string, error) {
 	z, err := zip.OpenReader(name)
 	if err != nil {
 		return "", err
 	}
 	defer z.Close() //nolint:errcheck // only read
-	z.RegisterDecompressor(zip.Deflate, new(inflater).open)
+	z.RegisterDecompressor(zip.Deflate, i.open)
 	names := make([]string, 0, len(z.File))
 	files := make(map[string]*zip.File, len(z.File))
 	for _, f := range z.File {
 		names = append(names, f.Name)
 		files[f.Name] = f
 	}
-	buf := make([]byte, 64<<10)
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
 		r, err := files[name].Open()
-		return &bufferedFile{r, buf}, err
+		return &bufferedFile{r, i.buf}, err
 	})
 }
 
-// inflater inflates one file after the other.
+// inflater inflates one file after the other: as a whole where it is of usual size, else
+// as it is read.
 type inflater struct {
-	out    io.ReadCloser
-	packed bytes.Reader
-	buf    []byte
+	whole inflate.Decoder
+	plain bytes.Reader // what whole made
+	in    []byte       // what it makes it of
+	out   io.ReadCloser
+	buf   []byte
 }
 
 func (i *inflater) open(r io.Reader) io.ReadCloser {
-	const most = 2 << 20 // of what is packed; what is larger is inflated as it is read
+	const most, mostPlain = 2 << 20, 8 << 20
 	if s, ok := r.(*io.SectionReader); ok && s.Size() <= most {
-		i.buf = slices.Grow(i.buf[:0], int(s.Size()))[:s.Size()]
-		n, _ := io.ReadFull(s, i.buf) // what is missing is missed when it is inflated
-		i.packed.Reset(i.buf[:n])
-		r = &i.packed
+		i.in = slices.Grow(i.in[:0], int(s.Size())+inflate.Ahead)
+		i.in = i.in[:cap(i.in)]
+		n, _ := io.ReadFull(s, i.in[:s.Size()]) // what is missing is missed when it is inflated
+		plain, ok := i.whole.Decode(i.in, n, mostPlain)
+		if ok {
+			i.plain.Reset(plain)
+			return io.NopCloser(&i.plain)
+		}
+		_, _ = s.Seek(0, io.SeekStart) // a section can
 	}
 	if again, ok := i.out.(flate.Resetter); ok && again.Reset(r, nil) == nil {
 		return i.out

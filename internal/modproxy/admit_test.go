@@ -36,7 +36,7 @@ func TestHostileZips(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if h1, err := asked(t, "example.com/widget/@v/v1.0.0.zip").checkZip(file); err == nil {
+		if h1, err := new(Proxy).checkZip(asked(t, "example.com/widget/@v/v1.0.0.zip"), file); err == nil {
 			t.Errorf("%s: admitted as %s", name, h1)
 		}
 	}
@@ -62,7 +62,7 @@ func FuzzZip(f *testing.F) {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h1, err := asked(t, "example.com/widget/@v/v1.0.0.zip").checkZip(name)
+		h1, err := new(Proxy).checkZip(asked(t, "example.com/widget/@v/v1.0.0.zip"), name)
 		if err != nil {
 			return
 		}
@@ -226,7 +226,7 @@ func TestOddZipsAreAsGoTakesThem(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := asked(t, "example.com/widget/@v/v1.0.0.zip").checkZip(file); err != nil {
+		if _, err := new(Proxy).checkZip(asked(t, "example.com/widget/@v/v1.0.0.zip"), file); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		out := filepath.Join(dir, "out")

@@ -178,6 +178,7 @@ type Proxy struct {
 	fenceErr  error
 	reloads   reloads
 	damaged   atomic.Bool // the store met pages that are broken
+	inflaters sync.Pool   // of *inflater
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
 	stop context.CancelFunc
