@@ -219,7 +219,7 @@ func TestLint(t *testing.T) {
 		{"~s-[0-9]+", "~s-[0-9", "line 12, column 25: \"s-[0-9\" is no regular expression", "不是合法的正则表达式"},
 		{"code: shop/cart-stuck", "code: cart", `line 2, column 9: fault code "cart" is not of the form`, "这个值不对"},
 		{", zh: 购物车卡住", "", "title needs both en and zh", "title 需要同时写 en 和 zh"},
-		{"    - {alertname: CartStuck, shop_id: s-1}\n", "", "there are 2 examples and 2 near misses", "有 2 个例子和 2 个反例"},
+		{"    - {alertname: CartStuck, shop_id: s-1}\n", "", "2 examples and 2 near misses", "有 2 个例子和 2 个反例"},
 		{"    - alerts: [CartStuck]\n      labels: {shop_id: '~s-[0-9]+'}", "    - not: [ab]", "a rule needs alerts, labels, words", "规则至少要有"},
 		{"[shop_id]}", "[shop id]}", `asset label "shop id" is no name`, "这个值不对"},
 		{"> 10']", "> 10)']", "are not balanced", "这个值不对"},

@@ -232,7 +232,7 @@ func TestBundleAllIsEnoughToTidy(t *testing.T) {
 	})
 	dir := l.project("app", map[string]string{"go.mod": "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n", "main.go": "package main\n\nimport _ \"example.com/widget\"\n\nfunc main() {}\n"})
 	create := []string{"bundle", "create", "app/go.mod", "--dir", filepath.Join(l.work, "store"), "--upstream", d.url, "-o"}
-	l.must(0, "1 modules with code", append(create, "few.zip")...)
+	l.must(0, "1 module with code", append(create, "few.zip")...)
 	l.must(0, "2 modules with code", append(create, "all.zip", "--all")...)
 	for name, enough := range map[string]bool{"few.zip": false, "all.zip": true} {
 		settings := strings.Fields(l.must(0, "", "bundle", "unpack", name, "-o", name+".d"))
@@ -290,7 +290,7 @@ func TestBundleSince(t *testing.T) {
 	if out := l.must(0, "", append(create, "--since", "one.zip", "--dry-run", "--json")...); !strings.Contains(out, `"version": "v1.1.0"`) || strings.Contains(out, "v1.0.0") || !strings.Contains(out, `"kept": false`) {
 		t.Errorf("%s", out)
 	}
-	l.must(0, "wrote two.zip: 1 modules with code", append(create, "--since", "one.zip", "-o", "two.zip")...)
+	l.must(0, "wrote two.zip: 1 module with code", append(create, "--since", "one.zip", "-o", "two.zip")...)
 	l.must(1, "two.zip continues another bundle", "bundle", "serve", "two.zip")
 	l.must(1, "two.zip 是另一个打包文件的后续", "bundle", "serve", "two.zip", "--lang", "zh")
 	settings := l.served("two.zip", "one.zip")
@@ -425,7 +425,7 @@ func TestWarmThroughAProxy(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	clear(l.good)
-	l.must(0, "1 modules with code, 3 files", "warm", "go.mod", "--dir", store, "--upstream", server)
+	l.must(0, "1 module with code, 3 files", "warm", "go.mod", "--dir", store, "--upstream", server)
 	l.must(2, "--pin is for the store here", "warm", "--proxy", team, "--pin", "x")
 	l.must(2, "--proxy takes the URL", "warm", "--proxy", "ftp://x")
 	// What cannot be had is told, and the rest comes.
@@ -538,10 +538,10 @@ func TestWarmLogsIn(t *testing.T) {
 		}
 	}
 	with(1, "", r.base, "NETRC="+os.DevNull)
-	with(0, "1 modules with code", r.base, "NETRC="+netrc)
+	with(0, "1 module with code", r.base, "NETRC="+netrc)
 	with(1, "", r.base, "NETRC="+netrc, "GOAUTH=off")
-	with(0, "1 modules with code", r.base, "NETRC="+os.DevNull, "GOAUTH="+script)
-	with(0, "1 modules with code", "https://go:"+secret+"@"+host, "NETRC="+os.DevNull)
+	with(0, "1 module with code", r.base, "NETRC="+os.DevNull, "GOAUTH="+script)
+	with(0, "1 module with code", "https://go:"+secret+"@"+host, "NETRC="+os.DevNull)
 	with(1, "", "https://go:wrong@"+host, "NETRC="+netrc)
 	l.must(2, "a login is not sent over http", "warm", "go.mod", "--proxy", "http://go:"+secret+"@"+host)
 	l.must(2, "不会通过 http 发送登录信息", "warm", "go.mod", "--proxy", "http://go:"+secret+"@"+host, "--lang", "zh")

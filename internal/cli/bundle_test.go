@@ -117,7 +117,7 @@ func TestBundleBuildsWithoutNetwork(t *testing.T) {
 		code, _, errs := l.run(args...)
 		return code, errs
 	}
-	if code, errs := create("one.zip"); code != 0 || !strings.Contains(errs, "wrote one.zip: 1 modules with code") {
+	if code, errs := create("one.zip"); code != 0 || !strings.Contains(errs, "wrote one.zip: 1 module with code") {
 		t.Fatalf("%d %s", code, errs)
 	}
 	l.write(filepath.Join(l.work, "go.work"), "go 1.20\n\nuse .\n")
@@ -188,7 +188,7 @@ func TestWarm(t *testing.T) {
 	l := newRunLab(t)
 	server := l.proved()
 	store := filepath.Join(l.work, "store")
-	if code, _, errs := l.run("warm", "go.mod", "--dir", store, "--upstream", server); code != 0 || !strings.Contains(errs, "1 modules with code, 3 files") {
+	if code, _, errs := l.run("warm", "go.mod", "--dir", store, "--upstream", server); code != 0 || !strings.Contains(errs, "1 module with code, 3 files") {
 		t.Fatalf("%d %s", code, errs)
 	}
 	clear(l.good)

@@ -20,7 +20,7 @@ func TestWarmFillsABucket(t *testing.T) {
 	server := l.serve(nil)
 	l.env = append(l.env, "AWS_ACCESS_KEY_ID="+sharetest.Key, "AWS_SECRET_ACCESS_KEY="+sharetest.Secret)
 	store := filepath.Join(l.work, "store")
-	l.must(0, "1 modules with code, 3 files", "warm", "go.mod", "--dir", store, "--upstream", server) // no bucket yet
+	l.must(0, "1 module with code, 3 files", "warm", "go.mod", "--dir", store, "--upstream", server) // no bucket yet
 	out := l.must(0, "has 3 of these files", "warm", "go.mod", "--dir", store, "--upstream", server, "--s3", bucket.Bucket("go"), "--pin", "nightly", "--json")
 	if !strings.Contains(out, `"shared": 3`) {
 		t.Errorf("%s", out)

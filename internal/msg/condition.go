@@ -5,7 +5,7 @@ func conditionTable() map[string]message {
 	return map[string]message{
 		"condition.place":      {"line %d, column %d: %s", "第 %d 行第 %d 列：%s"},
 		"condition.line":       {"line %d: %s", "第 %d 行：%s"},
-		"condition.long":       {"the expression has %d bytes, more than %d", "表达式有 %d 字节，超过上限 %d"},
+		"condition.long":       {"the expression has %d {byte|bytes}, more than %d", "表达式有 %d 字节，超过上限 %d"},
 		"condition.empty":      {"the expression is empty", "表达式为空"},
 		"condition.syntax":     {"this cannot be read as an expression: %s", "无法解析这个表达式：%s"},
 		"condition.undeclared": {"there is no %s here", "这里没有 %s 这个名字"},
@@ -41,6 +41,6 @@ func conditionTable() map[string]message {
 		"classify.bilingual":     {"%s needs both en and zh", "%s 需要同时写 en 和 zh"},
 		"classify.example":       {"the example is classified as %s, not as %s", "这个例子被归类为 %s，而不是 %s"},
 		"classify.near":          {"the near miss is classified as %s", "这个反例被归类为 %s"},
-		"classify.examples":      {"there are %d examples and %d near misses; 3 and 2 are the least", "有 %d 个例子和 %d 个反例，至少要有 3 个和 2 个"},
+		"classify.examples":      {"%d {example|examples} and %d near {miss|misses}; 3 and 2 are the least", "有 %d 个例子和 %d 个反例，至少要有 3 个和 2 个"},
 	}
 }

@@ -8,7 +8,7 @@ var mendTable = sync.OnceValue(func() map[string]message {
 	return map[string]message{
 		"doctor.fix.plan":    {"What can be done:", "可以这样修复："},
 		"doctor.fix.mend":    {"%s (%s) [%s]", "%s（%s）[%s]"},
-		"doctor.fix.more":    {"… and %d more changes of this kind; --json shows all", "……还有 %d 处同类改动，用 --json 查看全部"},
+		"doctor.fix.more":    {"… and %d more {change|changes} of this kind; --json shows all", "……还有 %d 处同类改动，用 --json 查看全部"},
 		"doctor.fix.done":    {"Done: %s. To take it back: keepwell doctor --undo=%d", "已完成：%s。撤销：keepwell doctor --undo=%d"},
 		"doctor.fix.failed":  {"Not done, everything is as it was: %s: %s", "没有做成，一切恢复原样：%s：%s"},
 		"doctor.fix.needs":   {"Needs approval: %s. To agree: %s", "需要确认：%s。同意请执行：%s"},

@@ -51,6 +51,7 @@ func fromLocale(s string) Lang {
 
 // Text returns the message of the given key in lang, its %-verbs filled with args.
 // Errors among them are worded in lang, as far as there are words ([Cause]).
+// "{file|files}" follows the %d before it: the first where that is 1.
 // An unknown key is returned as it is, so that a slip shows but does not crash.
 func Text(lang Lang, key string, args ...any) string {
 	m, ok := lookup(key)
@@ -64,7 +65,7 @@ func Text(lang Lang, key string, args ...any) string {
 	if len(args) == 0 {
 		return format
 	}
-	return fmt.Sprintf(format, Words(lang, args)...)
+	return fmt.Sprintf(counted(format, args), Words(lang, args)...)
 }
 
 type message struct{ en, zh string }
@@ -128,7 +129,7 @@ var table = map[string]message{
 	// Parts of a finding.
 	"proof":             {"proof", "证据"},
 	"proof.line":        {"line %d", "第 %d 行"},
-	"proof.times":       {"%d times", "共 %d 次"},
+	"proof.times":       {"%d {time|times}", "共 %d 次"},
 	"proof.response":    {"the server's answer, line %d", "服务器的回答，第 %d 行"},
 	"proof.environment": {"this machine", "本机环境"},
 	"proof.together":    {"the text taken together", "由上下文得出"},
@@ -168,7 +169,7 @@ var table = map[string]message{
 	"faults.mend":          {"how to mend it", "如何解决"},
 	"faults.rivals":        {"what looks the same", "容易混淆的故障"},
 	"faults.depends":       {"brought about by", "可能由这些故障引起"},
-	"faults.count":         {"%d faults; keepwell faults CODE explains one", "共 %d 种故障；keepwell faults CODE 查看详细说明"},
+	"faults.count":         {"%d {fault|faults}; keepwell faults CODE explains one", "共 %d 种故障；keepwell faults CODE 查看详细说明"},
 	"faults.none":          {"no fault matches", "没有匹配的故障"},
 	"faults.suggest":       {"did you mean %s?", "你是不是想找 %s？"},
 	"faults.listhint":      {"`keepwell faults` lists all codes", "`keepwell faults` 列出全部代码"},

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"unicode"
 
@@ -46,6 +47,39 @@ func TestBothLanguages(t *testing.T) {
 			if unicode.Is(unicode.Han, r[i-1]) && (r[i] == ',' || r[i] == ';' || r[i] == '?') {
 				t.Errorf("%s: western punctuation behind Chinese in %s", key, zh)
 			}
+		}
+	}
+}
+
+// TestCounts: nothing is "1 files".
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		key  string
+		args []any
+		want string
+	}{
+		{"bundle.failed", []any{1}, "1 file could not be fetched, see above"},
+		{"bundle.failed", []any{21}, "21 files could not be fetched, see above"},
+		{"bundle.written", []any{"x", 1, 3, "1 MiB", "ab"}, "keepwell: wrote x: 1 module with code, 3 files, 1 MiB (ID ab)"},
+		{"bundle.written", []any{"x", int64(2), int64(1), "1 MiB", "ab"}, "keepwell: wrote x: 2 modules with code, 1 file, 1 MiB (ID ab)"},
+		{"run.saved", []any{1, 1, "A", "B"}, "keepwell: 1 of 1 download saved from failing servers (A), served by B"},
+		{"warm.pinned", []any{"a|b", 1}, "keepwell: pinned as a|b: 1 file; collection leaves it until --unpin a|b"},
+		{"proof.times", []any{0}, "0 times"},
+	} {
+		if got := msg.Text(msg.EN, x.key, x.args...); got != x.want {
+			t.Errorf("%s: %q, want %q", x.key, got, x.want)
+		}
+	}
+	fixed := []string{"condition.cost", "config.large", "play.large", "play.steps", "config.secret"} // limits, never 1
+	plural := regexp.MustCompile(`%(\[\d\])?d( of %d)? (more )?[a-z]+s\b`)
+	for _, key := range msg.Keys() {
+		en := msg.Text(msg.EN, key)
+		if m := plural.FindString(en); m != "" && !strings.HasSuffix(m, " ms") && !strings.HasSuffix(m, " is") && !strings.HasSuffix(m, " has") && !slices.Contains(fixed, key) {
+			t.Errorf("%s is wrong for 1: %s", key, m)
+		}
+		if strings.Contains(msg.Text(msg.ZH, key), "|}") {
+			t.Errorf("%s: Chinese has no plural", key)
 		}
 	}
 }

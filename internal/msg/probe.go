@@ -179,6 +179,6 @@ var probeTable = sync.OnceValue(func() map[string]message {
 		"err.probe.forbidden": {"probing %s: link-local and metadata addresses are never asked", "探测 %s：链路本地和云元数据地址从不访问"},
 		"hint.probe.metadata": {"they hand out credentials of this machine; probe the server itself", "这些地址会交出本机的凭据；请探测真正的服务器"},
 		"err.probe.resolver":  {"--second-resolver takes addresses such as 192.0.2.53, not %s", "--second-resolver 要写地址，例如 192.0.2.53，而不是 %s"},
-		"err.probe.one":       {"probe takes one HOST[:PORT] or URL, not %d arguments", "probe 只接受一个 HOST[:PORT] 或网址，现在有 %d 个参数"},
+		"err.probe.one":       {"probe takes one HOST[:PORT] or URL, not %d {argument|arguments}", "probe 只接受一个 HOST[:PORT] 或网址，现在有 %d 个参数"},
 	}
 })

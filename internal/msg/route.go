@@ -21,7 +21,7 @@ var routeTable = sync.OnceValue(func() map[string]message {
 		"route.onlytext":  {"routes are shown as text, json or jsonl, not as %s", "路由的输出格式是 text、json 或 jsonl，不能是 %s"},
 		"route.netrc":     {"netrc: %v", "netrc：%v"},
 		"route.count.one": {"1 module", "1 个模块"},
-		"route.count":     {"%d modules", "%d 个模块"},
+		"route.count":     {"%d {module|modules}", "%d 个模块"},
 		"route.more":      {"%s … and %d more", "%s……另有 %d 个"},
 		"route.footer":    {"as for an empty module cache; keepwell route MODULE shows one in detail", "按模块缓存为空计算；keepwell route MODULE 查看某个模块的详情"},
 		"route.tried":     {"tried with %s", "按 %s 试算"},
