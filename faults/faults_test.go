@@ -926,3 +926,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestCommandsAskTheVeryServer: scheme and port are those that were asked, wherever a
+// fault's commands go to the server that was.
+func TestCommandsAskTheVeryServer(t *testing.T) {
+	t.Parallel()
+	const base = "http://goproxy.example.org:8081"
+	facts := keepwell.Facts{"host": "goproxy.example.org", "proxy": "goproxy.example.org", "port": "8081", "url": base + "/example.com/widget/@v/v1.0.0.info", "module": "example.com/widget", "version": "v1.0.0"}
+	everyFault(t, func(t *testing.T, f *faults.Fault) {
+		var templates []string
+		for _, r := range f.Remedies {
+			templates = append(templates, r.Command)
+		}
+		for _, r := range f.Rivals {
+			templates = append(templates, r.Probe)
+		}
+		for _, template := range templates {
+			command, err := faults.Command(template, facts)
+			if err != nil || !strings.Contains(command, "curl") {
+				continue
+			}
+			if strings.Contains(command, "https://goproxy.example.org") {
+				t.Errorf("another scheme and port than %s: %s", base, command)
+			}
+		}
+	})
+	for url, want := range map[string]string{
+		"https://goproxy.example.org/x": "curl -sSI http://goproxy.example.org:443/", "http://goproxy.example.org/x": "curl -sSI http://goproxy.example.org:80/", "": "curl -sSI http://goproxy.example.org:80/",
+	} {
+		got, err := faults.Command("curl -sSI http://{host}:{port|80}/", keepwell.Facts{"host": "goproxy.example.org", "url": url})
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v", url, got, err)
+		}
+	}
+}

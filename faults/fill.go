@@ -66,6 +66,9 @@ func Prose(template string, facts keepwell.Facts) string {
 
 // fact is a fact as it was found, or follows from others.
 func fact(facts keepwell.Facts, name string) string {
+	if name == "port" && facts[name] == "" && facts["host"] != "" {
+		return map[string]string{"http": "80", "https": "443"}[scheme(facts)]
+	}
 	if name != "site" || facts[name] != "" || facts["host"] == "" {
 		return facts[name]
 	}
@@ -74,6 +77,15 @@ func fact(facts keepwell.Facts, name string) string {
 		return u.Scheme + "://" + u.Host
 	}
 	return "https://" + facts["host"]
+}
+
+// scheme is that of the URL that was asked of host; "" where that is not known.
+func scheme(facts keepwell.Facts) string {
+	u, err := url.Parse(facts["url"])
+	if err != nil || u.Port() != "" || u.Hostname() != strings.Trim(facts["host"], "[]") {
+		return ""
+	}
+	return u.Scheme
 }
 
 // apart reports whether a blank belongs between two characters: Chinese typography
