@@ -45,7 +45,7 @@ const labPage = "<!DOCTYPE html>\n<html><body>Please sign in</body></html>\n"
 
 // broken is one way in which the first server of two fails.
 type broken struct {
-	name string
+	name, zh string
 	// first starts that server and returns its address; it may change the lab's settings.
 	first func(l *runLab) string
 }
@@ -112,42 +112,42 @@ func brokenServers(t *testing.T) []broken {
 	other := packOther(t)
 	wrong := answers(".zip", func(w http.ResponseWriter, _ *http.Request, _ []byte) { wrongZip(w, other) })
 	return []broken{
-		{"HTML page, status 200", answers("", words(labPage))},
-		{"HTML page as zip", answers(".zip", words(labPage))},
-		{"HTML page as .mod", answers(".mod", words(labPage))},
-		{"empty .info", answers(".info", words(""))},
-		{"zip with a wrong CRC", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) {
+		{"HTML page, status 200", "HTML 网页，状态码 200", answers("", words(labPage))},
+		{"HTML page as zip", "以 HTML 网页代替 zip", answers(".zip", words(labPage))},
+		{"HTML page as .mod", "以 HTML 网页代替 .mod", answers(".mod", words(labPage))},
+		{"empty .info", ".info 为空", answers(".info", words(""))},
+		{"zip with a wrong CRC", "zip 的 CRC 不对", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) {
 			bad := bytes.Clone(good)
 			bad[len(bad)/4] ^= 0x55
 			_, _ = w.Write(bad)
 		})},
-		{"zip cut off, length of the whole", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) {
+		{"zip cut off, length of the whole", "zip 被截断，声明的是完整长度", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(good)))
 			_, _ = w.Write(good[:len(good)/2])
 		})},
-		{"zip cut off, length of the part", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) { _, _ = w.Write(good[:len(good)/2]) })},
-		{"other content, go.sum knows", wrong},
-		{"other content, the checksum database knows", func(l *runLab) string { l.database(); return wrong(l) }},
-		{"silent server", answers("", func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() })},
-		{"one byte a second", answers("", dripping)},
-		{"connection reset", answers("", closing(true))},
-		{"connection closed (EOF)", answers("", closing(false))},
-		{"connection refused", func(*runLab) string { return "http://" + freePort(t) }},
-		{"no such name (DNS)", func(*runLab) string { return "http://mirror.invalid" }},
-		{"401", answers("", code(401, ""))},
-		{"403", answers("", code(403, ""))},
-		{"429", answers("", code(429, ""))},
-		{"429, Retry-After: 120", answers("", code(429, "120"))},
-		{"429, Retry-After: a date to come", answers("", code(429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)))},
-		{"429, Retry-After: a date gone by", answers("", code(429, time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)))},
-		{"500", answers("", code(500, ""))},
-		{"502", answers("", code(502, ""))},
-		{"redirect loop", answers("", func(w http.ResponseWriter, r *http.Request, _ []byte) {
+		{"zip cut off, length of the part", "zip 被截断，声明的是截断后的长度", answers(".zip", func(w http.ResponseWriter, _ *http.Request, good []byte) { _, _ = w.Write(good[:len(good)/2]) })},
+		{"other content, go.sum knows", "内容被换，go.sum 有记录", wrong},
+		{"other content, the checksum database knows", "内容被换，校验数据库有记录", func(l *runLab) string { l.database(); return wrong(l) }},
+		{"silent server", "服务器不作应答", answers("", func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() })},
+		{"one byte a second", "每秒只发一个字节", answers("", dripping)},
+		{"connection reset", "连接被重置", answers("", closing(true))},
+		{"connection closed (EOF)", "连接被关闭（EOF）", answers("", closing(false))},
+		{"connection refused", "连接被拒绝", func(*runLab) string { return "http://" + freePort(t) }},
+		{"no such name (DNS)", "域名不存在（DNS）", func(*runLab) string { return "http://mirror.invalid" }},
+		{"401", "401", answers("", code(401, ""))},
+		{"403", "403", answers("", code(403, ""))},
+		{"429", "429", answers("", code(429, ""))},
+		{"429, Retry-After: 120", "429，Retry-After: 120", answers("", code(429, "120"))},
+		{"429, Retry-After: a date to come", "429，Retry-After 为将来的时间", answers("", code(429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)))},
+		{"429, Retry-After: a date gone by", "429，Retry-After 为过去的时间", answers("", code(429, time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)))},
+		{"500", "500", answers("", code(500, ""))},
+		{"502", "502", answers("", code(502, ""))},
+		{"redirect loop", "循环重定向", answers("", func(w http.ResponseWriter, r *http.Request, _ []byte) {
 			http.Redirect(w, r, r.URL.Path, http.StatusFound)
 		})},
-		{"certificate expired", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), -time.Hour, true) }},
-		{"certificate of an unknown authority", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), time.Hour, false) }},
-		{"certificate of another name", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 2), time.Hour, true) }},
+		{"certificate expired", "证书已过期", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), -time.Hour, true) }},
+		{"certificate of an unknown authority", "证书的签发者不受信任", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 1), time.Hour, false) }},
+		{"certificate of another name", "证书上是别的域名", func(l *runLab) string { return l.serveTLS(net.IPv4(127, 0, 0, 2), time.Hour, true) }},
 	}
 }
 
@@ -157,7 +157,7 @@ func brokenServers(t *testing.T) []broken {
 func TestRunMakesUpstreamsGood(t *testing.T) {
 	t.Parallel()
 	all := brokenServers(t)
-	rows := make([]string, len(all))
+	rows := make([][2]string, len(all)) // English, Chinese
 	var slowest time.Duration
 	var mu sync.Mutex
 	t.Run("all", func(t *testing.T) {
@@ -193,7 +193,19 @@ func TestRunMakesUpstreamsGood(t *testing.T) {
 				_, said, _ := strings.Cut(errs, "("+name+": ")
 				said, _, _ = strings.Cut(said, "), served by ")
 				said, _, _ = strings.Cut(said, "; "+name+": ")
-				rows[i] = fmt.Sprintf("| %s | %s | %s | %s | %s |", b.name, l.plainGo(t, first, ",", second), l.plainGo(t, first, "|", second), seconds(took), cell(said, first, second))
+				comma, bar := l.plainGo(t, first, ",", second), l.plainGo(t, first, "|", second)
+				l.env = append(l.env, "GOMODCACHE="+t.TempDir())
+				_, _, errs = l.run("run", "--lang", "zh", "--dir", filepath.Join(l.work, "store2"), "--upstream", first+","+second, "--", "go", "mod", "download")
+				_, zh, _ := strings.Cut(errs, "（"+name+"：")
+				zh, _, _ = strings.Cut(zh, "），由 ")
+				zh, _, _ = strings.Cut(zh, "；"+name+"：")
+				if zh == "" {
+					t.Errorf("said %q in Chinese", errs)
+				}
+				rows[i] = [2]string{
+					fmt.Sprintf("| %s | %s | %s | %s | %s |", b.name, comma, bar, seconds(took), cell(said, first, second)),
+					fmt.Sprintf("| %s | %s | %s | %s | %s |", b.zh, inChinese(comma), inChinese(bar), seconds(took), cell(zh, first, second)),
+				}
 			})
 		}
 	})
@@ -204,10 +216,33 @@ func TestRunMakesUpstreamsGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf(`# A broken server before a healthy one
+	name := *runTable
+	if !filepath.IsAbs(name) {
+		name = filepath.Join("..", "..", name)
+	}
+	for i, page := range []string{tablePage, tablePageChinese} {
+		lines := make([]string, len(rows))
+		for j, r := range rows {
+			lines[j] = r[i]
+		}
+		text := fmt.Sprintf(page, goPatience.Seconds(), strings.TrimSpace(string(version)), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), seconds(slowest), strings.Join(lines, "\n"))
+		file := name
+		if i == 1 {
+			file = strings.TrimSuffix(name, ".md") + ".zh-CN.md"
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s\n%s", file, text)
+	}
+}
 
-Each line is one fault of server A; server B is healthy. "plain go" is `+"`go mod download`"+` with `+"`GOPROXY=A,B`"+` and `+"`GOPROXY=A|B`"+`,
-given %.0f s; "keepwell run" is the time of `+"`keepwell run --upstream A,B -- go mod download`"+`, start to end, with an empty store and
+const tablePage = `# A broken server before a healthy one
+
+[中文](run-upstreams.zh-CN.md)
+
+Each line is one fault of server A; server B is healthy. "plain go" is ` + "`go mod download`" + ` with ` + "`GOPROXY=A,B`" + ` and ` + "`GOPROXY=A|B`" + `,
+given %.0f s; "keepwell run" is the time of ` + "`keepwell run --upstream A,B -- go mod download`" + `, start to end, with an empty store and
 the shipped limits. All on loopback, %s, %d cores that had other work, %s. The slowest took %s. Written by
 
     go test ./internal/cli -run TestRunMakesUpstreamsGood -run-table docs/run-upstreams.md
@@ -215,15 +250,26 @@ the shipped limits. All on loopback, %s, %d cores that had other work, %s. The s
 | fault of A | plain go, A,B | plain go, A\|B | keepwell run | what keepwell says of A |
 |---|---|---|---|---|
 %s
-`, goPatience.Seconds(), strings.TrimSpace(string(version)), runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly), seconds(slowest), strings.Join(rows, "\n"))
-	name := *runTable
-	if !filepath.IsAbs(name) {
-		name = filepath.Join("..", "..", name)
-	}
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s\n%s", name, text)
+`
+
+const tablePageChinese = `# 故障服务器排在正常服务器之前
+
+[English](run-upstreams.md)
+
+每一行是服务器 A 的一种故障，服务器 B 正常。“只用 go”是设置 ` + "`GOPROXY=A,B`" + ` 或 ` + "`GOPROXY=A|B`" + ` 后运行 ` + "`go mod download`" + `，
+最长等 %.0f 秒；“keepwell run”是 ` + "`keepwell run --upstream A,B -- go mod download`" + ` 从启动到结束的时间，仓库为空，使用默认时限。
+全部在本机回环地址上进行：%s，%d 个同时有其他负载的 CPU 核，%s。最慢的用了 %s。由以下命令生成：
+
+    go test ./internal/cli -run TestRunMakesUpstreamsGood -run-table docs/run-upstreams.md
+
+| A 的故障 | 只用 go，A,B | 只用 go，A\|B | keepwell run | keepwell 对 A 的说明 |
+|---|---|---|---|---|
+%s
+`
+
+// inChinese words what plainGo found; what go said stays.
+func inChinese(found string) string {
+	return strings.NewReplacer("**hangs**", "**卡住**", "**fails**: ", "**失败**：", "**wrong**: ", "**内容错误**：", "succeeds, ", "成功，").Replace(found)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
