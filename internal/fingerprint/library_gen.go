@@ -3946,7 +3946,7 @@ var table = [...]Entry{
 		Pattern:    "(?:No matching distribution found for|Could not find a version that satisfies the requirement) (?P<package>[A-Za-z0-9][\\w.-]*)",
 		Tier:       1,
 		Confidence: 0.6,
-		Rivals:     []keepwell.Code{"module/missing-or-private", "version/runtime-too-old", "proxy/unauthorized", "net/dns"},
+		Rivals:     []keepwell.Code{"module/missing-or-private", "proxy/forbidden", "version/runtime-too-old", "proxy/unauthorized", "net/dns"},
 	},
 	{
 		ID: "pip-requires-python", Code: "version/runtime-too-old",
