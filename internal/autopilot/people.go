@@ -392,8 +392,8 @@ func (e *Engine) Unmute(ctx context.Context, id int64, by string) error {
 	})
 }
 
-// Install puts a text in force. A version that is new goes through observe for as long as
-// hold says before it becomes active; Release shortens that.
+// Install puts a text in force. A version that is new, or was off, goes through observe
+// for as long as hold says before it becomes active; SetMode shortens that.
 func (e *Engine) Install(ctx context.Context, name, text, origin string, want state.Mode, hold time.Duration, by string) error {
 	version := state.PlaybookVersion(text)
 	if _, err := e.program(version, text); err != nil {
@@ -414,7 +414,7 @@ func (e *Engine) Install(ctx context.Context, name, text, origin string, want st
 			return err
 		}
 		mode, why := want, "in force"
-		if current.Version != version && want == state.ModeActive && hold > 0 {
+		if (current.Version != version || current.Mode == state.ModeOff) && want == state.ModeActive && hold > 0 {
 			mode, why = state.ModeObserve, fmt.Sprintf("new: observed for %s before it acts", hold)
 			if err := e.queue.Insert(ctx, tx, jobs.Job{Kind: jobRelease, Args: releaseArgs{name, version, by}, At: tx.Now().Add(hold)}); err != nil {
 				return err

@@ -261,6 +261,7 @@ func newRoot(a *app) *cobra.Command {
 		newRunCmd(a),
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),
+		newServeCmd(a),
 		newPlaybookCmd(a), newConfineCmd(),
 	)
 	refuseUnknown(root)

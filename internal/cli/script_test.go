@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 //	world FILE               servers on loopback, see world_test.go
 //	unpack FILE DIR          unpack a zip archive of mode 0600 into a new directory
 //	har FILE                 hold a file to HAR 1.2 and to mode 0600
+//	await FILE REGEXP [VAR]  wait until a file matches; the first submatch becomes VAR
+//	request FILE URL STATUS REGEXP [HEADER: VALUE]...  send a file (-: ask), hold the answer
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -59,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR, "unpack": unpack,
+			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR, "unpack": unpack, "await": await, "request": request,
 		},
 	})
 }

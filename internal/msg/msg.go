@@ -101,6 +101,7 @@ func tables() []func() map[string]message {
 		probeTable,
 		proxyTable,
 		modconfigTable,
+		serveTable,
 		serviceTable,
 		routeTable,
 		runTable,

@@ -18,7 +18,9 @@ import (
 
 // Programs makes programs of the engine out of playbooks.
 type Programs struct {
-	Actions *actions.Set
+	// Actions gives the set that makes effects: the one of then, so that programs need not
+	// be made anew with it.
+	Actions func() *actions.Set
 	// Firing counts the alerts of an incident that fire; nil: it cannot be told.
 	Firing func(ctx context.Context, incident int64) (int64, error)
 }
@@ -223,19 +225,20 @@ func (c Programs) action(a playbook.Action) (act autopilot.Action, delay time.Du
 }
 
 // effect is an action of the set.
-type effect struct{ set *actions.Set }
+type effect struct{ actions func() *actions.Set }
 
 // Do implements [autopilot.Action].
 func (e effect) Do(ctx context.Context, call autopilot.Call) (json.RawMessage, error) {
-	if e.set == nil {
+	if e.actions == nil {
 		return nil, errors.New("there are no actions here")
 	}
+	set := e.actions()
 	var out json.RawMessage
 	var err error
-	if u, ok := any(e.set).(undoer); ok && call.Undone != nil {
+	if u, ok := any(set).(undoer); ok && call.Undone != nil {
 		out, err = u.CallUndo(ctx, call.Key.String(), call.Input, call.Undone)
 	} else {
-		out, err = e.set.Call(ctx, call.Key.String(), call.Input)
+		out, err = set.Call(ctx, call.Key.String(), call.Input)
 	}
 	if errors.Is(err, actions.ErrUnsure) {
 		err = unsure{err}
@@ -255,7 +258,10 @@ type (
 
 // Probe implements [autopilot.Prober].
 func (e effect) Probe(ctx context.Context, call autopilot.Call) (bool, error) {
-	if p, ok := any(e.set).(prober); ok {
+	if e.actions == nil {
+		return false, errors.New("there are no actions here")
+	}
+	if p, ok := any(e.actions()).(prober); ok {
 		return p.Probed(ctx, call.Key.String(), call.Input)
 	}
 	return false, errors.New("it cannot be told afterwards")
@@ -346,7 +352,7 @@ func (c Programs) explain(s autopilot.Planned) Planned {
 		return out
 	}
 	var err error
-	if out.Does, err = c.Actions.Plan(r); err != nil {
+	if out.Does, err = c.Actions().Plan(r); err != nil {
 		out.Fault = err.Error()
 	}
 	return out

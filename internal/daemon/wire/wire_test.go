@@ -115,7 +115,7 @@ func TestChain(t *testing.T) {
 			Scripts: actions.Scripts{Dirs: []string{dir}}, Prometheus: out.URL,
 			Receivers: map[string]actions.Receiver{"slack": {Type: "slack", URL: out.URL + "/slack"}},
 		})
-		programs := wire.Programs{Actions: set, Firing: st.Firing}
+		programs := wire.Programs{Actions: func() *actions.Set { return set }, Firing: st.Firing}
 		e, err := autopilot.Open(t.Context(), st, autopilot.Options{Classifier: &wire.Classifier{Library: library(t)}, Compile: programs.Compile})
 		if err == nil {
 			err = e.Start(t.Context())
@@ -221,7 +221,7 @@ func TestMatch(t *testing.T) {
 		"match: {if: 'if_severity < P1'}":          "",
 		"severity: P1\nmatch: {if: 'severity<P1'}": "condition does not hold: severity<P1",
 	} {
-		programs := wire.Programs{Actions: actions.New(actions.Options{})}
+		programs := wire.Programs{Actions: func() *actions.Set { return actions.New(actions.Options{}) }}
 		p, err := programs.Compile("trigger: redis_memory_high\n" + change + "\nactions:\n  - create_ticket: if_severity > P1\n  - notify_slack: '#a'\n")
 		if err != nil {
 			t.Errorf("%s: %v", change, err)

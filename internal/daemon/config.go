@@ -1,0 +1,401 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/keepwell/keepwell/internal/actions"
+	"github.com/keepwell/keepwell/internal/alerts"
+	"github.com/keepwell/keepwell/internal/condition"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
+)
+
+// Config is what `keepwell serve` is told. The keys of the file are the tags; each value
+// that is a word, a number, a time or a list of words can be set by KEEPWELL_ and its path
+// in capitals, too (KEEPWELL_TLS_CERT).
+type Config struct {
+	Listen   string `yaml:"listen"`
+	URL      string `yaml:"url"`
+	Open     bool   `yaml:"open"` // plain HTTP beyond this machine
+	TLS      TLS    `yaml:"tls"`
+	Data     string `yaml:"data" path:"dir"`
+	Database string `yaml:"database"`
+	Log      string `yaml:"log"`
+	// Grace is how long requests and effects may go on after a signal to end.
+	Grace        time.Duration       `yaml:"grace"`
+	Playbooks    Playbooks           `yaml:"playbooks"`
+	Fingerprints string              `yaml:"fingerprints" path:"dir"`
+	Secrets      Secrets             `yaml:"secrets"`
+	Scripts      Scripts             `yaml:"scripts"`
+	HTTP         HTTP                `yaml:"http"`
+	Notify       map[string]Receiver `yaml:"notify"`
+	Tickets      map[string]Tracker  `yaml:"tickets"`
+	Prometheus   string              `yaml:"prometheus"`
+	Hooks        Hooks               `yaml:"hooks"`
+	Escalate     Escalate            `yaml:"escalate"`
+	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
+	MaxRuns   int64     `yaml:"max_runs"`
+	Workers   int64     `yaml:"workers"`
+	Retention Retention `yaml:"retention"`
+	Modules   Modules   `yaml:"modules"`
+
+	mappings map[string]*alerts.Mapping
+}
+
+// The parts of a configuration.
+type (
+	// TLS is a certificate and its key.
+	TLS struct {
+		Cert string `yaml:"cert" path:"file"`
+		Key  string `yaml:"key" path:"file"`
+	}
+	// Playbooks are the files of a directory.
+	Playbooks struct {
+		Dir string `yaml:"dir" path:"dir"`
+		// Hold is how long a version that is new only observes.
+		Hold time.Duration `yaml:"hold"`
+	}
+	// Secrets are the files of a directory, beside KEEPWELL_SECRET_NAME.
+	Secrets struct {
+		Dir string `yaml:"dir" path:"dir"`
+	}
+	// Scripts are which there are, and how they are held.
+	Scripts struct {
+		Dirs       []string      `yaml:"dirs" path:"dir"`
+		CPU        time.Duration `yaml:"cpu"`
+		MemoryMB   int64         `yaml:"memory_mb"`
+		FileSizeMB int64         `yaml:"file_size_mb"`
+		OpenFiles  int64         `yaml:"open_files"`
+		UID        int64         `yaml:"uid"`
+		GID        int64         `yaml:"gid"`
+		OutputKB   int64         `yaml:"output_kb"`
+	}
+	// HTTP says where requests of playbooks may go.
+	HTTP struct {
+		Hosts   []string `yaml:"hosts"`
+		Private []string `yaml:"private"`
+	}
+	// Receiver is where people read.
+	Receiver struct {
+		Type string `yaml:"type"`
+		URL  string `yaml:"url"`
+		Key  string `yaml:"key"`
+	}
+	// Tracker is where tickets are.
+	Tracker struct {
+		Type    string `yaml:"type"`
+		URL     string `yaml:"url"`
+		Project string `yaml:"project"`
+		Token   string `yaml:"token"`
+	}
+	// Hooks are where alerts come in.
+	Hooks struct {
+		Token   string               `yaml:"token"` // of senders that show one
+		HMAC    string               `yaml:"hmac"`  // the key of senders that sign
+		Generic map[string]yaml.Node `yaml:"generic"`
+	}
+	// Escalate says who is told when.
+	Escalate struct {
+		To      []string      `yaml:"to"`
+		Channel string        `yaml:"channel"`
+		After   time.Duration `yaml:"after"`
+	}
+	// Retention is how long things are kept.
+	Retention struct {
+		Alerts  time.Duration `yaml:"alerts"`
+		Journal time.Duration `yaml:"journal"`
+	}
+	// Modules is the module proxy under /mod/.
+	Modules struct {
+		Dir      string   `yaml:"dir" path:"dir"`
+		Upstream []string `yaml:"upstream"`
+		Tokens   string   `yaml:"tokens" path:"file"`
+	}
+)
+
+const day = 24 * time.Hour
+
+// Defaults is the configuration where nothing is said.
+func Defaults() *Config {
+	return &Config{
+		Listen: "127.0.0.1:9620", Log: "json", Grace: 30 * time.Second, Workers: 20,
+		Playbooks: Playbooks{Hold: day}, Escalate: Escalate{After: 15 * time.Minute},
+		Retention: Retention{Alerts: 90 * day, Journal: 365 * day},
+	}
+}
+
+// Problem is something wrong with a configuration.
+type Problem struct {
+	// Where is the file or the variable; Line and Column are 0 where there are none.
+	Where        string
+	Line, Column int
+	Key          string
+	Args         []any
+}
+
+// In is the problem in a language.
+func (p Problem) In(lang msg.Lang) string {
+	text := msg.Text(lang, p.Key, msg.Words(lang, p.Args)...)
+	switch {
+	case p.Line > 0:
+		return fmt.Sprintf("%s:%d:%d: %s", p.Where, p.Line, p.Column, text)
+	case p.Where != "":
+		return p.Where + ": " + text
+	}
+	return text
+}
+
+// ConfigErrors is everything that is wrong, as one error.
+type ConfigErrors []Problem
+
+// Error implements error.
+func (ps ConfigErrors) Error() string { return ps.Text(msg.EN) }
+
+// Text is everything, a line each.
+func (ps ConfigErrors) Text(lang msg.Lang) string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.In(lang)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Source is where a configuration comes from; what comes later outranks what is before.
+type Source struct {
+	File    string   // "": none
+	Environ []string // NAME=VALUE
+	// Flags are paths of keys, such as "listen", with what was said.
+	Flags map[string]string
+}
+
+// Load reads a configuration and reports everything that is wrong at once, as [ConfigErrors].
+func Load(s Source) (*Config, error) {
+	c := Defaults()
+	r := &reader{where: s.File}
+	if s.File != "" {
+		doc, err := plainfile.Read(s.File)
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration: %w", err)
+		}
+		r.read(doc, c)
+	}
+	r.environ(s.Environ, c)
+	r.flags(s.Flags, c)
+	r.judge(c)
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return c, nil
+}
+
+var wordForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })
+
+// judge reports what can only be seen of the whole.
+func (r *reader) judge(c *Config) {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		r.at("listen", "serve.listen", c.Listen)
+	}
+	if c.Log != "json" && c.Log != "text" {
+		r.at("log", "serve.enum", "log", "json, text")
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		r.at("tls", "serve.pair")
+	}
+	if c.Database != "" {
+		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.RawQuery == "" {
+			r.at("database", "serve.database")
+		}
+	}
+	for key, address := range map[string]string{"url": c.URL, "prometheus": c.Prometheus} {
+		if address != "" && !strings.Contains(address, "${") && !isWeb(address) {
+			r.at(key, "serve.address", key)
+		}
+	}
+	if beyond(c.Listen) && c.TLS.Cert == "" && !c.Open {
+		r.at("listen", "serve.notls", c.Listen)
+	}
+	r.judgeParts(c)
+	r.judgeNumbers(c)
+	r.judgeMappings(c)
+	slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
+}
+
+func (r *reader) judgeParts(c *Config) {
+	for name, to := range c.Notify {
+		if types := []string{"slack", "dingtalk", "lark", "wecom"}; !slices.Contains(types, to.Type) {
+			r.at("notify."+name, "serve.enum", "type", strings.Join(types, ", "))
+		}
+		if to.URL == "" {
+			r.at("notify."+name, "serve.lacks", "url")
+		}
+	}
+	for name, t := range c.Tickets {
+		if types := []string{"github", "gitlab", "generic"}; !slices.Contains(types, t.Type) {
+			r.at("tickets."+name, "serve.enum", "type", strings.Join(types, ", "))
+		}
+		if t.URL == "" {
+			r.at("tickets."+name, "serve.lacks", "url")
+		}
+	}
+	for _, name := range c.Escalate.To {
+		if _, ok := c.Notify[name]; !ok {
+			r.at("escalate.to", "serve.receiver", name)
+		}
+	}
+	for key, dirs := range map[string][]string{"scripts.dirs": c.Scripts.Dirs, "playbooks.dir": {c.Playbooks.Dir}, "fingerprints": {c.Fingerprints}, "secrets.dir": {c.Secrets.Dir}} {
+		for _, dir := range dirs {
+			if st, err := os.Stat(dir); dir != "" && (err != nil || !st.IsDir()) {
+				r.at(key, "serve.dir", dir)
+			}
+		}
+	}
+}
+
+// judgeMappings makes the mappings of hooks.
+func (r *reader) judgeMappings(c *Config) {
+	c.mappings = map[string]*alerts.Mapping{}
+	for name, n := range c.Hooks.Generic {
+		if !wordForm().MatchString(name) {
+			r.at("hooks.generic", "serve.name", name)
+		}
+		if n.Kind == yaml.MappingNode && !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return c.Value == "name" }) {
+			word := func(s string) *yaml.Node {
+				return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Line: n.Line, Column: n.Column}
+			}
+			n.Content = append([]*yaml.Node{word("name"), word(name)}, n.Content...)
+		}
+		m, err := alerts.NewMapping(r.doc, &n)
+		if err != nil {
+			r.joined("hooks.generic."+name, err)
+			continue
+		}
+		c.mappings[name] = m
+	}
+}
+
+// judgeNumbers reports what is too small or too large.
+func (r *reader) judgeNumbers(c *Config) {
+	for key, n := range map[string]int64{
+		"workers": c.Workers, "max_runs": c.MaxRuns, "scripts.memory_mb": c.Scripts.MemoryMB, "scripts.file_size_mb": c.Scripts.FileSizeMB,
+		"scripts.open_files": c.Scripts.OpenFiles, "scripts.uid": c.Scripts.UID, "scripts.gid": c.Scripts.GID, "scripts.output_kb": c.Scripts.OutputKB,
+	} {
+		if n < 0 || n > 1<<31 || key == "workers" && n == 0 {
+			r.at(key, "serve.number", key)
+		}
+	}
+	for key, d := range map[string]time.Duration{
+		"grace": c.Grace, "playbooks.hold": c.Playbooks.Hold, "escalate.after": c.Escalate.After, "retention.alerts": c.Retention.Alerts, "retention.journal": c.Retention.Journal, "scripts.cpu": c.Scripts.CPU,
+	} {
+		if d < 0 || d < day && strings.HasPrefix(key, "retention") {
+			r.at(key, "serve.time", key)
+		}
+	}
+}
+
+// joined reports each of the errors that err joins.
+func (r *reader) joined(key string, err error) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			r.joined(key, e)
+		}
+		return
+	}
+	if s, ok := errors.AsType[*condition.SourceError](err); ok && s.Line > 0 {
+		r.wrong(place{r.where, s.Line, s.Column}, s.Key, s.Args...)
+		return
+	}
+	r.at(key, "serve.mapping", err)
+}
+
+func isWeb(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// beyond tells addresses that other machines may reach.
+func beyond(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false // told of
+	}
+	ip, err := netip.ParseAddr(host)
+	return host != "localhost" && (err != nil || !ip.IsLoopback())
+}
+
+// actions are the options of the actions.
+func (c *Config) actions(secrets func(string) (string, error), launcher []string, lang msg.Lang) actions.Options {
+	const mega = 1 << 20
+	o := actions.Options{
+		Secrets: secrets, Lang: lang, HTTP: actions.Guard{Hosts: c.HTTP.Hosts, Private: c.HTTP.Private}, Prometheus: c.Prometheus,
+		Receivers: map[string]actions.Receiver{}, Trackers: map[string]actions.Tracker{},
+		Scripts: actions.Scripts{
+			Dirs: c.Scripts.Dirs, Launcher: launcher, MaxOutput: int(c.Scripts.OutputKB << 10),
+			Limits: actions.Limits{
+				CPUSeconds: uint64(max(0, c.Scripts.CPU/time.Second)), Memory: uint64(max(0, c.Scripts.MemoryMB)) * mega, FileSize: uint64(max(0, c.Scripts.FileSizeMB)) * mega,
+				OpenFiles: uint64(max(0, c.Scripts.OpenFiles)), UID: int(c.Scripts.UID), GID: int(c.Scripts.GID),
+			},
+		},
+	}
+	for name, r := range c.Notify {
+		o.Receivers[name] = actions.Receiver(r)
+	}
+	for name, t := range c.Tickets {
+		o.Trackers[name] = actions.Tracker(t)
+	}
+	return o
+}
+
+var errNoSecret = errors.New("there is no such secret (hint: a file of its name in secrets.dir, or KEEPWELL_SECRET_ and its name)")
+
+// secretsOf resolves references: by KEEPWELL_SECRET_NAME, by a file of the directory of
+// the configuration, or by one of systemd's credentials.
+func secretsOf(c *Config, environ []string) func(string) (string, error) {
+	return func(name string) (string, error) {
+		if !wordForm().MatchString(name) {
+			return "", errNoSecret
+		}
+		if v, ok := lookup(environ, "KEEPWELL_SECRET_"+name); ok && v != "" {
+			return v, nil
+		}
+		credentials, _ := lookup(environ, "CREDENTIALS_DIRECTORY")
+		for _, dir := range []string{c.Secrets.Dir, credentials} {
+			if dir == "" {
+				continue
+			}
+			data, err := plainfile.Read(filepath.Join(dir, name))
+			if errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return "", fmt.Errorf("reading it: %w", err)
+			}
+			if text := strings.TrimRight(string(data), "\r\n"); text != "" {
+				return text, nil
+			}
+			return "", errors.New("its file is empty")
+		}
+		return "", errNoSecret
+	}
+}
+
+func lookup(environ []string, name string) (string, bool) {
+	for _, e := range slices.Backward(environ) {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,375 @@
+// Package daemon is `keepwell serve`: it opens the database, joins alerts, fingerprints,
+// playbooks, actions, people and pages to one engine, serves them at one address, takes
+// changes of its files while it runs, and ends gracefully. It is the only place that
+// joins things, and knows nothing of its own about what they do.
+//
+//	d, err := daemon.New(ctx, daemon.Options{Source: …})
+//	err = d.Start(ctx)    // listens and works; d.Addr() says where
+//	err = d.Reload(ctx)   // configuration and playbooks, as on SIGHUP
+//	err = d.Stop(ctx)     // requests and effects may end until ctx does
+//
+// A new key of the configuration is a field in config.go; a new way for alerts to come in
+// is an entry in hooks.go; a job of the server's own, one in care.go.
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/actions"
+	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/classify"
+	"github.com/keepwell/keepwell/internal/daemon/wire"
+	"github.com/keepwell/keepwell/internal/jobs"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/server"
+	"github.com/keepwell/keepwell/internal/state"
+)
+
+// Parts are what handlers of others are made of.
+type Parts struct {
+	State      *state.State
+	Engine     *autopilot.Engine
+	Door       *access.Door
+	Classifier autopilot.Classifier
+	Compile    func(text string) (*autopilot.Program, error)
+	Conditions playbook.Compiler
+	Library    *classify.Library
+	Keys       []ed25519.PublicKey
+	// Stopping is closed when the end begins.
+	Stopping <-chan struct{}
+	Config   *Config
+	Log      *slog.Logger
+}
+
+// Options of a daemon.
+type Options struct {
+	Source  Source
+	Lang    msg.Lang
+	Log     *slog.Logger
+	Version string
+	// Launcher starts scripts within their limits; see [actions.Scripts].
+	Launcher []string
+	// Mounts make handlers by the prefix of their paths, such as "/api/"; they are called
+	// once, by New, and their routes say whom they let in.
+	Mounts map[string]func(context.Context, Parts) (http.Handler, error)
+}
+
+// Daemon is a server.
+type Daemon struct {
+	o    Options
+	log  *slog.Logger
+	st   *state.State
+	door *access.Door
+	eng  *autopilot.Engine
+	lib  *classify.Library
+	key  journal.Key
+	// live is what may change while it runs.
+	live     atomic.Pointer[live]
+	programs wire.Programs
+	class    *wire.Classifier
+	metrics  *metrics
+	cert     *server.Certificate
+	handler  http.Handler
+	ln       net.Listener
+	stopping chan struct{}
+	halt     func()
+	ended    chan error
+	// undo is what ends what was begun, last first.
+	undo    []func(context.Context) error
+	loading sync.Mutex
+	working atomic.Bool
+}
+
+// live is a configuration with what is made of it.
+type live struct {
+	*Config
+	secrets func(string) (string, error)
+	set     *actions.Set
+}
+
+// New opens everything and checks it; nothing works yet. What is wrong with the
+// configuration is told as [ConfigErrors].
+func New(ctx context.Context, o Options) (d *Daemon, err error) {
+	cfg, err := Load(o.Source)
+	if err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d = &Daemon{o: o, log: o.Log, stopping: make(chan struct{}), ended: make(chan error, 1)}
+	d.enliven(cfg)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.unwind(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := d.open(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return d, d.mount(ctx, cfg)
+}
+
+func (d *Daemon) enliven(cfg *Config) {
+	l := &live{Config: cfg, secrets: secretsOf(cfg, d.o.Source.Environ)}
+	l.set = actions.New(cfg.actions(l.secrets, d.o.Launcher, d.o.Lang))
+	d.live.Store(l)
+}
+
+// open opens the database and makes the engine.
+func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
+	dir := cfg.Data
+	if dir == "" {
+		if dir, err = dataDir(d.o.Source.Environ); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	database, err := d.resolve(cfg.Database)
+	if err != nil {
+		return err
+	}
+	if d.st, err = state.Open(ctx, state.Options{Dir: dir, Database: database}); err != nil {
+		return errors.New(mask.Text(err.Error()))
+	}
+	d.undo = append(d.undo, func(context.Context) error { return d.st.Close() })
+	if d.key, err = journal.OpenKey(filepath.Join(dir, journal.KeyFile)); err != nil {
+		return err
+	}
+	if d.lib, err = classify.Default(); err != nil {
+		return err
+	}
+	if cfg.Fingerprints != "" {
+		if d.lib, err = d.lib.With(os.DirFS(cfg.Fingerprints)); err != nil {
+			return errors.New(classify.ErrorWords(err, d.o.Lang))
+		}
+	}
+	d.programs = wire.Programs{Actions: func() *actions.Set { return d.live.Load().set }, Firing: d.st.Firing}
+	d.class = &wire.Classifier{Library: d.lib, Metrics: questions{d}, Lang: d.o.Lang, Failed: func(err error) {
+		if d.live.Load().Prometheus != "" {
+			d.log.Warn("metrics were not asked", "error", mask.Text(err.Error()))
+		}
+	}}
+	d.metrics = newMetrics(d)
+	opts := access.Options{Log: d.log, Secure: cfg.Open && cfg.TLS.Cert == "" && beyond(cfg.Listen)}
+	if cfg.URL != "" {
+		opts.Origins = []string{cfg.URL}
+	}
+	if d.door, err = access.Open(d.st, opts); err != nil {
+		return err
+	}
+	d.eng, err = autopilot.Open(ctx, d.st, autopilot.Options{
+		Classifier: d.class, Compile: d.programs.Compile, Escalate: d.escalate, EscalateAfter: cfg.Escalate.After,
+		MaxRuns: cfg.MaxRuns, Workers: int(cfg.Workers), Jobs: jobs.Options{Log: slog.New(grave{d.log.Handler()})}, More: d.care(),
+		AfterEffect: func(state.StepKey) { d.metrics.effects.Inc() },
+	})
+	return err
+}
+
+// grave drops what is no warning: the queue tells of every migration.
+type grave struct{ slog.Handler }
+
+func (g grave) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && g.Handler.Enabled(ctx, l)
+}
+
+func (g grave) WithAttrs(attrs []slog.Attr) slog.Handler { return grave{g.Handler.WithAttrs(attrs)} }
+func (g grave) WithGroup(name string) slog.Handler       { return grave{g.Handler.WithGroup(name)} }
+
+// questions asks the Prometheus of the configuration; where there is none, nothing holds.
+type questions struct{ d *Daemon }
+
+func (q questions) Holds(ctx context.Context, promql string, at time.Time) (bool, error) {
+	return q.d.live.Load().set.Holds(ctx, promql, at)
+}
+
+// resolve fills secrets into a word of the configuration.
+func (d *Daemon) resolve(word string) (string, error) {
+	return resolve(word, d.live.Load().secrets)
+}
+
+func (d *Daemon) mount(ctx context.Context, cfg *Config) error {
+	if cfg.TLS.Cert != "" {
+		var err error
+		if d.cert, err = server.NewCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+			return fmt.Errorf("reading the certificate: %w", err)
+		}
+		d.cert.Warn(d.log, time.Now())
+	}
+	mux := http.NewServeMux()
+	d.hooks(mux)
+	mux.HandleFunc("GET /healthz", d.healthz)
+	mux.HandleFunc("GET /readyz", d.readyz)
+	mux.Handle("GET /metrics", d.guarded(d.metrics.handler))
+	parts := Parts{
+		State: d.st, Engine: d.eng, Door: d.door, Classifier: d.class, Compile: d.programs.Compile, Conditions: wire.Conditions(), Library: d.lib,
+		Keys: []ed25519.PublicKey{d.key.Public()}, Stopping: d.stopping, Config: cfg, Log: d.log,
+	}
+	for _, prefix := range slices.Sorted(maps.Keys(d.o.Mounts)) {
+		h, err := d.o.Mounts[prefix](ctx, parts)
+		if err != nil {
+			return fmt.Errorf("making %s: %w", prefix, err)
+		}
+		if h != nil {
+			mux.Handle(prefix, h)
+		}
+	}
+	d.handler = d.hosts(d.door.Handler(mux))
+	return nil
+}
+
+// Start begins to work and listens. ctx bounds the starting only.
+func (d *Daemon) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.unwind(context.WithoutCancel(ctx)))
+		}
+	}()
+	cfg := d.live.Load().Config
+	if d.ln, err = server.Listen(ctx, cfg.Listen); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	if beyond(d.ln.Addr().String()) && !beyond(cfg.Listen) && cfg.TLS.Cert == "" && !cfg.Open { // systemd's may be another
+		return errors.Join(ConfigErrors{{Key: "serve.notls", Args: []any{d.ln.Addr().String()}}}, d.ln.Close())
+	}
+	// Closed by the server below, once that has begun.
+	closing := d.ln
+	begun := false
+	d.undo = append(d.undo, func(context.Context) error {
+		if begun {
+			return nil
+		}
+		return closing.Close()
+	})
+	if err := d.eng.Start(ctx); err != nil {
+		return err
+	}
+	d.undo = append(d.undo, d.farewell, d.eng.Stop)
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	d.loadPlaybooks(ctx)
+	begun = true
+	serving, halt := context.WithCancel(context.WithoutCancel(ctx))
+	d.halt = halt
+	watch := &server.Watcher{Log: d.log}
+	if d.cert != nil {
+		watch.Add("certificate", d.cert.Files(), d.cert.Load)
+	}
+	var work sync.WaitGroup
+	work.Go(func() {
+		d.ended <- server.Serve(serving, d.ln, server.Options{
+			Server:      &http.Server{Handler: d.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
+			Certificate: d.cert, Grace: cfg.Grace, Watcher: watch,
+			Stopping: func() { d.working.Store(false); close(d.stopping) },
+		})
+	})
+	work.Go(func() { d.follow(serving) })
+	d.undo = append(d.undo, func(context.Context) error { halt(); work.Wait(); return nil })
+	d.working.Store(true)
+	d.log.Info("serving", "address", d.ln.Addr().String(), "database", string(d.st.Kind()), "node", d.eng.Queue().Node().Name)
+	return nil
+}
+
+// Addr is where it listens, after Start.
+func (d *Daemon) Addr() net.Addr { return d.ln.Addr() }
+
+// Door is where people come in.
+func (d *Daemon) Door() *access.Door { return d.door }
+
+// Database tells where the data lies, for people.
+func (d *Daemon) Database() string {
+	if d.st.Kind() == state.SQLite {
+		return "SQLite, " + d.st.Dir()
+	}
+	return "PostgreSQL"
+}
+
+// Secure tells whether it serves TLS.
+func (d *Daemon) Secure() bool { return d.cert != nil }
+
+// Grace is how long a Stop may take.
+func (d *Daemon) Grace() time.Duration { return d.live.Load().Grace }
+
+// Ended returns what ended the serving, without a Stop.
+func (d *Daemon) Ended() <-chan error { return d.ended }
+
+// Stop takes nothing new, waits for requests and effects until ctx ends, and lets go of
+// everything.
+func (d *Daemon) Stop(ctx context.Context) error { return d.unwind(ctx) }
+
+func (d *Daemon) unwind(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(d.undo) {
+		errs = append(errs, f(ctx))
+	}
+	d.undo = nil
+	return errors.Join(errs...)
+}
+
+// Reload reads the configuration and the playbooks again. A configuration with problems
+// changes nothing.
+func (d *Daemon) Reload(ctx context.Context) error {
+	d.loading.Lock()
+	defer d.loading.Unlock()
+	cfg, err := Load(d.o.Source)
+	if err != nil {
+		return err
+	}
+	before := d.live.Load().Config
+	if keys := needsStart(before, cfg); len(keys) > 0 {
+		d.log.Warn("these keys change with the next start only", "keys", keys)
+	}
+	d.enliven(cfg)
+	d.loadPlaybooks(ctx)
+	return nil
+}
+
+// needsStart are the keys that differ and hold from a start to the next.
+func needsStart(a, b *Config) (keys []string) {
+	for key, differs := range map[string]bool{
+		"listen": a.Listen != b.Listen, "open": a.Open != b.Open, "tls": a.TLS != b.TLS, "data": a.Data != b.Data, "database": a.Database != b.Database, "url": a.URL != b.URL, "log": a.Log != b.Log,
+		"fingerprints": a.Fingerprints != b.Fingerprints, "escalate.after": a.Escalate.After != b.Escalate.After, "max_runs": a.MaxRuns != b.MaxRuns, "workers": a.Workers != b.Workers,
+		"modules": a.Modules.Dir != b.Modules.Dir || a.Modules.Tokens != b.Modules.Tokens || !slices.Equal(a.Modules.Upstream, b.Modules.Upstream),
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// dataDir is where the data lies if nothing says so.
+func dataDir(environ []string) (string, error) {
+	if dir, _ := lookup(environ, "STATE_DIRECTORY"); dir != "" { // systemd's
+		return dir, nil
+	}
+	if dir, _ := lookup(environ, "XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "keepwell", "serve"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("where the data should lie: %w (hint: --data DIR)", err)
+	}
+	return filepath.Join(home, ".local", "state", "keepwell", "serve"), nil
+}

@@ -1,0 +1,414 @@
+package daemon_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/daemon"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/state"
+	"github.com/keepwell/keepwell/internal/state/statetest"
+)
+
+func TestMain(m *testing.M) { statetest.Main(m) }
+
+const (
+	token = "correct-horse-battery"
+	key   = "staple-staple-staple"
+)
+
+// started is a daemon with a configuration, on a spare port.
+func started(t *testing.T, o state.Options, config string) (*daemon.Daemon, string) {
+	t.Helper()
+	d := opened(t, o, config)
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d, "http://" + d.Addr().String()
+}
+
+func opened(t *testing.T, o state.Options, config string) *daemon.Daemon {
+	t.Helper()
+	d, err := daemon.New(t.Context(), daemon.Options{Source: daemon.Source{
+		File:    configured(t, config),
+		Environ: []string{"KEEPWELL_SECRET_HOOK=" + token, "KEEPWELL_SECRET_SIGN=" + key},
+		Flags:   map[string]string{"listen": "127.0.0.1:0", "data": o.Dir, "database": o.Database},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// payload is Alertmanager's body with n alerts.
+func payload(n int) string {
+	var b strings.Builder
+	b.WriteString(`{"version":"4","groupKey":"g","receiver":"kw","truncatedAlerts":2,"alerts":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"status":"firing","labels":{"alertname":"RedisMemoryHigh","instance":"cache-%d"},"startsAt":"2026-11-23T05:00:00Z","fingerprint":"f%d"}`, i, i)
+	}
+	b.WriteString("]}")
+	return b.String()
+}
+
+func sign(body string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// post sends a body and returns the status and the answer.
+func post(t *testing.T, address, body string, headers ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+func get(t *testing.T, address string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// until waits for something that the daemon does.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(time.Minute)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("waited for: " + what)
+		}
+	}
+}
+
+const guarded = `
+hooks:
+  token: ${secret:HOOK}
+  hmac: ${secret:SIGN}
+  generic:
+    zabbix:
+      alerts: body.events
+      labels: '{"alertname": item.trigger, "instance": item.host}'
+`
+
+// TestSenders: who may send, and what everybody is told.
+func TestSenders(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		d, base := started(t, o, guarded)
+		if _, err := d.Door().AddUser(t.Context(), "test", "ann", access.Admin, ""); err != nil {
+			t.Fatal(err)
+		}
+		made := func(name, scope string) string {
+			secret, _, err := d.Door().AddToken(t.Context(), "test", access.TokenWish{User: "ann", Name: name, Role: access.Viewer, Scopes: []string{scope}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return "Bearer " + secret
+		}
+		hooks, mod := made("hooks", access.ScopeHooks), made("mod", access.ScopeMod)
+		am, body := base+"/hooks/alertmanager", payload(2)
+		basic := func(p string) string { // Alertmanager's basic_auth
+			r := &http.Request{Header: http.Header{}}
+			r.SetBasicAuth("any", p)
+			return r.Header.Get("Authorization")
+		}
+		for name, c := range map[string]struct {
+			address, body string
+			headers       []string
+			status        int
+			says          string
+		}{
+			"nobody":              {am, body, nil, 401, "hook.unauthenticated"},
+			"a wrong token":       {am, body, []string{"Authorization", "Bearer " + token + "x"}, 401, "hook.unauthenticated"},
+			"a token":             {am, body, []string{"Authorization", "Bearer " + token}, 202, `"truncated":2`},
+			"the contract":        {base + "/api/v1/alerts", body, []string{"Authorization", "Bearer " + token}, 202, `"truncated":2`},
+			"a password":          {am, body, []string{"Authorization", basic(token)}, 202, ""},
+			"a wrong password":    {am, body, []string{"Authorization", basic("x")}, 401, ""},
+			"a token for hooks":   {am, body, []string{"Authorization", hooks}, 202, ""},
+			"a token for others":  {am, body, []string{"Authorization", mod}, 401, ""},
+			"signed":              {am, body, []string{"X-Hub-Signature-256", "sha256=" + sign(body)}, 202, ""},
+			"signed by Grafana":   {base + "/hooks/grafana", body, []string{"X-Grafana-Alerting-Signature", sign(body)}, 202, ""},
+			"another body":        {am, body + " ", []string{"X-Hub-Signature-256", "sha256=" + sign(body)}, 401, "hook.signature"},
+			"bad and unsigned":    {am, "{", []string{"X-Hub-Signature-256", "sha256=" + sign("x")}, 401, "hook.signature"},
+			"no signature":        {am, body, []string{"X-Hub-Signature-256", "sha256=zz"}, 401, "hook.unauthenticated"},
+			"no JSON":             {am, "hello", []string{"Authorization", "Bearer " + token}, 400, `"hint":"/hooks/alertmanager takes`},
+			"no alert":            {am, `{"alerts":[{"status":"on","labels":{"a":"b"}}]}`, []string{"Authorization", "Bearer " + token}, 400, "hook.none"},
+			"in Chinese":          {am, "hello", []string{"Authorization", "Bearer " + token, "Accept-Language", "zh-CN"}, 400, "正文不是"},
+			"a mapping":           {base + "/hooks/generic/zabbix", `{"events":[{"trigger":"X","host":"h"},{"trigger":"Y"}]}`, []string{"Authorization", "Bearer " + token}, 202, `"unusable":1`},
+			"no mapping":          {base + "/hooks/generic/nagios", `{}`, []string{"Authorization", "Bearer " + token}, 404, "hook.unknown"},
+			"another site's name": {am, body, []string{"Authorization", "Bearer " + token, "Host-Of-Test", "evil.example"}, 421, "hook.host"},
+			"another site's page": {am, body, []string{"Authorization", "Bearer " + token, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, 403, ""},
+		} {
+			if c.headers != nil && c.headers[len(c.headers)-2] == "Host-Of-Test" {
+				w := httptest.NewRecorder()
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://evil.example/hooks/alertmanager", strings.NewReader(c.body))
+				d.Handler().ServeHTTP(w, r)
+				if w.Code != c.status {
+					t.Errorf("%s: %d %s", name, w.Code, w.Body)
+				}
+				continue
+			}
+			status, text := post(t, c.address, c.body, c.headers...)
+			if status != c.status || !strings.Contains(text, c.says) {
+				t.Errorf("%s: %d %s, want %d %s", name, status, text, c.status, c.says)
+			}
+			if strings.Contains(text, token) || strings.Contains(text, key) {
+				t.Errorf("%s: a secret is told: %s", name, text)
+			}
+		}
+		rows, err := d.State().Journal(t.Context(), state.JournalFilter{Kind: string(journal.AlertRefused)}, state.Page{})
+		if err != nil || len(rows) == 0 || !strings.Contains(rows[len(rows)-1].Body, "truncatedAlerts") && !strings.Contains(rows[0].Body, "truncatedAlerts") {
+			t.Errorf("nothing of what was left out in the journal: %v %v", rows, err)
+		}
+		alerts, err := d.State().Alerts(t.Context(), state.AlertFilter{}, state.Page{Limit: 1000})
+		if err != nil || len(alerts) != 3 { // two of Alertmanager, however often, and one mapped
+			t.Errorf("%d alerts, %v", len(alerts), err)
+		}
+	})
+}
+
+// TestStormBody: a body of 10,000 alerts is kept whole.
+func TestStormBody(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		d := opened(t, o, "") // nothing works: only the intake is looked at
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/hooks/alertmanager", strings.NewReader(payload(10_000)))
+		r.RemoteAddr = "127.0.0.1:1"
+		d.Handler().ServeHTTP(w, r)
+		var answer struct{ New int }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 202 || answer.New != 10_000 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		// A database that is gone is told of, and the sender tries again.
+		if err := d.State().Close(); err != nil {
+			t.Fatal(err)
+		}
+		w = httptest.NewRecorder()
+		r.Body = io.NopCloser(strings.NewReader(payload(1)))
+		d.Handler().ServeHTTP(w, r)
+		if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "hook.unavailable") {
+			t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+		}
+		w = httptest.NewRecorder()
+		d.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/readyz", nil))
+		if w.Code != 503 {
+			t.Errorf("ready without a database: %d", w.Code)
+		}
+	})
+}
+
+// TestOnlyHere: without a token only this machine sends, and not through others.
+func TestOnlyHere(t *testing.T) {
+	t.Parallel()
+	d := opened(t, state.Options{Dir: t.TempDir()}, "")
+	for from, want := range map[string]int{"127.0.0.1:9": 202, "[::1]:9": 202, "192.0.2.7:9": 401, "127.0.0.1:9 forwarded": 401} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/hooks/alertmanager", strings.NewReader(payload(1)))
+		address, forwarded, _ := strings.Cut(from, " ")
+		if r.RemoteAddr = address; forwarded != "" {
+			r.Header.Set("X-Forwarded-For", "192.0.2.7")
+		}
+		for _, path := range []string{"/hooks/alertmanager", "/metrics"} {
+			w, r := httptest.NewRecorder(), r.Clone(t.Context())
+			if r.URL.Path = path; path == "/metrics" {
+				r.Method = http.MethodGet
+			} else {
+				r.Body = io.NopCloser(strings.NewReader(payload(1)))
+			}
+			d.Handler().ServeHTTP(w, r)
+			if got := w.Code; got != want && (path != "/metrics" || want != 202 || got != 200) {
+				t.Errorf("%s from %s: %d", path, from, got)
+			}
+		}
+	}
+}
+
+// TestLife: it says when it is ready, what it does, and leaves a journal that can be proved.
+func TestLife(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		d, base := started(t, o, "escalate: {after: 1ms}\n")
+		for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ready\n"} {
+			if status, text := get(t, base+path); status != 200 || text != want {
+				t.Errorf("%s: %d %q", path, status, text)
+			}
+		}
+		if status, text := post(t, base+"/hooks/alertmanager", payload(3)); status != 202 {
+			t.Errorf("%d %s", status, text)
+		}
+		until(t, "incidents", func() bool {
+			_, text := get(t, base+"/metrics")
+			return strings.Contains(text, "keepwell_incidents_open 3") && strings.Contains(text, `keepwell_alerts_total{result="new"} 3`)
+		})
+		key := d.Key().Public()
+		if err := d.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		st := statetest.Open(t, o)
+		report, err := journal.Verify(t.Context(), st.Reader, key)
+		if err != nil || len(report.Problems) > 0 || report.Signed != report.Last || report.Last == 0 {
+			t.Errorf("journal %+v, %v", report, err)
+		}
+		rows, err := journal.List(t.Context(), st.Reader, state.JournalFilter{}, state.Page{Limit: 1})
+		if err != nil || len(rows) != 1 || rows[0].Kind != journal.ServerStopped {
+			t.Errorf("the last entry: %+v, %v", rows, err)
+		}
+	})
+}
+
+// TestEscalates: people are told by the receivers of the configuration.
+func TestEscalates(t *testing.T) {
+	t.Parallel()
+	posts := make(chan string, 10)
+	slack := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posts <- string(body)
+		_, _ = io.WriteString(w, "ok")
+	}))
+	defer slack.Close()
+	_, base := started(t, state.Options{Dir: t.TempDir()},
+		"url: https://keepwell.example\nnotify: {people: {type: slack, url: '"+slack.URL+"'}}\nescalate: {after: 1ms, to: [people], channel: '#oncall'}\n")
+	if status, text := post(t, base+"/hooks/alertmanager", payload(1)); status != 202 {
+		t.Fatal(status, text)
+	}
+	select {
+	case text := <-posts:
+		for _, want := range []string{"#oncall", "instance/cache-0", "still firing", "https://keepwell.example/incidents/1"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("told %s, without %s", text, want)
+			}
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("nobody was told")
+	}
+}
+
+// TestFollowsPlaybooks: files come, change, break and go.
+func TestFollowsPlaybooks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const active = "trigger: redis_memory_high\nmode: active\nactions: [wait: 1s]\n"
+	write("a.yaml", "name: a\n"+active)
+	d, _ := started(t, state.Options{Dir: t.TempDir()}, "playbooks: {dir: '"+dir+"', hold: 1h}\n")
+	modes := func() string {
+		books, err := d.State().CurrentPlaybooks(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, p := range books {
+			fmt.Fprintf(&b, "%s %s %d; ", p.Name, p.Mode, len(p.Text))
+		}
+		return b.String()
+	}
+	reload := func(want func(string) bool, what string) string {
+		t.Helper()
+		if err := d.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := modes()
+		if !want(got) {
+			t.Errorf("%s: %s", what, got)
+		}
+		return got
+	}
+	starts := func(s string) func(string) bool { return func(got string) bool { return strings.HasPrefix(got, s) } }
+	first := modes()
+	if !strings.HasPrefix(first, "a observe ") { // held
+		t.Errorf("at first: %s", first)
+	}
+	if err := d.Engine().SetMode(t.Context(), "a", state.ModeOff, "user:ann", "enough"); err != nil {
+		t.Fatal(err)
+	}
+	reload(starts("a off "), "what a person set stays")
+	write("a.yaml", "name: a\n"+active+"cooldown: 1h\n")
+	changed := reload(starts("a observe "), "a new version is held")
+	write("b.yaml", "name: a\n"+active)
+	write("c.yaml", "trigger: [\n")
+	write(".hidden.yaml", "name: h\n"+active)
+	reload(func(got string) bool { return got == changed }, "what cannot be used changes nothing")
+	for _, f := range []string{"a.yaml", "b.yaml", "c.yaml"} {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(starts("a off "), "a file that is gone")
+	write("a.yaml", "name: a\n"+active+"cooldown: 1h\n")
+	until(t, "the file that is back is followed without being told", func() bool { return strings.HasPrefix(modes(), "a observe ") })
+}
+
+// TestRestart goes on with what was there, and a second server on the same data is refused.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	o := state.Options{Dir: t.TempDir()}
+	d, base := started(t, o, "")
+	if status, text := post(t, base+"/hooks/alertmanager", payload(1)); status != 202 {
+		t.Fatal(status, text)
+	}
+	second := opened(t, o, "")
+	if err := second.Start(t.Context()); err == nil {
+		t.Error("two servers on one directory")
+	}
+	if err := d.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, base = started(t, o, "")
+	status, text := post(t, base+"/hooks/alertmanager", payload(1))
+	if status != 202 || !strings.Contains(text, `"repeated":1`) {
+		t.Errorf("after a restart: %d %s", status, text)
+	}
+}

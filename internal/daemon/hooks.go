@@ -1,0 +1,303 @@
+package daemon
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/alerts"
+	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/state"
+)
+
+// reading takes one body of a format.
+type reading func(ctx context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error)
+
+// hooks adds the routes through which alerts come in.
+func (d *Daemon) hooks(mux *http.ServeMux) {
+	fixed := map[string]func(io.Reader, alerts.Limits, alerts.Each) (alerts.Group, error){"alertmanager": alerts.Alertmanager, "grafana": alerts.Grafana}
+	for name, read := range fixed {
+		mux.Handle("POST /hooks/"+name, d.hook(name, func(*http.Request) reading {
+			return func(_ context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
+				return read(r, l, each)
+			}
+		}))
+	}
+	mux.Handle("POST /api/v1/alerts", d.hook("alertmanager", func(*http.Request) reading {
+		return func(_ context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
+			return alerts.Alertmanager(r, l, each)
+		}
+	}))
+	mux.Handle("POST /hooks/generic/{name}", d.hook("generic", func(r *http.Request) reading {
+		m := d.live.Load().mappings[r.PathValue("name")]
+		if m == nil {
+			return nil
+		}
+		return func(ctx context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
+			return m.Read(ctx, r, l, time.Now(), each)
+		}
+	}))
+}
+
+// taken is what a sender is told.
+type taken struct {
+	autopilot.Receipt
+	// Unread are the first of the elements of the body that make no alerts, and how many
+	// there are.
+	Unread    []string `json:"unread,omitempty"`
+	Unusable  int      `json:"unusable,omitempty"`
+	Truncated int64    `json:"truncated,omitempty"`
+}
+
+// storing bounds how long a body may take to be stored: then the sender may try again.
+const storing = 30 * time.Second
+
+// hook takes the alerts of a body. 202 means that all that could be read are on the disk.
+func (d *Daemon) hook(name string, how func(*http.Request) reading) http.Handler {
+	refuse := func(w http.ResponseWriter, r *http.Request, status int, key string, args ...any) {
+		d.metrics.requests.WithLabelValues(name, fmt.Sprint(status)).Inc()
+		access.Problem(w, r, status, key, args...)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		read := how(r)
+		if read == nil {
+			refuse(w, r, http.StatusNotFound, "hook.unknown", r.PathValue("name"))
+			return
+		}
+		who, err := d.sender(r)
+		if err != nil {
+			d.log.Error("cannot tell senders of alerts", "error", mask.Text(err.Error()))
+			refuse(w, r, http.StatusInternalServerError, "hook.secret")
+			return
+		}
+		if who == nil {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="keepwell"`)
+			refuse(w, r, http.StatusUnauthorized, "hook.unauthenticated")
+			return
+		}
+		limits := alerts.DefaultLimits()
+		var found []keepwell.Alert
+		body := io.TeeReader(http.MaxBytesReader(w, r.Body, limits.Bytes+1), who)
+		group, err := read(r.Context(), body, limits, func(a keepwell.Alert) error { found = append(found, a); return nil })
+		if err == nil {
+			_, err = io.Copy(io.Discard, body) // what follows the document was signed, too
+		}
+		var long *http.MaxBytesError
+		switch {
+		case errors.Is(err, alerts.ErrTooLarge) || errors.As(err, &long):
+			refuse(w, r, http.StatusRequestEntityTooLarge, "hook.large", limits.Bytes>>20, limits.Alerts)
+			return
+		case r.Context().Err() != nil:
+			return // nobody waits
+		case !who.proved(): // before anything is said about the body
+			refuse(w, r, http.StatusUnauthorized, "hook.signature")
+			return
+		case err != nil:
+			refuse(w, r, http.StatusBadRequest, "hook.body", name, err)
+			return
+		case len(found) == 0 && group.RefusedAlerts > 0:
+			refuse(w, r, http.StatusBadRequest, "hook.none", group.RefusedAlerts, errors.Join(group.Refused...))
+			return
+		}
+		receipt, err := d.store(r.Context(), name, found, group)
+		if err != nil {
+			d.log.Error("cannot store alerts; their sender was asked to try again", "hook", name, "alerts", len(found), "error", mask.Text(err.Error()))
+			w.Header().Set("Retry-After", "5")
+			refuse(w, r, http.StatusServiceUnavailable, "hook.unavailable")
+			return
+		}
+		d.metrics.took(receipt, group)
+		d.metrics.requests.WithLabelValues(name, "202").Inc()
+		answer := taken{Receipt: receipt, Unusable: group.RefusedAlerts, Truncated: group.Truncated}
+		for _, e := range group.Refused {
+			answer.Unread = append(answer.Unread, e.Error())
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		_ = json.NewEncoder(w).Encode(answer) // who went away has been served
+	})
+}
+
+// store stores what a body held, and writes down what it did not hold.
+func (d *Daemon) store(ctx context.Context, hook string, found []keepwell.Alert, g alerts.Group) (autopilot.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, storing)
+	defer cancel()
+	receipt, err := d.eng.Ingest(ctx, found)
+	if err != nil || g.Truncated == 0 && g.RefusedAlerts == 0 {
+		return receipt, err
+	}
+	d.log.Warn("a sender left alerts out, or sent some that cannot be used", "hook", hook, "truncated", g.Truncated, "refused", g.RefusedAlerts, "receiver", g.Receiver)
+	why := fmt.Sprintf("%d alerts were left out by the sender (truncatedAlerts), %d cannot be used", g.Truncated, g.RefusedAlerts)
+	data := map[string]any{"hook": hook, "truncated": g.Truncated, "refused": g.RefusedAlerts, "of": g.Alerts, "groupKey": g.GroupKey, "receiver": g.Receiver}
+	if len(g.Refused) > 0 {
+		data["first"] = g.Refused[0].Error()
+	}
+	return receipt, d.st.Tx(ctx, func(tx *state.Tx) error {
+		return journal.Append(tx, journal.Entry{Kind: journal.AlertRefused, Actor: autopilot.Actor, Why: why, Data: data})
+	})
+}
+
+// proof is how a sender shows who it is: known from the start, or by a signature over
+// the body that goes through it.
+type proof struct {
+	mac  hash.Hash
+	want []byte
+}
+
+func (p *proof) Write(data []byte) (int, error) {
+	if p.mac == nil {
+		return len(data), nil
+	}
+	return p.mac.Write(data)
+}
+
+func (p *proof) proved() bool { return p.mac == nil || hmac.Equal(p.mac.Sum(nil), p.want) }
+
+// signatures are the headers that hold the HMAC of a body, as GitHub and Grafana send it.
+func signatures() []string { return []string{"X-Hub-Signature-256", "X-Grafana-Alerting-Signature"} }
+
+// sender tells who sends; nil: nobody that is known.
+func (d *Daemon) sender(r *http.Request) (*proof, error) {
+	l := d.live.Load()
+	token, err := resolve(l.Hooks.Token, l.secrets)
+	if err != nil {
+		return nil, err
+	}
+	key, err := resolve(l.Hooks.HMAC, l.secrets)
+	if err != nil {
+		return nil, err
+	}
+	if p, ok := access.From(r.Context()); ok && p.May(access.ScopeHooks, access.Viewer) {
+		return &proof{}, nil
+	}
+	if sent, ok := bearer(r); ok && token != "" && equal(sent, token) {
+		return &proof{}, nil
+	}
+	for _, name := range signatures() {
+		sent := strings.TrimPrefix(r.Header.Get(name), "sha256=")
+		if want, err := hex.DecodeString(sent); key != "" && err == nil && len(want) == sha256.Size {
+			return &proof{hmac.New(sha256.New, []byte(key)), want}, nil
+		}
+	}
+	if token == "" && key == "" && d.local(r) {
+		return &proof{}, nil // nothing is asked for, and only this machine asks
+	}
+	return nil, nil //nolint:nilnil // nobody, which is no error
+}
+
+// bearer is the token of a request; some senders know passwords only.
+func bearer(r *http.Request) (string, bool) {
+	if _, password, ok := r.BasicAuth(); ok {
+		return password, true
+	}
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// equal compares secrets in a time that tells nothing of them.
+func equal(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// local tells requests that come from this machine to a server of this machine alone.
+func (d *Daemon) local(r *http.Request) bool {
+	if beyond(d.live.Load().Listen) || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// guarded lets in this machine, senders of alerts and people.
+func (d *Daemon) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := d.sender(r)
+		p, known := access.From(r.Context())
+		if d.local(r) || err == nil && who != nil && who.mac == nil || known && p.Role.Allows(access.Viewer) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="keepwell"`)
+		access.Problem(w, r, http.StatusUnauthorized, "hook.unauthenticated")
+	})
+}
+
+// hosts refuses names that are not this server's where it serves this machine alone: a
+// page of another site can have its name lead here.
+func (d *Daemon) hosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cfg := d.live.Load().Config
+		if !beyond(cfg.Listen) && beyond(withPort(r.Host)) && !sameHost(cfg.URL, r.Host) {
+			access.Problem(w, r, http.StatusMisdirectedRequest, "hook.host", r.Host)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "0")
+}
+
+func sameHost(address, host string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// resolve fills secrets into a word of the configuration.
+func resolve(word string, secrets func(string) (string, error)) (string, error) {
+	if word == "" {
+		return "", nil
+	}
+	t, err := playbook.ParseText(word)
+	if err != nil {
+		return "", err
+	}
+	return t.Resolved(playbook.Scope{}, secrets)
+}
+
+func (d *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// readyz tells whether alerts can be taken.
+func (d *Daemon) readyz(w http.ResponseWriter, r *http.Request) {
+	const patience = 2 * time.Second
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	switch err := d.st.Ping(ctx); {
+	case err != nil:
+		d.log.Warn("the database does not answer", "error", mask.Text(err.Error()))
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+	case !d.working.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	default:
+		_, _ = io.WriteString(w, "ready\n")
+	}
+}
