@@ -127,6 +127,7 @@ func New(o Options) *Set {
 	}
 	s := &Set{o: o}
 	client := o.HTTP.client()
+	others := newShout()
 	s.kinds = map[string]action{
 		"run_script":    script{s.o.Scripts, s},
 		"http":          web{client, s},
@@ -135,10 +136,10 @@ func New(o Options) *Set {
 		"kubernetes":    kubernetes{s},
 		"redis":         redisAction{s},
 		"sql":           sqlAction{s},
-		"notify":        notify{o.HTTP.trusting(), s, ""},
+		"notify":        notify{o.HTTP.trusting(), s, "", others},
 	}
-	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom"} {
-		s.kinds["notify_"+kind] = notify{o.HTTP.trusting(), s, kind}
+	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom", "teams", "email"} {
+		s.kinds["notify_"+kind] = notify{o.HTTP.trusting(), s, kind, others}
 	}
 	return s
 }
@@ -365,12 +366,14 @@ func (r Request) text(name, otherwise string) string {
 }
 
 // headline says what a run is about, in one line.
-func (s *Set) headline(a playbook.About) string {
+func (s *Set) headline(a playbook.About) string { return headlineIn(s.o.Lang, a) }
+
+func headlineIn(lang msg.Lang, a playbook.About) string {
 	what := a.Alert
 	if what == "" {
 		what = a.Code
 	}
-	return strings.TrimSpace(msg.Text(s.o.Lang, "act.headline", a.Priority, what, a.Asset, a.Playbook))
+	return strings.TrimSpace(msg.Text(lang, "act.headline", a.Priority, what, a.Asset, a.Playbook))
 }
 
 // expected tells whether a number is one of those that mean success.

@@ -12,21 +12,66 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Receiver is a place where people read.
 type Receiver struct {
-	Type string // slack, dingtalk, lark, wecom
-	// URL is the incoming webhook; ${secret:NAME} is resolved when it is used.
+	// Type is slack, dingtalk, lark, wecom, teams, email, or other: a service that is
+	// reached through shoutrrr.
+	Type string
+	// URL is the incoming webhook; ${secret:NAME} is resolved when it is used. Of email:
+	// smtp://HOST:587 (STARTTLS), smtps://HOST:465, or smtp+plain://HOST:25 where neither
+	// is to be had. Of other: an address of shoutrrr, such as telegram://….
 	URL string
-	// Key signs, for DingTalk and Lark: a reference. "": unsigned.
+	// Key signs, for DingTalk and Lark, or is the password of User: a reference. "": none.
 	Key string
+	// Lang is what is written in where a playbook leaves out the text: en, zh, or both;
+	// "": the server's.
+	Lang string
+	// From, To, User and CA (a file) are of email.
+	From string
+	To   []string
+	User string
+	CA   string
 }
 
 type notify struct {
-	c    *http.Client
-	s    *Set
-	kind string // "": to names the receiver
+	c      *http.Client
+	s      *Set
+	kind   string // "": to names the receiver
+	others *shout
+}
+
+// longest are the bytes of text that services take. Where a service counts characters,
+// this is on the safe side.
+func longest(kind string) int {
+	most, ok := map[string]int{"slack": 39_000, "dingtalk": 18_000, "lark": 18_000, "wecom": 2000, "teams": 20_000, "email": 200_000}[kind]
+	if !ok {
+		return shoutMost(kind)
+	}
+	return most
+}
+
+// text is what is said, as its receiver can take it.
+func (a notify) text(to Receiver, r Request) string {
+	text := r.text("text", "")
+	if text == "" {
+		switch lang := msg.Lang(to.Lang); to.Lang {
+		case "":
+			text = a.s.headline(r.About)
+		case "both":
+			text = headlineIn(msg.EN, r.About) + "\n" + headlineIn(msg.ZH, r.About)
+		default:
+			text = headlineIn(lang, r.About)
+		}
+	}
+	kind := to.Type
+	if kind == "other" {
+		kind, _, _ = strings.Cut(to.URL, ":")
+	}
+	return short(strings.ToValidUTF8(text, "?"), longest(kind))
 }
 
 func (a notify) receiver(r Request) (name string, to Receiver, err error) {
@@ -44,8 +89,8 @@ func (a notify) receiver(r Request) (name string, to Receiver, err error) {
 }
 
 func (a notify) plan(r Request) ([]string, error) {
-	name, _, err := a.receiver(r)
-	return []string{strings.TrimSpace("tell " + name + " " + r.text("channel", "")), "text " + r.text("text", a.s.headline(r.About))}, err
+	name, to, err := a.receiver(r)
+	return []string{strings.TrimSpace("tell " + name + " " + r.text("channel", "")), "text " + a.text(to, r)}, err
 }
 
 func (a notify) do(ctx context.Context, r Request) (res Result, err error) {
@@ -61,11 +106,17 @@ func (a notify) do(ctx context.Context, r Request) (res Result, err error) {
 	if err != nil {
 		return res, err
 	}
+	switch to.Type {
+	case "email":
+		return a.mail(ctx, name, to, address, key, r)
+	case "other":
+		return a.others.send(ctx, name, address, a.text(to, r))
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return res, fmt.Errorf("the address of the receiver %q cannot be used", name)
 	}
-	body, err := json.Marshal(a.payload(to.Type, r, u, key))
+	body, err := json.Marshal(a.payload(to, r, u, key))
 	if err != nil {
 		return res, err
 	}
@@ -81,10 +132,17 @@ func (a notify) do(ctx context.Context, r Request) (res Result, err error) {
 }
 
 // payload is the message as its receiver has it; u gets what signs it.
-func (a notify) payload(kind string, r Request, u *url.URL, key string) map[string]any {
-	text := r.text("text", a.s.headline(r.About))
+func (a notify) payload(to Receiver, r Request, u *url.URL, key string) map[string]any {
+	text := a.text(to, r)
 	now := a.s.o.Now()
-	switch kind {
+	switch to.Type {
+	case "teams":
+		// A text run knows no markdown: links could hide where they lead.
+		card := map[string]any{
+			"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.2",
+			"body": []any{map[string]any{"type": "RichTextBlock", "inlines": []any{map[string]any{"type": "TextRun", "text": text}}}},
+		}
+		return map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}}}
 	case "dingtalk":
 		if key != "" {
 			stamp := strconv.FormatInt(now.UnixMilli(), 10)
@@ -127,7 +185,7 @@ func refused(kind string, body []byte) error {
 		Code    int    `json:"code"`
 		Msg     string `json:"msg"`
 	}
-	if kind == "slack" {
+	if kind == "slack" || kind == "teams" {
 		return nil
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {

@@ -90,9 +90,14 @@ type (
 	}
 	// Receiver is where people read.
 	Receiver struct {
-		Type string `yaml:"type"`
-		URL  string `yaml:"url"`
-		Key  string `yaml:"key"`
+		Type string   `yaml:"type"`
+		URL  string   `yaml:"url"`
+		Key  string   `yaml:"key"`
+		Lang string   `yaml:"lang"`
+		From string   `yaml:"from"`
+		To   []string `yaml:"to"`
+		User string   `yaml:"user"`
+		CA   string   `yaml:"ca" path:"file"`
 	}
 	// Tracker is where tickets are.
 	Tracker struct {

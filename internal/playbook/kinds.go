@@ -115,7 +115,7 @@ var Kinds = sync.OnceValue(func() []Kind {
 			{Name: "to", Type: TypeText, Sink: SinkFixed, Required: true, check: checkName, Doc: Title{"name of the receiver", "接收方名称"}},
 		}, message()...)},
 	}
-	for _, n := range []struct{ name, en string }{{"slack", "Slack"}, {"dingtalk", "DingTalk"}, {"lark", "Lark"}, {"wecom", "WeCom"}} {
+	for _, n := range []struct{ name, en string }{{"slack", "Slack"}, {"dingtalk", "DingTalk"}, {"lark", "Lark"}, {"wecom", "WeCom"}, {"teams", "Teams"}, {"email", "e-mail"}} {
 		kinds = append(kinds, Kind{Name: "notify_" + n.name, Short: "channel", Doc: Title{"tell people through " + n.en, "通过 " + n.en + " 通知人员"}, Params: message()})
 	}
 	return append(
