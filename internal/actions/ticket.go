@@ -3,25 +3,34 @@ package actions
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 )
 
 // Tracker is where tickets are.
 type Tracker struct {
-	Type string // github, gitlab, generic
+	Type string // github, gitlab, gitea, jira, jira-server, generic
 	// URL is the base of its API, such as https://api.github.example.org; of a generic one
 	// the address that answers GET ?key= with a list and POST with the new ticket.
 	URL string
-	// Project is OWNER/NAME of github, the path or number of gitlab.
+	// Project is OWNER/NAME of github and gitea, the path or number of gitlab, the key of jira.
 	Project string
-	// Token is a reference.
+	// Token is a reference. With User it is a password or API token of that user, as Jira in
+	// the cloud wants it.
 	Token string
+	User  string
+	// Issue is the type of the ticket in jira; "": Task.
+	Issue string
 }
 
 type ticket struct {
@@ -77,6 +86,27 @@ func (t Tracker) addresses(base string, d draft) (list, create string, err error
 	case "gitlab":
 		create = base + "/projects/" + url.PathEscape(t.Project) + "/issues"
 		return create + "?" + url.Values{"state": {"opened"}, "labels": {d.mark()}}.Encode(), create, nil
+	case "gitea":
+		// Its lists take labels by name, and leave out those that do not exist: then all
+		// tickets would be found; and its search learns of a ticket later. The mark stands in
+		// the text, and the newest open tickets are read.
+		owner, repo, ok := strings.Cut(t.Project, "/")
+		if !ok {
+			return "", "", fmt.Errorf("the project %q is not OWNER/NAME", t.Project)
+		}
+		create = base + "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo) + "/issues"
+		return create + "?" + url.Values{"state": {"open"}, "type": {"issues"}, "limit": {"30"}}.Encode(), create, nil
+	case "jira", "jira-server":
+		if !jiraKey().MatchString(t.Project) {
+			return "", "", fmt.Errorf("the project %q is no key of Jira", t.Project)
+		}
+		version, search := "3", "/search/jql"
+		if t.Type == "jira-server" {
+			version, search = "2", "/search"
+		}
+		api := base + "/rest/api/" + version
+		jql := fmt.Sprintf(`project = "%s" AND labels = "%s" AND statusCategory != Done`, t.Project, d.mark())
+		return api + search + "?" + url.Values{"jql": {jql}, "fields": {"labels"}, "maxResults": {"2"}}.Encode(), api + "/issue", nil
 	case "generic":
 		u, err := url.Parse(base)
 		if err != nil {
@@ -87,7 +117,7 @@ func (t Tracker) addresses(base string, d draft) (list, create string, err error
 		u.RawQuery = q.Encode()
 		return u.String(), base, nil
 	}
-	return "", "", fmt.Errorf("the tracker's type %q is none of github, gitlab, generic", t.Type)
+	return "", "", fmt.Errorf("the tracker's type %q is none of github, gitlab, gitea, jira, jira-server, generic", t.Type)
 }
 
 func (t Tracker) payload(d draft) any {
@@ -96,11 +126,94 @@ func (t Tracker) payload(d draft) any {
 		return map[string]any{"title": d.Title, "body": d.Body, "labels": d.Labels}
 	case "gitlab":
 		return map[string]any{"title": d.Title, "description": d.Body, "labels": strings.Join(d.Labels, ",")}
+	case "gitea":
+		return map[string]any{"title": d.Title, "body": d.Body + "\n\n" + strings.Join(d.Labels, " ")}
+	case "jira", "jira-server":
+		const summary = 250 // Jira takes 255
+		kind := t.Issue
+		if kind == "" {
+			kind = "Task"
+		}
+		fields := map[string]any{
+			"project": map[string]any{"key": t.Project}, "issuetype": map[string]any{"name": kind}, "labels": d.jiraLabels(),
+			"summary": short(strings.Map(plain, d.Title), summary), "description": d.Body,
+		}
+		if t.Type == "jira" {
+			fields["description"] = document(d.Body)
+		}
+		return map[string]any{"fields": fields}
 	}
 	return d
 }
 
+// giteaPages are how many pages of 30 are read.
+const giteaPages = 20
+
+var jiraKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z][A-Z0-9_]{1,31}$`) })
+
+// jiraLabels are labels without the spaces that Jira does not take.
+func (d draft) jiraLabels() []string {
+	out := make([]string, len(d.Labels))
+	for i, l := range d.Labels {
+		out[i] = strings.Join(strings.Fields(l), "-")
+	}
+	return out
+}
+
+// document is a text as Jira in the cloud takes it: paragraphs of plain text, in which
+// nothing is read as markup.
+func document(text string) any {
+	paragraphs := []any{}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			paragraphs = append(paragraphs, map[string]any{"type": "paragraph", "content": []any{map[string]any{"type": "text", "text": line}}})
+		}
+	}
+	return map[string]any{"type": "doc", "version": 1, "content": paragraphs}
+}
+
+// tickets reads what of a list bears the mark; the base is where people look at tickets of
+// Jira. Of Gitea's, the text is looked at, and there may be more pages.
+func (t Tracker) tickets(base string, body []byte, d draft) (list []found, more bool, err error) {
+	switch t.Type {
+	case "jira", "jira-server":
+		var doc struct {
+			Issues *[]struct{ Key string }
+		}
+		if err := json.Unmarshal(body, &doc); err != nil || doc.Issues == nil {
+			return nil, false, errors.New("no list of issues")
+		}
+		for _, i := range *doc.Issues {
+			list = append(list, found{Key: i.Key}.in(base))
+		}
+		return list, false, nil
+	case "gitea":
+		var all []found
+		if err := json.Unmarshal(body, &all); err != nil {
+			return nil, false, err
+		}
+		for _, f := range all {
+			if slices.Contains(strings.Fields(f.Body), d.mark()) {
+				list = append(list, f)
+			}
+		}
+		return list, len(all) > 0, nil
+	}
+	err = json.Unmarshal(body, &list)
+	return list, false, err
+}
+
+// in gives a ticket of Jira its address for people.
+func (f found) in(base string) found {
+	if f.Key != "" {
+		f.HTML = strings.TrimSuffix(base, "/") + "/browse/" + url.PathEscape(f.Key)
+	}
+	return f
+}
+
 type found struct {
+	Key  string `json:"key"`
+	Body string `json:"body"`
 	HTML string `json:"html_url"`
 	Web  string `json:"web_url"`
 	URL  string `json:"url"`
@@ -113,6 +226,33 @@ func (f found) address() string {
 		}
 	}
 	return ""
+}
+
+// look finds a ticket that bears the mark. Creating without knowing could make a second
+// one: what cannot be read is an error.
+func (a ticket) look(ctx context.Context, t Tracker, name, base, list string, headers http.Header, d draft) (*found, error) {
+	for page := 1; ; page++ {
+		address := list
+		if t.Type == "gitea" {
+			address += "&page=" + strconv.Itoa(page)
+		}
+		got, err := send(ctx, a.c, http.MethodGet, address, headers, nil)
+		if err != nil {
+			return nil, err
+		}
+		if !success(got.status) {
+			return nil, judge(http.MethodGet, name, got)
+		}
+		there, more, err := t.tickets(base, got.body, d)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("the list of tickets of %s cannot be read", name)
+		case len(there) > 0:
+			return &there[0], nil
+		case !more || page >= giteaPages:
+			return nil, nil //nolint:nilnil // none is there
+		}
+	}
 }
 
 func (a ticket) do(ctx context.Context, r Request) (res Result, err error) {
@@ -133,34 +273,35 @@ func (a ticket) do(ctx context.Context, r Request) (res Result, err error) {
 		return res, err
 	}
 	headers := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/json"}, "Idempotency-Key": {r.Key}}
-	if token != "" {
+	switch {
+	case token != "" && t.User != "":
+		basic := base64.StdEncoding.EncodeToString([]byte(t.User + ":" + token))
+		vaultOf(ctx).learn(basic)
+		headers.Set("Authorization", "Basic "+basic)
+	case token != "":
 		headers.Set("Authorization", "Bearer "+token)
 	}
-	got, err := send(ctx, a.c, http.MethodGet, list, headers, nil)
-	if err != nil {
-		return res, err
-	}
-	var there []found
-	switch {
-	case !success(got.status):
-		return res, judge(http.MethodGet, name, got)
-	case json.Unmarshal(got.body, &there) != nil:
-		// Creating without knowing could make a second one.
-		return res, fmt.Errorf("the list of tickets of %s cannot be read", name)
-	case len(there) > 0:
-		return Result{Summary: "there is a ticket in " + name, Existing: true, URL: there[0].address(), Code: got.status}, nil
+	if there, err := a.look(ctx, t, name, base, list, headers, d); err != nil || there != nil {
+		if err != nil {
+			return res, err
+		}
+		return Result{Summary: "there is a ticket in " + name, Existing: true, URL: there.address(), Code: http.StatusOK}, nil
 	}
 	body, err := json.Marshal(t.payload(d))
 	if err != nil {
 		return res, err
 	}
-	if got, err = send(ctx, a.c, http.MethodPost, create, headers, body); err != nil {
+	got, err := send(ctx, a.c, http.MethodPost, create, headers, body)
+	if err != nil {
 		return res, err
 	}
 	if !success(got.status) {
-		return Result{Code: got.status}, judge(http.MethodPost, name, got)
+		return Result{Code: got.status, Output: short(string(got.body), replyRoom)}, judge(http.MethodPost, name, got)
 	}
 	var made found
 	_ = json.Unmarshal(got.body, &made) // the ticket is there, wherever
+	if strings.HasPrefix(t.Type, "jira") {
+		made = made.in(base)
+	}
 	return Result{Summary: "created a ticket in " + name, URL: made.address(), Code: got.status}, nil
 }
