@@ -105,6 +105,8 @@ type (
 		URL     string `yaml:"url"`
 		Project string `yaml:"project"`
 		Token   string `yaml:"token"`
+		User    string `yaml:"user"`
+		Issue   string `yaml:"issue"`
 	}
 	// Hooks are where alerts come in.
 	Hooks struct {
