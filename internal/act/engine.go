@@ -328,6 +328,43 @@ func (e *Engine) expire() error {
 	return nil
 }
 
+// Recover finishes, or takes back, what a killed process left, as Run would. A plan that
+// is made of what lies on the disk is made after it.
+func (e *Engine) Recover(ctx context.Context) ([]Recovered, error) {
+	unlock, recovered, err := e.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unlock()
+	return recovered, nil
+}
+
+// Forget drops the bytes that are kept for undoing the changes of a command, and returns
+// how many changes can no longer be undone.
+func (e *Engine) Forget(ctx context.Context, command string) (int, error) {
+	unlock, _, err := e.lock(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	ops, err := e.operations()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, o := range ops {
+		if o.command != command || o.last != held && o.last != stuck {
+			continue
+		}
+		if err := e.write(line{Op: o.id, Event: expired}); err != nil {
+			return n, err
+		}
+		e.forget(o)
+		n++
+	}
+	return n, nil
+}
+
 // forget removes the bytes kept for an operation that needs them no more.
 func (e *Engine) forget(o *operation) {
 	for _, l := range o.taken {
