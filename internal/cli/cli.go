@@ -258,6 +258,7 @@ func newRoot(a *app) *cobra.Command {
 		newProbeCmd(a),
 		newDoctorCmd(a),
 		newMirrorsCmd(a),
+		newCacheCmd(a),
 		newRunCmd(a),
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),

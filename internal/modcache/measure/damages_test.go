@@ -1,0 +1,310 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+
+	"github.com/keepwell/keepwell/internal/act"
+	"github.com/keepwell/keepwell/internal/modcache"
+)
+
+// world is a cache of small modules, filled by the real go, and where go gets them from.
+type world struct {
+	cache, source, project string
+	sums                   map[string]string
+}
+
+// newWorld makes one with n modules.
+func newWorld(t *testing.T, n int) *world {
+	t.Helper()
+	dir := t.TempDir()
+	w := &world{cache: filepath.Join(dir, "mod"), source: filepath.Join(dir, "source"), project: filepath.Join(dir, "project"), sums: map[string]string{}}
+	mod := "module example.com/project\n\ngo 1.21\n"
+	var wants []string
+	for i := range n {
+		m := module.Version{Path: fmt.Sprintf("example.com/Widget%02d", i), Version: "v1.0.0"}
+		w.publish(t, m)
+		mod += fmt.Sprintf("\nrequire %s %s\n", m.Path, m.Version)
+		wants = append(wants, m.String())
+	}
+	save(t, filepath.Join(w.project, "go.mod"), mod)
+	w.goCommand(t, "mod", "download", "all")
+	data, err := os.ReadFile(filepath.Join(w.project, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range strings.Lines(string(data)) {
+		f := strings.Fields(l)
+		w.sums[f[0]+" "+f[1]] = f[2]
+	}
+	if len(w.sums) != 2*n {
+		t.Fatalf("%d sums of %v", len(w.sums), wants)
+	}
+	return w
+}
+
+func save(t *testing.T, name, data string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publish puts a module where go fetches it.
+func (w *world) publish(t *testing.T, m module.Version) {
+	t.Helper()
+	src := t.TempDir()
+	mod := "module " + m.Path + "\n\ngo 1.21\n\n// " + strings.Repeat("a comment that fills the file ", 10) + "\n"
+	save(t, filepath.Join(src, "go.mod"), mod)
+	save(t, filepath.Join(src, "a.go"), "package a\n\n// V is what it is.\nconst V = \""+strings.Repeat(m.Path, 20)+"\"\n")
+	save(t, filepath.Join(src, "sub", "b.go"), "package b\n")
+	var out bytes.Buffer
+	if err := modzip.CreateFromDir(&out, m, src); err != nil {
+		t.Fatal(err)
+	}
+	escaped, err := module.EscapePath(m.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := filepath.Join(w.source, escaped, "@v")
+	save(t, filepath.Join(base, "list"), m.Version+"\n")
+	save(t, filepath.Join(base, m.Version+".info"), `{"Version":"`+m.Version+`","Time":"2024-01-02T03:04:05Z"}`)
+	save(t, filepath.Join(base, m.Version+".mod"), mod)
+	save(t, filepath.Join(base, m.Version+".zip"), out.String())
+}
+
+func (w *world) env() []string {
+	return []string{
+		"GOMODCACHE=" + w.cache, "GOPROXY=file://" + w.source, "GONOSUMDB=*", "GOSUMDB=off", "GOFLAGS=-modcacherw -mod=mod", "GOWORK=off", "GOTOOLCHAIN=local", "GOENV=off",
+	}
+}
+
+func (w *world) goCommand(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = w.project
+	cmd.Env = append(os.Environ(), w.env()...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func (w *world) check() modcache.Check {
+	return modcache.Check{Cache: modcache.Cache{Dir: w.cache}, Sums: w.sums, Database: "off", Records: filepath.Join(filepath.Dir(w.cache), "records")}
+}
+
+// fetch has the real go fetch.
+func (w *world) fetch(ctx context.Context, whole, mods []module.Version) (map[module.Version]string, error) {
+	absent := map[module.Version]string{}
+	for _, m := range slices.Concat(whole, mods) {
+		cmd := exec.CommandContext(ctx, "go", "mod", "download", m.String())
+		cmd.Dir, cmd.Env = w.project, append(os.Environ(), w.env()...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			absent[m] = string(out)
+		}
+	}
+	return absent, nil
+}
+
+func agree(context.Context, act.Change) (bool, error) { return true, nil }
+
+// plantAll plants every damage, each in a module of its own, and returns which.
+func plantAll(t *testing.T, cache string) map[string]victim {
+	t.Helper()
+	list, err := victims(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := damages()
+	if len(list) < len(all)+1 {
+		t.Fatalf("only %d victims", len(list))
+	}
+	out := map[string]victim{}
+	for i, d := range all {
+		if err := d.plant(list[i], list[len(list)-1]); err != nil {
+			t.Fatalf("%s: %v", d.name, err)
+		}
+		out[d.name] = list[i]
+	}
+	return out
+}
+
+// TestThirtyDamages: all are found, in the right module, nothing else is; all are mended,
+// and nothing else was touched; undo brings them back.
+func TestThirtyDamages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, len(damages())+3)
+	sound, err := snapshot(w.cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := plantAll(t, w.cache)
+	ill, err := snapshot(w.cache)
+	if err != nil && os.Getuid() == 0 {
+		t.Fatal(err)
+	}
+	r, err := modcache.Verify(t.Context(), w.check())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range planted {
+		if !slices.ContainsFunc(r.Faults, func(f modcache.Fault) bool { return f.Module == v.Path }) {
+			t.Errorf("not found: %s (%s)", name, v.Path)
+		}
+	}
+	for _, f := range r.Faults {
+		if !slices.ContainsFunc(damages(), func(d damage) bool { return planted[d.name].Path == f.Module }) {
+			t.Errorf("found without reason: %+v", f)
+		}
+	}
+	engine := &act.Engine{Dir: t.TempDir()}
+	done, err := modcache.Repair(t.Context(), modcache.RepairOptions{Check: w.check(), Engine: engine, Consent: agree, Fetch: w.fetch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Left.Faults) > 0 {
+		t.Errorf("left: %+v", done.Left.Faults)
+	}
+	after, err := snapshot(w.cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := differs(sound, after); len(diff) > 0 {
+		t.Errorf("not as before: %q; did not come: %v", diff, done.Absent)
+	}
+	for _, id := range done.Operations {
+		if _, _, err := engine.Undo(t.Context(), id, ""); err != nil {
+			t.Fatalf("undoing %d: %v", id, err)
+		}
+	}
+	back, err := snapshot(w.cache)
+	if err != nil && os.Getuid() == 0 {
+		t.Fatal(err)
+	}
+	// What was absent and came is no harm; what was there is there again.
+	for _, p := range differs(ill, back) {
+		if _, was := ill[p]; was {
+			t.Errorf("undo did not bring back %s", p)
+		}
+	}
+}
+
+// killed tells a child, this binary again, when to die.
+type killed struct {
+	Cache, Source, Project, State string
+	Sums                          map[string]string
+	At                            int
+}
+
+func TestMain(m *testing.M) {
+	s := os.Getenv("MODCACHE_KILL")
+	if s == "" {
+		os.Exit(m.Run())
+	}
+	var k killed
+	if err := json.Unmarshal([]byte(s), &k); err != nil {
+		panic(err)
+	}
+	n := 0
+	w := &world{cache: k.Cache, source: k.Source, project: k.Project, sums: k.Sums}
+	_, err := modcache.Repair(context.Background(), modcache.RepairOptions{
+		Check: w.check(), Consent: agree,
+		Engine: &act.Engine{Dir: k.State, Checkpoint: func(string) {
+			if n++; n == k.At {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+		}},
+	})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// TestRepairKilledAnywhere kills a real process at each durable point of a repair; the
+// next one must bring the cache to order and touch nothing that was sound.
+func TestRepairKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, len(damages())+1)
+	plantAll(t, w.cache)
+	some := []int{0, 3, 7, 9, 16, 19, 26, 28} // of each kind of change
+	for at := 1; ; at++ {
+		one := &world{cache: filepath.Join(t.TempDir(), "mod"), source: w.source, project: w.project, sums: w.sums}
+		all, err := victims(copyTree(t, w, one.cache, some))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := killed{one.cache, w.source, w.project, t.TempDir(), w.sums, at}
+		arg, err := json.Marshal(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			if at < 20 {
+				t.Fatalf("only %d points to die at", at)
+			}
+			return
+		}
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+			t.Fatalf("the child failed otherwise: %v\n%s", err, out)
+		}
+		engine := &act.Engine{Dir: k.State}
+		done, err := modcache.Repair(t.Context(), modcache.RepairOptions{Check: one.check(), Engine: engine, Consent: agree, Fetch: one.fetch})
+		if err != nil {
+			t.Fatalf("after a kill at %d: %v", at, err)
+		}
+		if len(done.Left.Faults) > 0 {
+			t.Fatalf("after a kill at %d: left: %+v", at, done.Left.Faults)
+		}
+		history, err := engine.History()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, op := range history {
+			if op.State == "open" || op.State == "stuck" {
+				t.Fatalf("after a kill at %d: operation %+v", at, op)
+			}
+		}
+		for _, v := range all {
+			if _, err := os.Stat(filepath.Join(v.tree, "a.go")); err != nil {
+				t.Fatalf("after a kill at %d: %v", at, err)
+			}
+		}
+	}
+}
+
+// copyTree copies the damaged modules of those numbers, and two that are sound.
+func copyTree(t *testing.T, w *world, to string, numbers []int) string {
+	t.Helper()
+	for _, i := range append(slices.Clone(numbers), len(damages())) {
+		for _, p := range []string{fmt.Sprintf("example.com/!widget%02d@v1.0.0", i), fmt.Sprintf("cache/download/example.com/!widget%02d", i)} {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(to, p)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(w.cache, p), filepath.Join(to, p)).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+	}
+	return to
+}
