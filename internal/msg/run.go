@@ -32,6 +32,7 @@ var runTable = sync.OnceValue(func() map[string]message {
 		"upstream.info":        {"no valid .info file: %s", "返回的 .info 文件无效：%s"},
 		"upstream.mod":         {"no valid go.mod: %s", "返回的 go.mod 无效：%s"},
 		"upstream.zip":         {"no valid module zip: %s", "返回的模块 zip 无效：%s"},
+		"upstream.flate":       {"flate: corrupt input before offset %d", "压缩数据在偏移 %d 之前已损坏"},
 		"upstream.list":        {"not a list of versions", "返回的不是版本列表"},
 		"upstream.wrong":       {"wrong content: its sum is not the one of %s", "内容不对：校验和与 %s 的记录不符"},
 		"upstream.unvouched":   {"nobody can vouch for the content: %s", "无法确认内容是否正确：%s"},
