@@ -124,7 +124,7 @@ func gather(ctx context.Context, a *app, o gatherOptions, names []string, use fu
 	if private := g.env.Value("GONOPROXY"); private != "" && private != "none" && len(o.upstreams) == 0 {
 		lists = append([]modproxy.List{{Patterns: private, Upstreams: []modproxy.Upstream{{Name: "direct"}}}}, lists...)
 	}
-	store, err := o.openStore(ctx)
+	store, err := o.openStore(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -44,11 +44,11 @@ func (o moduleOptions) storeDir() (string, error) {
 	return filepath.Join(cache, "keepwell", "modules"), err
 }
 
-func (o moduleOptions) openStore(ctx context.Context) (*modstore.Store, error) {
+func (o moduleOptions) openStore(ctx context.Context, a *app) (*modstore.Store, error) {
 	dir, err := o.storeDir()
 	if err == nil {
 		var s *modstore.Store
-		if s, err = modstore.Open(ctx, modstore.Options{Dir: dir}); err == nil {
+		if s, err = modstore.Open(ctx, modstore.Options{Dir: dir, Mended: func(m modstore.Mended) { a.say("store.mended", m.Files, m.Sums, m.Aside) }}); err == nil {
 			return s, nil
 		}
 	}

@@ -134,7 +134,7 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	if len(lists) == 0 {
 		return &failure{exit: exitError, key: "proxy.off", args: []any{env.Value("GOPROXY")}, hint: "hint.proxy.off"}
 	}
-	store, err := o.openStore(ctx)
+	store, err := o.openStore(ctx, a)
 	if err != nil {
 		return err
 	}

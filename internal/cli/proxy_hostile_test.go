@@ -317,14 +317,20 @@ func TestStoreIsItsOwners(t *testing.T) {
 	}
 }
 
-// TestADamagedStoreIsNamed: the hint speaks of what is damaged, not of what may be written.
-func TestADamagedStoreIsNamed(t *testing.T) {
+// TestADamagedStoreIsMended: the file is set aside, people are told, and the work goes on.
+func TestADamagedStoreIsMended(t *testing.T) {
 	t.Parallel()
 	l := newRunLab(t)
 	dir := filepath.Join(l.work, "store")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l.write(filepath.Join(dir, "store.db"), strings.Repeat("no database ", 1000))
-	l.must(1, "store.db is damaged", "proxy", "--dir", dir, "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:9")
+	server := l.serve(nil)
+	for lang, words := range map[string]string{"en": "store.db was damaged. What could be read of it was taken over: 0 files, 0 sums", "zh": "store.db 已损坏，已保留能读出的内容"} {
+		l.write(filepath.Join(dir, "store.db"), strings.Repeat("no database ", 1000))
+		l.must(0, words, "run", "--lang", lang, "--dir", dir, "--upstream", server, "--", "go", "mod", "download")
+	}
+	if aside, err := filepath.Glob(filepath.Join(dir, "store.db.damaged-*")); err != nil || len(aside) != 2 {
+		t.Error(aside, err)
+	}
 }

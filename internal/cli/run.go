@@ -113,7 +113,7 @@ func runRun(ctx context.Context, a *app, o runOptions) error {
 // openStoreAnywhere opens the store, or, where the user's cache cannot be written and
 // no place was named, one that lasts as long as the run.
 func (a *app) openStoreAnywhere(ctx context.Context, o runOptions) (*modstore.Store, func(), error) {
-	store, err := o.openStore(ctx)
+	store, err := o.openStore(ctx, a)
 	if err == nil {
 		return store, func() { _ = store.Close() }, nil //nolint:contextcheck // it is whole at any moment
 	}
@@ -125,7 +125,7 @@ func (a *app) openStoreAnywhere(ctx context.Context, o runOptions) (*modstore.St
 		return nil, nil, err
 	}
 	o.dir = dir
-	store, tempErr = o.openStore(ctx)
+	store, tempErr = o.openStore(ctx, a)
 	if tempErr != nil {
 		scratch.Remove(dir)
 		return nil, nil, err

@@ -107,7 +107,7 @@ func (g *gathering) pin(ctx context.Context, owner string) error {
 
 // unpin lets go of pins.
 func (a *app) unpin(ctx context.Context, o warmOptions) error {
-	store, err := o.openStore(ctx)
+	store, err := o.openStore(ctx, a)
 	if err != nil {
 		return err
 	}

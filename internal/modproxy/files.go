@@ -73,7 +73,7 @@ func (p *Proxy) isDamage(err error) bool {
 	}
 	if !p.damaged.Swap(true) {
 		p.Log.Error("store.db is damaged: what lies there is fetched from upstreams until it is mended; "+
-			"end the proxy, rename its directory, start again", "error", clean(err.Error()))
+			"start the proxy again: it sets the file aside and takes over what can be read", "error", clean(err.Error()))
 	}
 	return true
 }

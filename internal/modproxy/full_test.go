@@ -29,11 +29,19 @@ func (brokenStore) Get(context.Context, string) (modstore.Entry, error) {
 	return modstore.Entry{}, fmt.Errorf("reading: %w", modstore.ErrDamaged)
 }
 
+func (b brokenStore) Put(ctx context.Context, e modstore.Entry, st *modstore.Staged) (modstore.Entry, error) {
+	e, err := b.Store.Put(ctx, e, st)
+	if err == nil {
+		err = fmt.Errorf("storing: %w", modstore.ErrDamaged)
+	}
+	return e, err
+}
+
 func (brokenStore) PutData(_ context.Context, e modstore.Entry, _ []byte) (modstore.Entry, error) {
 	return e, fmt.Errorf("storing: %w", modstore.ErrDamaged)
 }
 
-// TestADamagedStoreIsToldOfOnce, in the log, the metrics and the health page; small files come
+// TestADamagedStoreIsToldOfOnce, in the log, the metrics and the health page; files come
 // from upstreams meanwhile.
 func TestADamagedStoreIsToldOfOnce(t *testing.T) {
 	t.Parallel()
@@ -47,7 +55,7 @@ func TestADamagedStoreIsToldOfOnce(t *testing.T) {
 		o.Store, so.Feeds = brokenStore{store}, store
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	for _, path := range []string{at + ".mod", at + ".info", "/" + widget + "/@v/list"} {
+	for _, path := range []string{at + ".mod", at + ".info", at + ".zip", "/" + widget + "/@v/list"} {
 		if resp, text := l.ask(http.MethodGet, path); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, text)
 		}

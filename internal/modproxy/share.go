@@ -107,7 +107,9 @@ func (p *Proxy) keep(ctx context.Context, a ask, e modstore.Entry, b *body) (mod
 	if b.file != nil {
 		stored, err := p.Store.Put(ctx, e, b.file)
 		if err != nil {
-			p.isDamage(err) // it is told of
+			if p.isDamage(err) { // it is told of; the bytes are there
+				return stored, nil
+			}
 			return stored, fmt.Errorf("keeping %s: %w", a.key, err)
 		}
 		return stored, nil

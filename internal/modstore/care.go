@@ -278,8 +278,9 @@ func (s *Store) Check(ctx context.Context) error {
 	err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&said)
 	switch {
 	case err != nil:
-		return damage(err)
+		return s.damaged(err)
 	case said != "ok":
+		s.doubt()
 		return fmt.Errorf("%w: %s", ErrDamaged, said)
 	}
 	return nil

@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,6 +49,9 @@ type Options struct {
 	Blobs Blobs
 	// Now is the time; nil: the machine's.
 	Now func() time.Time
+	// Mended allows Open to set a damaged store.db aside and to take over what can be read
+	// of it, and is told; nil: such a store is not opened.
+	Mended func(Mended)
 }
 
 // Store is one opened store. It is safe for concurrent use.
@@ -111,24 +113,46 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.makeScratch(); err != nil {
 		return nil, &OpenError{o.Dir, err}
 	}
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: filepath.ToSlash(filepath.Join(o.Dir, "store.db"))}).EscapedPath()+"?"+q.Encode())
-	if err == nil {
-		const most = 4
-		db.SetMaxOpenConns(most)
-		db.SetMaxIdleConns(most) // opening one costs more than most questions
-		s.db = db
-		if err = s.migrate(ctx); err == nil {
-			err = s.makePins(ctx)
+	err := s.openDatabase(ctx)
+	if _, doubted := os.Stat(s.suspect()); err == nil && doubted == nil && o.Mended != nil {
+		if err = s.Check(ctx); err == nil {
+			_ = os.Remove(s.suspect())
 		}
+	}
+	if errors.Is(err, ErrDamaged) && o.Mended != nil {
+		var done Mended
+		limited, cancel := context.WithTimeout(ctx, mendTime)
+		done, err = s.mend(limited)
+		if cancel(); err == nil && done.Aside != "" {
+			o.Mended(done)
+		}
+	}
+	if err != nil {
+		return nil, &OpenError{o.Dir, errors.Join(err, s.Close())} //nolint:contextcheck // closing outlives the caller
+	}
+	return s, nil
+}
+
+// openDatabase opens store.db and brings its layout up to date.
+func (s *Store) openDatabase(ctx context.Context) error {
+	if s.db != nil {
+		_ = s.db.Close()
+	}
+	db, err := sql.Open("sqlite", dsn(filepath.Join(s.dir, "store.db")))
+	if err != nil {
+		return err
+	}
+	const most = 4
+	db.SetMaxOpenConns(most)
+	db.SetMaxIdleConns(most) // opening one costs more than most questions
+	s.db = db
+	if err = s.migrate(ctx); err == nil {
+		err = s.makePins(ctx)
 	}
 	if err == nil {
 		err = s.prepare(ctx)
 	}
-	if err != nil {
-		return nil, &OpenError{o.Dir, errors.Join(damage(err), s.Close())} //nolint:contextcheck // closing outlives the caller
-	}
-	return s, nil
+	return damage(err)
 }
 
 // prepare parses what is asked most.
@@ -208,7 +232,7 @@ func (s *Store) Get(ctx context.Context, key string) (Entry, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, fmt.Errorf("%s: %w", key, fs.ErrNotExist)
 	}
-	return e, damage(err)
+	return e, s.damaged(err)
 }
 
 // OpenFile opens the bytes of e, which is no small one. A blob that is gone or of another
@@ -266,12 +290,13 @@ func (s *Store) PutData(ctx context.Context, e Entry, data []byte) (Entry, error
 	}
 	_, err := s.ready.insert.ExecContext(ctx, e.values()...)
 	if err != nil {
-		err = fmt.Errorf("storing %s: %w", e.Key, damage(err))
+		err = fmt.Errorf("storing %s: %w", e.Key, s.damaged(err))
 	}
 	return e, err
 }
 
-// Put stores what was staged, or replaces it.
+// Put stores what was staged, or replaces it. Where the error is [ErrDamaged], the bytes
+// lie there without a record and can be opened by the entry.
 func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
 	e.Sum, e.Size, e.Data, e.Stored = st.Sum(), st.size, nil, s.now()
 	if e.Size <= Inline {
@@ -292,9 +317,24 @@ func (s *Store) Put(ctx context.Context, e Entry, st *Staged) (Entry, error) {
 		})
 	}
 	if err != nil {
-		return e, fmt.Errorf("storing %s: %w", e.Key, damage(err))
+		err = s.damaged(err)
+		if errors.Is(err, ErrDamaged) { // the bytes can be had nevertheless, as long as nobody clears them
+			if bare := s.putBare(ctx, e.Sum, st); bare != nil {
+				err = bare
+			}
+		}
+		return e, fmt.Errorf("storing %s: %w", e.Key, err)
 	}
 	return e, nil
+}
+
+// putBare stores the bytes without a record.
+func (s *Store) putBare(ctx context.Context, sum string, st *Staged) error {
+	if f, err := s.blobs.Open(ctx, sum); err == nil { // the transaction came as far as that
+		return f.Close()
+	}
+	_, err := s.blobs.Create(ctx, sum, st.Name())
+	return err
 }
 
 // inside runs f in a transaction that alone may write.

@@ -77,8 +77,12 @@ var proxyTable = sync.OnceValue(func() map[string]message {
 		"proxy.opened":     {"opening the module store %s: %v", "打开模块仓库 %s：%v"},
 		"hint.proxy.store": {"--dir names another place; it must be writable", "--dir 可以换一个目录；该目录必须可写"},
 		"hint.proxy.store.damaged": {
-			"store.db is damaged: end what uses the directory, rename it, start again; what it kept is fetched anew, which sums were trusted on first use is lost",
-			"store.db 已损坏：停掉使用该目录的程序，把目录改名后重新启动；已保存的文件会重新下载，首次使用时信任的校验和记录会丢失",
+			"store.db is damaged: end what uses the directory and start again; what can be read is taken over, the rest is fetched anew",
+			"store.db 已损坏：停掉使用该目录的程序后重新启动；能读出的记录会保留，其余文件会重新下载",
+		},
+		"store.mended": {
+			"keepwell: store.db was damaged. What could be read of it was taken over: %d {file|files}, %d {sum|sums} trusted on first use; what is missing is fetched anew. The damaged file is now %s",
+			"keepwell：store.db 已损坏，已保留能读出的内容：%d 个文件，%d 条首次使用时信任的校验和；缺少的会重新下载。损坏的文件现在是 %s",
 		},
 		"proxy.start":       {"starting the module proxy: %v", "启动模块代理：%v"},
 		"proxy.listen":      {"listening on %s: %v", "监听 %s：%v"},
