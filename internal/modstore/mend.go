@@ -141,7 +141,7 @@ func eachRow(ctx context.Context, db *sql.DB, query string, f func(*sql.Rows) er
 	if err != nil {
 		return
 	}
-	defer rows.Close()                  //nolint:errcheck // only read
+	defer rows.Close() //nolint:errcheck // only read
 	for rows.Next() && f(rows) == nil {
 	}
 	_ = rows.Err() // the damage
