@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/keepwell/keepwell/internal/modstore"
 )
@@ -206,8 +207,14 @@ func (p *Proxy) findFresh(ctx context.Context, a ask, upstreams []Upstream, own 
 
 // expectBy doubts the upstreams if nothing comes of f for so much longer.
 func (p *Proxy) expectBy(f *flight, longer time.Duration, upstreams []Upstream) {
-	timer := time.NewTimer(longer)
 	p.work.Go(func() {
+		select {
+		case <-f.begun: // until then nobody was asked
+		case <-f.done:
+		case <-p.ctx.Done():
+			return
+		}
+		timer := time.NewTimer(longer)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -324,12 +331,14 @@ func (p *Proxy) fromCache(ctx context.Context, a ask, c *admission) (got, bool) 
 
 // flights are the files that are being fetched.
 type flights struct {
-	mu  sync.Mutex
-	all map[string]*flight
+	mu    sync.Mutex
+	all   map[string]*flight
+	turns map[string]*semaphore.Weighted // by the names of the upstreams
 }
 
 // flight is one of them. It goes on while anybody waits.
 type flight struct {
+	begun   chan struct{} // it is its turn
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiting int
@@ -350,15 +359,15 @@ func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own boo
 		p.flights.all = map[string]*flight{}
 	}
 	ctx, cancel := context.WithCancel(p.traced(from))
-	f := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1}
+	f := &flight{begun: make(chan struct{}), done: make(chan struct{}), cancel: cancel, waiting: 1}
+	turn := p.flights.turn(upstreams, p.Limits.Fetches)
 	p.flights.all[a.key] = f
 	p.work.Go(func() {
 		defer cancel()
-		// Somebody may have fetched it between the look into the store and now.
-		if e, ok := p.memory.get(a.key); ok && a.fixed() && p.fits(a, e) {
-			f.entry = e
-		} else {
-			f.entry, f.err = p.fetch(ctx, a, upstreams, own)
+		if f.err = turn.Acquire(ctx, 1); f.err == nil {
+			close(f.begun)
+			f.entry, f.err = p.fly(ctx, a, upstreams, own)
+			turn.Release(1)
 		}
 		p.flights.mu.Lock()
 		if p.flights.all[a.key] == f {
@@ -368,6 +377,33 @@ func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own boo
 		close(f.done)
 	})
 	return f
+}
+
+// fly fetches, unless somebody did between the look into the store and now.
+func (p *Proxy) fly(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+	if e, ok := p.memory.get(a.key); ok && a.fixed() && p.fits(a, e) {
+		return e, nil
+	}
+	return p.fetch(ctx, a, upstreams, own)
+}
+
+// turn is where flights to the same upstreams wait, first come, first served: each costs
+// memory and files, whatever clients think of. One never waits for another that has not
+// begun: who needs several files asks for them one by one, without a turn of its own.
+// Those to other upstreams have turns of their own, since some may be silent.
+func (fs *flights) turn(upstreams []Upstream, most int64) *semaphore.Weighted {
+	names := make([]string, len(upstreams))
+	for i := range upstreams {
+		names[i] = upstreams[i].Name
+	}
+	key := strings.Join(names, " ")
+	if fs.turns == nil {
+		fs.turns = map[string]*semaphore.Weighted{}
+	}
+	if fs.turns[key] == nil {
+		fs.turns[key] = semaphore.NewWeighted(most)
+	}
+	return fs.turns[key]
 }
 
 func (p *Proxy) leave(key string, f *flight) {

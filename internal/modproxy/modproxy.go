@@ -127,6 +127,9 @@ type Limits struct {
 	// Old is what Stale is for what is older than ten times Fresh (no longer than Stale):
 	// where a person asks once, and nobody after them, today's answer is worth some patience.
 	Old time.Duration
+	// Fetches bounds how many files are fetched at once from the same upstreams (128); who
+	// wants more waits.
+	Fetches int64
 	// Memory bounds the small files kept in memory, in bytes (16 MiB).
 	Memory int64
 	// Largest are the bounds of what is taken; 0: go's own.
@@ -150,7 +153,7 @@ func (l Limits) withDefaults() Limits {
 	for _, n := range []struct {
 		at *int64
 		v  int64
-	}{{&l.Floor, 4096}, {&l.Memory, 16 << 20}, {&l.LargestZip, largestZip}, {&l.LargestFile, largestFile}} {
+	}{{&l.Floor, 4096}, {&l.Fetches, 128}, {&l.Memory, 16 << 20}, {&l.LargestZip, largestZip}, {&l.LargestFile, largestFile}} {
 		if *n.at == 0 {
 			*n.at = n.v
 		}

@@ -36,6 +36,7 @@ type part struct {
 
 var parts = []part{
 	{"cached", cached},
+	{"crowd", crowd},
 	{"dead", dead},
 	{"run", overhead},
 	{"scrub", scrub},
