@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/keepwell/keepwell/internal/modstore"
 )
@@ -333,7 +332,7 @@ func (p *Proxy) fromCache(ctx context.Context, a ask, c *admission) (got, bool) 
 type flights struct {
 	mu    sync.Mutex
 	all   map[string]*flight
-	turns map[string]*semaphore.Weighted // by the names of the upstreams
+	turns map[string]*turn // by the names of the upstreams
 }
 
 // flight is one of them. It goes on while anybody waits.
@@ -360,22 +359,28 @@ func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own boo
 	}
 	ctx, cancel := context.WithCancel(p.traced(from))
 	f := &flight{begun: make(chan struct{}), done: make(chan struct{}), cancel: cancel, waiting: 1}
-	turn := p.flights.turn(upstreams, p.Limits.Fetches)
 	p.flights.all[a.key] = f
-	p.work.Go(func() {
-		defer cancel()
-		if f.err = turn.Acquire(ctx, 1); f.err == nil {
+	t := p.flights.turnOf(upstreams, p.Limits.Fetches)
+	t.queue = append(t.queue, func() {
+		if f.waiting == 0 { // nobody wants it any more
+			return
+		}
+		t.free--
+		p.work.Go(func() {
+			defer cancel()
 			close(f.begun)
 			f.entry, f.err = p.fly(ctx, a, upstreams, own)
-			turn.Release(1)
-		}
-		p.flights.mu.Lock()
-		if p.flights.all[a.key] == f {
-			delete(p.flights.all, a.key)
-		}
-		p.flights.mu.Unlock()
-		close(f.done)
+			p.flights.mu.Lock()
+			defer p.flights.mu.Unlock()
+			if p.flights.all[a.key] == f {
+				delete(p.flights.all, a.key)
+			}
+			close(f.done)
+			t.free++
+			t.next()
+		})
 	})
+	t.next()
 	return f
 }
 
@@ -388,20 +393,36 @@ func (p *Proxy) fly(ctx context.Context, a ask, upstreams []Upstream, own bool) 
 }
 
 // turn is where flights to the same upstreams wait, first come, first served: each costs
-// memory and files, whatever clients think of. One never waits for another that has not
-// begun: who needs several files asks for them one by one, without a turn of its own.
-// Those to other upstreams have turns of their own, since some may be silent.
-func (fs *flights) turn(upstreams []Upstream, most int64) *semaphore.Weighted {
+// memory and files, whatever clients think of; one that waits costs little. None waits
+// for another that has not begun: who needs several files asks for them one by one,
+// without a turn of its own. Those to other upstreams have turns of their own, since some
+// may be silent.
+type turn struct {
+	free  int64
+	queue []func()
+}
+
+// next lets begin who can; flights.mu is held.
+func (t *turn) next() {
+	for t.free > 0 && len(t.queue) > 0 {
+		begin := t.queue[0]
+		t.queue[0] = nil
+		t.queue = t.queue[1:]
+		begin()
+	}
+}
+
+func (fs *flights) turnOf(upstreams []Upstream, most int64) *turn {
 	names := make([]string, len(upstreams))
 	for i := range upstreams {
 		names[i] = upstreams[i].Name
 	}
 	key := strings.Join(names, " ")
 	if fs.turns == nil {
-		fs.turns = map[string]*semaphore.Weighted{}
+		fs.turns = map[string]*turn{}
 	}
 	if fs.turns[key] == nil {
-		fs.turns[key] = semaphore.NewWeighted(most)
+		fs.turns[key] = &turn{free: most}
 	}
 	return fs.turns[key]
 }
