@@ -76,6 +76,9 @@ func (b *body) discard() {
 	}
 }
 
+// buffer is what a file comes through: it holds what a quick connection has at hand.
+type buffer [64 << 10]byte
+
 // attempt brings one file from one upstream and has it admitted.
 func (p *Proxy) attempt(ctx context.Context, u *Upstream, a ask, admit func(context.Context, *Upstream, *body) (got, error), slow func(early bool)) (got, error) {
 	b, err := p.newBody(a)
@@ -172,8 +175,11 @@ func (p *Proxy) fromFile(a ask, b *body, open func() (io.ReadSeekCloser, error))
 	return copyUpTo(b, f, p.most(a))
 }
 
-func copyUpTo(b *body, r io.Reader, most int64) error {
-	_, err := io.Copy(b, io.LimitReader(r, most+1-b.size()))
+func copyUpTo(b *body, r io.Reader, most int64) error { return copyThrough(nil, b, r, most) }
+
+// copyThrough is copyUpTo through a buffer.
+func copyThrough(buf []byte, b *body, r io.Reader, most int64) error {
+	_, err := io.CopyBuffer(b, io.LimitReader(r, most+1-b.size()), buf)
 	if err == nil && b.size() > most {
 		err = &trouble{how: bad, said: fmt.Sprintf("%v (%d bytes)", errTooLarge, most), err: errTooLarge}
 	}
@@ -232,7 +238,12 @@ func (p *Proxy) once(ctx context.Context, u *Upstream, a ask, b *body, proof *st
 		return err
 	}
 	*proof = proofOf(resp)
-	err = copyUpTo(b, io.TeeReader(resp.Body, w), p.most(a))
+	buf, ok := p.buffers.Get().(*buffer)
+	if !ok {
+		buf = new(buffer)
+	}
+	defer p.buffers.Put(buf)
+	err = copyThrough(buf[:], b, io.TeeReader(resp.Body, w), p.most(a))
 	if err != nil && ctx.Err() != nil {
 		if said, how := plain(ctx, err); how == slowly {
 			if *proof == "" || b.size() == 0 || errors.Is(context.Cause(ctx), errSilent) {

@@ -254,8 +254,9 @@ func (p *Proxy) keptVersions(ctx context.Context, a ask) []byte {
 	return []byte(strings.Join(versions, "\n") + "\n")
 }
 
-// fetch brings a file from the upstreams into the store.
-func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+// fetch brings a file from the upstreams into the store. Whoever waits for f may have a
+// zip from the moment that it was admitted.
+func (p *Proxy) fetch(ctx context.Context, f *flight, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
 	c := &admission{p: p, a: a, expected: p.expect(ctx, a, own)}
 	g, cached := p.fromCache(ctx, a, c)
 	shared, others := p.Store.(Shared)
@@ -283,8 +284,15 @@ func (p *Proxy) fetch(ctx context.Context, a ask, upstreams []Upstream, own bool
 		}
 	}
 	defer g.body.discard()
+	e := modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}
+	if !others { // else those who were first decide what all serve
+		var kept func()
+		if ctx, kept = p.land(ctx, f, e, g.body); kept != nil {
+			defer kept()
+		}
+	}
 	_, end := p.span(ctx, "store write")
-	e, err := p.keep(ctx, a, modstore.Entry{Key: a.key, H1: g.h1, Source: g.server, Via: g.via}, g.body)
+	e, err := p.keep(ctx, a, e, g.body)
 	end(err)
 	if err != nil {
 		return e, err
@@ -335,10 +343,12 @@ type flights struct {
 	turns map[string]*turn // by the names of the upstreams
 }
 
-// flight is one of them. It goes on while anybody waits.
+// flight is one of them. It goes on while anybody waits, and when it has landed until the
+// file is kept.
 type flight struct {
 	begun   chan struct{} // it is its turn
-	done    chan struct{}
+	done    chan struct{} // closed when it has landed
+	landed  bool
 	cancel  context.CancelFunc
 	waiting int
 	entry   modstore.Entry
@@ -369,13 +379,12 @@ func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own boo
 		p.work.Go(func() {
 			defer cancel()
 			close(f.begun)
-			f.entry, f.err = p.fly(ctx, a, upstreams, own)
+			p.fly(ctx, f, a, upstreams, own)
 			p.flights.mu.Lock()
 			defer p.flights.mu.Unlock()
 			if p.flights.all[a.key] == f {
 				delete(p.flights.all, a.key)
 			}
-			close(f.done)
 			t.free++
 			t.next()
 		})
@@ -385,11 +394,15 @@ func (p *Proxy) begin(from context.Context, a ask, upstreams []Upstream, own boo
 }
 
 // fly fetches, unless somebody did between the look into the store and now.
-func (p *Proxy) fly(ctx context.Context, a ask, upstreams []Upstream, own bool) (modstore.Entry, error) {
+func (p *Proxy) fly(ctx context.Context, f *flight, a ask, upstreams []Upstream, own bool) {
 	if e, ok := p.memory.get(a.key); ok && a.fixed() && p.fits(a, e) {
-		return e, nil
+		p.flights.land(f, e, nil)
+		return
 	}
-	return p.fetch(ctx, a, upstreams, own)
+	e, err := p.fetch(ctx, f, a, upstreams, own)
+	if !p.flights.land(f, e, err) && err != nil {
+		p.Log.Warn("cannot keep a file that was served", "file", a.key, "error", clean(err.Error()))
+	}
 }
 
 // turn is where flights to the same upstreams wait, first come, first served: each costs
@@ -427,10 +440,22 @@ func (fs *flights) turnOf(upstreams []Upstream, most int64) *turn {
 	return fs.turns[key]
 }
 
+// land tells all who wait, unless they were told.
+func (all *flights) land(f *flight, e modstore.Entry, err error) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if f.landed {
+		return false
+	}
+	f.entry, f.err, f.landed = e, err, true
+	close(f.done)
+	return true
+}
+
 func (p *Proxy) leave(key string, f *flight) {
 	p.flights.mu.Lock()
 	defer p.flights.mu.Unlock()
-	if f.waiting--; f.waiting == 0 {
+	if f.waiting--; f.waiting == 0 && !f.landed {
 		f.cancel()
 		if p.flights.all[key] == f {
 			delete(p.flights.all, key)

@@ -6,7 +6,7 @@
 //
 // One request goes through serve.go (protocol), files.go (kept or fetched, once for
 // all who ask), race.go (which upstreams, in which order), attempt.go (one upstream),
-// admit.go (is it what it should be) and back. A new kind of upstream is a case in
+// admit.go (is it what it should be), landing.go (a zip is served while it is kept) and back. A new kind of upstream is a case in
 // attempt.go, a new check goes into admit.go, a new path into request.go and serve.go.
 package modproxy
 
@@ -171,6 +171,7 @@ type Proxy struct {
 	memory    *memory
 	open      openFiles
 	flights   flights
+	landings  landings
 	health    *healths
 	database  *database
 	directs   directs
@@ -182,6 +183,7 @@ type Proxy struct {
 	reloads   reloads
 	damaged   atomic.Bool // the store met pages that are broken
 	inflaters sync.Pool   // of *inflater
+	buffers   sync.Pool   // of *buffer
 
 	ctx  context.Context //nolint:containedctx // what runs for several requests ends with the proxy
 	stop context.CancelFunc

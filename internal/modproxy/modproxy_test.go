@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,13 +77,16 @@ func TestTakenAwayIsFetchedAgain(t *testing.T) {
 	f := make1(t, widget, noise("w", 100000))
 	u := healthy(f)
 	store := openStore(t, t.TempDir())
-	url, _ := start(t, serve(t, u), func(o *modproxy.Options) { o.Store = store })
+	url, p := start(t, serve(t, u), func(o *modproxy.Options) { o.Store = store })
 	for i := range 3 {
 		if code, got := get(t, url+at+".zip"); code != 200 || got != string(f.zip) {
 			t.Fatalf("%d, %d bytes", code, len(got))
 		}
 		if n := u.requests(".zip"); n != i+1 {
 			t.Errorf("%d requests", n)
+		}
+		for p.Under() > 0 { // it is being kept
+			runtime.Gosched()
 		}
 		if err := store.Forget(t.Context(), []string{at[1:] + ".zip"}); err != nil {
 			t.Fatal(err)

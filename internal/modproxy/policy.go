@@ -316,7 +316,7 @@ func (p *Proxy) whole(ctx context.Context, e modstore.Entry) ([]byte, error) {
 	if e.Data != nil {
 		return e.Data, nil
 	}
-	f, err := p.Store.OpenFile(ctx, e)
+	f, err := p.openFile(ctx, e)
 	if err != nil {
 		return nil, err
 	}

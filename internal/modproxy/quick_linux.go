@@ -178,7 +178,7 @@ func (p *Proxy) serveBlob(w http.ResponseWriter, r *http.Request, e modstore.Ent
 	if !ok {
 		return p.serveFile(w, r, e)
 	}
-	f, err := p.open.get(r.Context(), p.Store, e)
+	f, err := p.open.get(r.Context(), p.openFile, e)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (p *Proxy) earlyBlob(c net.Conn, head []byte, e modstore.Entry) (n int64, d
 	if !ok {
 		return 0, false, nil
 	}
-	f, err := p.open.get(p.ctx, p.Store, e)
+	f, err := p.open.get(p.ctx, p.openFile, e)
 	if err != nil {
 		return 0, false, nil // serveBlob meets it, too
 	}
@@ -244,7 +244,7 @@ const (
 	openFor = time.Second
 )
 
-func (o *openFiles) get(ctx context.Context, store Store, e modstore.Entry) (*openFile, error) {
+func (o *openFiles) get(ctx context.Context, open func(context.Context, modstore.Entry) (*os.File, error), e modstore.Entry) (*openFile, error) {
 	now := time.Now()
 	o.mu.Lock()
 	f := o.all[e.Sum]
@@ -254,7 +254,7 @@ func (o *openFiles) get(ctx context.Context, store Store, e modstore.Entry) (*op
 		return f, nil
 	}
 	o.mu.Unlock()
-	opened, err := store.OpenFile(ctx, e)
+	opened, err := open(ctx, e)
 	if err != nil {
 		return nil, err
 	}

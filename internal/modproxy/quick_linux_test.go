@@ -35,7 +35,7 @@ func TestSharedFilesAreClosed(t *testing.T) {
 		var o openFiles
 		defer o.close()
 		get := func(sum string) *openFile {
-			f, err := o.get(t.Context(), store, modstore.Entry{Sum: sum})
+			f, err := o.get(t.Context(), store.OpenFile, modstore.Entry{Sum: sum})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -83,7 +83,7 @@ func (p *Proxy) send(w http.ResponseWriter, r *http.Request, a ask, e modstore.E
 
 // serveFile sends a large file: the bare file and writer reach sendfile.
 func (p *Proxy) serveFile(w http.ResponseWriter, r *http.Request, e modstore.Entry) error {
-	f, err := p.Store.OpenFile(r.Context(), e)
+	f, err := p.openFile(r.Context(), e)
 	if err != nil {
 		return err
 	}
