@@ -11,7 +11,8 @@
 // blob without a row, which Collect clears. Small files lie in the row itself.
 // SQLite runs in WAL mode with synchronous=NORMAL: a power cut may take the last
 // rows, never half of one, and a row whose blob is missing or of another size counts
-// as absent. What rots later is found by Scrub.
+// as absent. What rots later is found by Scrub. A caller may hand out what it admitted before
+// Put returns: what is not kept by then is as if it had never come.
 //
 // Another place for bytes (an object store) is an implementation of [Blobs].
 // A new kind of record is a table in schema.go.
