@@ -15,6 +15,36 @@ type Limits struct {
 	// UID and GID are who it runs as, where keepwell is root; 0: no change.
 	UID int `json:"uid,omitempty"`
 	GID int `json:"gid,omitempty"`
+	// Processes bounds how many its user has; it holds nobody who is root.
+	Processes uint64 `json:"processes,omitempty"`
+	// Files, where set, are all that the script reaches, beside what programs need to start.
+	Files *Files `json:"files,omitempty"`
+}
+
+// Files say which files a script reaches, by Landlock. Kernels differ in what they can
+// hold: unless Strict, what this one cannot is left out, and the result says so.
+type Files struct {
+	// Readable and Writable are directories or files. The script's own directory is readable.
+	Readable []string `json:"readable,omitempty"`
+	Writable []string `json:"writable,omitempty"`
+	// NoTCP forbids TCP, as server and as client.
+	NoTCP bool `json:"no_tcp,omitempty"`
+	// Strict has scripts refused where the kernel cannot hold them.
+	Strict bool `json:"strict,omitempty"`
+}
+
+func (l Limits) none() bool { return l == Limits{} }
+
+// held says how a script is held, as far as this kernel can.
+func (l Limits) held() string {
+	switch abi := Landlock(); {
+	case l.Files == nil:
+		return "files: as its user may"
+	case abi == 0:
+		return "files: as its user may (this kernel has no Landlock)"
+	default:
+		return fmt.Sprintf("files: Landlock %d", abi)
+	}
 }
 
 func (l Limits) String() string {

@@ -3,6 +3,7 @@ package actions
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -15,7 +16,7 @@ func confine(l Limits, argv, env []string) error {
 		name  string
 		which int
 		most  uint64
-	}{{"CPU time", unix.RLIMIT_CPU, l.CPUSeconds}, {"file size", unix.RLIMIT_FSIZE, l.FileSize}, {"open files", unix.RLIMIT_NOFILE, l.OpenFiles}} {
+	}{{"CPU time", unix.RLIMIT_CPU, l.CPUSeconds}, {"file size", unix.RLIMIT_FSIZE, l.FileSize}, {"open files", unix.RLIMIT_NOFILE, l.OpenFiles}, {"processes", unix.RLIMIT_NPROC, l.Processes}} {
 		if err := limit(r.name, r.which, r.most); err != nil {
 			return err
 		}
@@ -37,6 +38,11 @@ func confine(l Limits, argv, env []string) error {
 	// No set-user-ID program may give back what was dropped.
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("forswearing privileges: %w", err)
+	}
+	if l.Files != nil {
+		if err := lockFiles(*l.Files, filepath.Dir(argv[0])); err != nil {
+			return err
+		}
 	}
 	// Memory last: this runtime reserves more address space than a script may need.
 	if err := limit("memory", unix.RLIMIT_AS, l.Memory); err != nil {

@@ -85,8 +85,8 @@ func (a script) plan(r Request) ([]string, error) {
 	for _, p := range r.Params["env"].Pairs {
 		lines = append(lines, fmt.Sprintf("with %s as %q", p.Name, p.Text.String()))
 	}
-	if a.o.Limits != (Limits{}) {
-		lines = append(lines, "held to "+a.o.Limits.String())
+	if !a.o.Limits.none() {
+		lines = append(lines, "held to "+a.o.Limits.String(), a.o.Limits.held())
 	}
 	return lines, err
 }
@@ -120,7 +120,7 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 		env = append(env, p.Name+"="+v)
 	}
 	argv := append([]string{path}, r.Params["args"].Texts...)
-	if a.o.Limits != (Limits{}) {
+	if !a.o.Limits.none() {
 		if len(a.o.Launcher) == 0 {
 			return res, errors.New("scripts are to be held to limits, and nothing is there to hold them")
 		}
@@ -134,11 +134,14 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 	if most <= 0 {
 		most = 64 << 10
 	}
-	ran, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(path), Timeout: time.Hour, MaxOut: most, Env: env, Alone: true}, argv[0], argv[1:]...)
+	ran, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(path), Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true}, argv[0], argv[1:]...)
 	if err != nil && ctx.Err() == nil {
 		return res, fmt.Errorf("starting %s: %w", filepath.Base(path), err)
 	}
 	res = Result{Output: string(ran.Output), Code: ran.Exit, Summary: fmt.Sprintf("%s ended with exit code %d", r.text("script", ""), ran.Exit)}
+	if !a.o.Limits.none() {
+		res.Data = map[string]any{"held": a.o.Limits.held()}
+	}
 	switch {
 	case ran.Late, ctx.Err() != nil:
 		return res, fmt.Errorf("%s took too long or was stopped, and was ended with all that it had started: %w", r.text("script", ""), ErrUnsure)

@@ -27,6 +27,8 @@ type Options struct {
 	Env []string
 	// Alone leaves keepwell's environment out of Run: Env is all there is.
 	Alone bool
+	// EndAll ends what the tool of Run left running in its process group when it ended.
+	EndAll bool
 	// Stderr also gets the first 64 KiB of what the tool of Output writes to standard
 	// error; nil: nobody reads more than the last line.
 	Stderr io.Writer

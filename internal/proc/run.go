@@ -39,6 +39,9 @@ func Run(ctx context.Context, opts Options, name string, args ...string) (Ran, e
 	both, out := &shared{capped: capped{most: opts.MaxOut}}, &capped{most: opts.MaxOut}
 	cmd.Stdout, cmd.Stderr = tee{both, out}, both
 	err := cmd.Run()
+	if opts.EndAll && cmd.Process != nil {
+		_ = cmd.Cancel() // mostly, nobody is left
+	}
 	r := Ran{Output: both.bytes(), Stdout: out.b.Bytes(), Late: limited.Err() != nil && ctx.Err() == nil}
 	var exit *exec.ExitError
 	switch {

@@ -1,0 +1,143 @@
+package actions_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keepwell/keepwell/internal/actions"
+)
+
+// open makes a directory and those above it readable for all.
+func open(t *testing.T, dir string) string {
+	t.Helper()
+	for d := dir; len(d) > len(os.TempDir()); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestScriptCannotEscape: a script, as root where the test is, that tries to reach what it
+// was not given.
+func TestScriptCannotEscape(t *testing.T) {
+	t.Parallel()
+	if actions.Landlock() == 0 {
+		t.Skip("this kernel has no Landlock")
+	}
+	outside, inside := t.TempDir(), t.TempDir()
+	secret := filepath.Join(outside, "shadow")
+	if err := os.WriteFile(secret, []byte("root:hash-of-root"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := scriptDir(t, map[string]string{"escape.sh": `
+cat "$OUT/shadow" && echo READ
+cat /etc/shadow && echo READ
+ls / && echo LISTED
+echo x > "$OUT/new" && echo WROTE
+echo x >> "$OUT/shadow" && echo APPENDED
+rm "$OUT/shadow" && echo REMOVED
+mkdir "$OUT/d" && echo MADE
+ln -s "$OUT/shadow" "$IN/link" && cat "$IN/link" && echo FOLLOWED
+mv "$OUT/shadow" "$IN/moved" && echo MOVED
+cat /proc/1/environ && echo ENVIRONMENT
+echo x > "$0.new" && echo CHANGED
+(exec 3<>/dev/tcp/127.0.0.1/1) 2>/dev/null
+kill -0 $PPID && echo SIGNALLED
+echo fine > "$IN/made" && cat "$IN/made"
+echo done
+`})
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "confine"}, Limits: actions.Limits{Files: &actions.Files{Writable: []string{inside}}}}
+	r := request(t, fmt.Sprintf("run_script: {script: escape.sh, env: {OUT: %q, IN: %q}}", outside, inside), scope())
+	set := actions.New(actions.Options{Scripts: o})
+	res, err := set.Do(t.Context(), r)
+	if err != nil || !strings.HasSuffix(res.Output, "fine\ndone\n") {
+		t.Fatalf("%+v %v", res, err)
+	}
+	for line := range strings.Lines(res.Output) {
+		word := strings.TrimSpace(line)
+		if strings.ToUpper(word) == word && word != "" && (word != "SIGNALLED" || actions.Landlock() >= 6) {
+			t.Errorf("the script got out: %s", word)
+		}
+	}
+	if strings.Contains(res.Output, "hash-of-root") {
+		t.Errorf("it read the secret: %s", res.Output)
+	}
+	if fmt.Sprint(res.Data) != fmt.Sprintf("map[held:files: Landlock %d]", actions.Landlock()) {
+		t.Errorf("held: %v", res.Data)
+	}
+	if lines, err := set.Plan(r); err != nil || !strings.Contains(strings.Join(lines, "\n"), fmt.Sprintf("files: Landlock %d", actions.Landlock())) {
+		t.Errorf("planned %q %v", lines, err)
+	}
+	// The test is worth something only where the same script gets out when nothing holds it.
+	free, err := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}}}).Do(t.Context(), r)
+	if err != nil || !strings.Contains(free.Output, "READ\n") || !strings.Contains(free.Output, "WROTE\n") || !strings.Contains(free.Output, "SIGNALLED\n") {
+		t.Errorf("held by something else: %+v %v", free, err)
+	}
+}
+
+// TestScriptForksWithinBounds: a script that starts more and more is stopped by the number
+// of its user's processes, and what it left is ended with it.
+func TestScriptForksWithinBounds(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: the bound counts all processes of a user")
+	}
+	dir := open(t, scriptDir(t, map[string]string{"bomb.sh": `
+i=0
+while [ $i -lt 200 ]; do sleep 600 >/dev/null 2>&1 & i=$((i+1)); echo $i; done
+echo ALL
+`}))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const user = 54321 // nobody else's
+	set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "confine"}, Limits: actions.Limits{UID: user, GID: user, Processes: 20}}})
+	res, err := set.Do(t.Context(), request(t, "run_script: bomb.sh", scope()))
+	if err == nil || strings.Contains(res.Output, "ALL") || strings.Contains(res.Output, "\n30\n") || !strings.Contains(res.Output, "\n10\n") {
+		t.Errorf("%+v %v", res, err)
+	}
+}
+
+// TestScriptLeavesNothingRunning: what a script started in the background ends with it.
+func TestScriptLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	dir := scriptDir(t, map[string]string{"leave.sh": "exec 3>\"$PIPE\"\nsleep 600 >&3 2>&1 </dev/null &\necho started\n"})
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		f, err := os.Open(pipe) // waits for the child
+		if err == nil {
+			_, err = io.ReadAll(f) // ends when nobody is left who could write
+			_ = f.Close()
+		}
+		read <- err
+	}()
+	set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}}})
+	res, err := set.Do(t.Context(), request(t, fmt.Sprintf("run_script: {script: leave.sh, env: {PIPE: %q}}", pipe), scope()))
+	if err != nil || res.Output != "started\n" {
+		t.Errorf("%+v %v", res, err)
+	}
+	select {
+	case err := <-read:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-t.Context().Done():
+		t.Error("the child lives on")
+	}
+}
