@@ -47,6 +47,9 @@ type Options struct {
 	Clusters  map[string]Cluster
 	Redis     map[string]Redis
 	Databases map[string]Database
+	Ansible   Ansible
+	// Doctor examines why a module cannot be had; nil: there is none.
+	Doctor func(ctx context.Context, target string) (Examination, error)
 	// Instance tells this server's marks in outside systems from those of others; the same
 	// for all its nodes.
 	Instance string
@@ -136,6 +139,8 @@ func New(o Options) *Set {
 		"kubernetes":    kubernetes{s},
 		"redis":         redisAction{s},
 		"sql":           sqlAction{s},
+		"ansible":       ansible{s},
+		"doctor":        doctor{s},
 		"notify":        notify{o.HTTP.trusting(), s, "", others},
 	}
 	for _, kind := range []string{"slack", "dingtalk", "lark", "wecom", "teams", "email"} {

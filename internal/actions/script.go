@@ -41,27 +41,36 @@ func (a script) find(name string) (string, error) {
 	if len(a.o.Dirs) == 0 {
 		return "", errors.New("no script directory is configured (hint: scripts.dirs of the server's configuration)")
 	}
-	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("script %q leaves its directory", name)
+	path, err := within(a.o.Dirs, name, "script")
+	if err != nil {
+		return "", err
 	}
-	for _, dir := range a.o.Dirs {
+	return path, safe(path)
+}
+
+// within finds a file below one of some directories, also by symbolic links.
+func within(dirs []string, name, what string) (string, error) {
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%s %q leaves its directory", what, name)
+	}
+	for _, dir := range dirs {
 		root, err := filepath.EvalSymlinks(dir)
 		if err != nil {
-			return "", fmt.Errorf("script directory: %w", err)
+			return "", fmt.Errorf("a directory of the configuration: %w", err)
 		}
 		path, err := filepath.EvalSymlinks(filepath.Join(root, filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return "", fmt.Errorf("script %s: %w", name, err)
+			return "", fmt.Errorf("%s %s: %w", what, name, err)
 		}
 		if rel, err := filepath.Rel(root, path); err != nil || !filepath.IsLocal(rel) {
-			return "", fmt.Errorf("script %s leads out of its directory (hint: a symbolic link may point only to files below it)", name)
+			return "", fmt.Errorf("%s %s leads out of its directory (hint: a symbolic link may point only to files below it)", what, name)
 		}
-		return path, safe(path)
+		return path, nil
 	}
-	return "", fmt.Errorf("script %s is in none of the script directories %s", name, strings.Join(a.o.Dirs, ", "))
+	return "", fmt.Errorf("%s %s is in none of the directories %s", what, name, strings.Join(dirs, ", "))
 }
 
 func safe(path string) error {

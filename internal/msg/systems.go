@@ -19,5 +19,7 @@ var systemsTable = sync.OnceValue(func() map[string]message {
 		"play.redis.field":   {"expect on INFO needs field: the line that holds the number", "对 INFO 使用 expect 时需要 field：数值所在的行"},
 		"play.sql.write":     {"this statement is not known to change nothing: say allow: write", "不能确定该语句只读：请写 allow: write"},
 		"play.sql.one":       {"query takes one statement without a semicolon; values stand in args and are written $1, $2, …", "query 只写一条语句，不带分号；取值写在 args 中，语句里写 $1、$2……"},
+		"play.limit":         {"%q is no list of hosts or groups", "%q 不是主机或组的列表"},
+		"play.target":        {"%q is no module, such as example.com/widget@v1.2.0", "%q 不是模块，应如 example.com/widget@v1.2.0"},
 	}
 })

@@ -8,7 +8,7 @@ import (
 
 // systems are the kinds that change systems of others through their own protocols.
 func systems() []Kind {
-	return []Kind{kindKubernetes(), kindRedis(), kindSQL()}
+	return []Kind{kindKubernetes(), kindRedis(), kindSQL(), kindAnsible(), kindDoctor()}
 }
 
 func kindKubernetes() Kind {
