@@ -23,6 +23,7 @@ func newPlaybookCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
+		newPlaybookPlanCmd(a),
 		&cobra.Command{
 			Use:     "lint FILE…",
 			Short:   "Tell everything that is wrong with playbooks, with line and column / 列出剧本中的所有错误及其行列位置",

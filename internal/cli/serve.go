@@ -46,21 +46,21 @@ func newServeCmd(a *app) *cobra.Command {
 	o.flags = cmd.Flags()
 	o.flags.StringVar(&o.config, "config", "", "read a `FILE` (docs/serve.md); KEEPWELL_ variables and flags outrank it / 读取配置文件；KEEPWELL_ 环境变量和命令行参数优先")
 	o.flags.BoolVar(&o.check, "check", false, "tell what is wrong with the configuration, and end / 只检查配置，然后退出")
-	o.flags.StringVar(&o.newAdmin, "new-admin", "", "make an account that may do everything, print its password, and end / 创建管理员账号，显示密码，然后退出")
-	for path, usage := range serveFlags() {
-		o.flags.String(flagOf(path), "", usage)
+	o.flags.StringVar(&o.newAdmin, "new-admin", "", "make an account `NAME` that may do everything, print its password, and end / 创建管理员账号，显示密码，然后退出")
+	for _, f := range serveFlags() {
+		o.flags.String(flagOf(f.path), "", f.usage)
 	}
 	return cmd
 }
 
 // serveFlags are the keys of the configuration that have a flag.
-func serveFlags() map[string]string {
-	return map[string]string{
-		"listen":        "listen at this `ADDRESS` and port (default 127.0.0.1:9620) / 监听的地址和端口",
-		"data":          "keep the data in this `DIR` / 数据目录",
-		"database":      "keep it in PostgreSQL: postgres://… / 使用 PostgreSQL",
-		"playbooks.dir": "take playbooks of this `DIR` / 剧本目录",
-		"log":           "write the log as json or text / 日志格式：json 或 text",
+func serveFlags() []struct{ path, usage string } {
+	return []struct{ path, usage string }{
+		{"listen", "listen at this `ADDRESS` and port (default 127.0.0.1:9620) / 监听的地址和端口（默认 127.0.0.1:9620）"},
+		{"data", "keep the data in this `DIR` / 数据目录"},
+		{"database", "keep it in PostgreSQL, at this `URL` (postgres://…) / 使用 PostgreSQL（postgres://…）"},
+		{"playbooks.dir", "take the playbooks of this `DIR` / 剧本目录"},
+		{"log", "write the log in this `FORM`: json or text / 日志格式：json 或 text"},
 	}
 }
 
@@ -74,9 +74,9 @@ func flagOf(path string) string {
 // source is where the configuration comes from.
 func (o *serveOptions) source() daemon.Source {
 	s := daemon.Source{File: o.config, Environ: os.Environ(), Flags: map[string]string{}}
-	for path := range serveFlags() {
-		if f := o.flags.Lookup(flagOf(path)); f != nil && f.Changed {
-			s.Flags[path] = f.Value.String()
+	for _, known := range serveFlags() {
+		if f := o.flags.Lookup(flagOf(known.path)); f != nil && f.Changed {
+			s.Flags[known.path] = f.Value.String()
 		}
 	}
 	return s

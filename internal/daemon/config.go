@@ -44,6 +44,9 @@ type Config struct {
 	Notify       map[string]Receiver `yaml:"notify"`
 	Tickets      map[string]Tracker  `yaml:"tickets"`
 	Prometheus   string              `yaml:"prometheus"`
+	Clusters     map[string]Cluster  `yaml:"clusters"`
+	Redis        map[string]Redis    `yaml:"redis"`
+	Databases    map[string]Database `yaml:"databases"`
 	Hooks        Hooks               `yaml:"hooks"`
 	Escalate     Escalate            `yaml:"escalate"`
 	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
@@ -107,6 +110,31 @@ type (
 		Token   string `yaml:"token"`
 		User    string `yaml:"user"`
 		Issue   string `yaml:"issue"`
+	}
+	// Cluster is a Kubernetes cluster; see [actions.Cluster].
+	Cluster struct {
+		Kubeconfig  string   `yaml:"kubeconfig" path:"file"`
+		Context     string   `yaml:"context"`
+		Account     string   `yaml:"account" path:"dir"`
+		Namespaces  []string `yaml:"namespaces"`
+		Nodes       bool     `yaml:"nodes"`
+		MaxReplicas int64    `yaml:"max_replicas"`
+	}
+	// Redis is a server of Redis; see [actions.Redis].
+	Redis struct {
+		Address  string   `yaml:"address"`
+		User     string   `yaml:"user"`
+		Password string   `yaml:"password"`
+		DB       int64    `yaml:"db"`
+		TLS      bool     `yaml:"tls"`
+		CA       string   `yaml:"ca" path:"file"`
+		Write    bool     `yaml:"write"`
+		Commands []string `yaml:"commands"`
+	}
+	// Database is one that playbooks ask; see [actions.Database].
+	Database struct {
+		URL   string `yaml:"url"`
+		Write bool   `yaml:"write"`
 	}
 	// Hooks are where alerts come in.
 	Hooks struct {
@@ -257,6 +285,16 @@ func (r *reader) judgeParts(c *Config) {
 			r.at("tickets."+name, "serve.lacks", "url")
 		}
 	}
+	for name, to := range c.Redis {
+		if to.Address == "" || to.DB < 0 || to.DB > 1<<16 {
+			r.at("redis."+name, "serve.lacks", "address")
+		}
+	}
+	for name, to := range c.Databases {
+		if to.URL == "" {
+			r.at("databases."+name, "serve.lacks", "url")
+		}
+	}
 	for _, name := range c.Escalate.To {
 		if _, ok := c.Notify[name]; !ok {
 			r.at("escalate.to", "serve.receiver", name)
@@ -343,11 +381,12 @@ func beyond(listen string) bool {
 }
 
 // actions are the options of the actions.
-func (c *Config) actions(secrets func(string) (string, error), launcher []string, lang msg.Lang) actions.Options {
+func (c *Config) actions(secrets func(string) (string, error), launcher []string, lang msg.Lang, instance string) actions.Options {
 	const mega = 1 << 20
 	o := actions.Options{
-		Secrets: secrets, Lang: lang, HTTP: actions.Guard{Hosts: c.HTTP.Hosts, Private: c.HTTP.Private}, Prometheus: c.Prometheus,
+		Secrets: secrets, Lang: lang, HTTP: actions.Guard{Hosts: c.HTTP.Hosts, Private: c.HTTP.Private}, Prometheus: c.Prometheus, Instance: instance,
 		Receivers: map[string]actions.Receiver{}, Trackers: map[string]actions.Tracker{},
+		Clusters: map[string]actions.Cluster{}, Redis: map[string]actions.Redis{}, Databases: map[string]actions.Database{},
 		Scripts: actions.Scripts{
 			Dirs: c.Scripts.Dirs, Launcher: launcher, MaxOutput: int(c.Scripts.OutputKB << 10),
 			Limits: actions.Limits{
@@ -361,6 +400,15 @@ func (c *Config) actions(secrets func(string) (string, error), launcher []string
 	}
 	for name, t := range c.Tickets {
 		o.Trackers[name] = actions.Tracker(t)
+	}
+	for name, k := range c.Clusters {
+		o.Clusters[name] = actions.Cluster(k)
+	}
+	for name, r := range c.Redis {
+		o.Redis[name] = actions.Redis{Address: r.Address, User: r.User, Password: r.Password, DB: int(r.DB), TLS: r.TLS, CA: r.CA, Write: r.Write, Commands: r.Commands}
+	}
+	for name, d := range c.Databases {
+		o.Databases[name] = actions.Database(d)
 	}
 	return o
 }

@@ -30,7 +30,7 @@ func TestProblems(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                    nil,
 		"listem: x\n":         {`1:1: unknown key "listem"; did you mean "listen"?`},
-		"zorp: x\n":           {`1:1: unknown key "zorp"; known are data, database, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, modules, notify, open, playbooks, prometheus, retention, scripts, secrets, tickets, tls, url, workers`},
+		"zorp: x\n":           {`1:1: unknown key "zorp"; known are clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, modules, notify, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
 		"listen: here\n":      {`1:9: listen: want an address and a port such as 127.0.0.1:9620, not "here"`},
 		"listen: 0.0.0.0:1\n": {`1:9: 0.0.0.0:1 can be reached from other machines: set tls, or "open: true" where something before keepwell brings TLS`},
 		"listen: [a]\n":       {`1:9: listen: want a text on one line`},

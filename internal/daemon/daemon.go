@@ -15,6 +15,7 @@ package daemon
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +82,8 @@ type Daemon struct {
 	eng  *autopilot.Engine
 	lib  *classify.Library
 	key  journal.Key
+	// instance is what outside systems know this server by, with all its nodes.
+	instance string
 	// live is what may change while it runs.
 	live     atomic.Pointer[live]
 	programs wire.Programs
@@ -115,7 +119,6 @@ func New(ctx context.Context, o Options) (d *Daemon, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d = &Daemon{o: o, log: o.Log, stopping: make(chan struct{}), ended: make(chan error, 1)}
-	d.enliven(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.unwind(context.WithoutCancel(ctx)))
@@ -129,30 +132,28 @@ func New(ctx context.Context, o Options) (d *Daemon, err error) {
 
 func (d *Daemon) enliven(cfg *Config) {
 	l := &live{Config: cfg, secrets: secretsOf(cfg, d.o.Source.Environ)}
-	l.set = actions.New(cfg.actions(l.secrets, d.o.Launcher, d.o.Lang))
+	l.set = actions.New(cfg.actions(l.secrets, d.o.Launcher, d.o.Lang, d.instance))
 	d.live.Store(l)
 }
 
 // open opens the database and makes the engine.
 func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
-	dir := cfg.Data
-	if dir == "" {
-		if dir, err = dataDir(d.o.Source.Environ); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the data directory: %w", err)
-	}
-	database, err := d.resolve(cfg.Database)
+	where, err := StateOptions(cfg, d.o.Source.Environ)
 	if err != nil {
 		return err
 	}
-	if d.st, err = state.Open(ctx, state.Options{Dir: dir, Database: database}); err != nil {
+	if err := os.MkdirAll(where.Dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	if d.st, err = state.Open(ctx, where); err != nil {
 		return errors.New(mask.Text(err.Error()))
 	}
 	d.undo = append(d.undo, func(context.Context) error { return d.st.Close() })
-	if d.key, err = journal.OpenKey(filepath.Join(dir, journal.KeyFile)); err != nil {
+	if d.instance, err = instance(ctx, d.st); err != nil {
+		return err
+	}
+	d.enliven(cfg)
+	if d.key, err = journal.OpenKey(filepath.Join(where.Dir, journal.KeyFile)); err != nil {
 		return err
 	}
 	if d.lib, err = classify.Default(); err != nil {
@@ -200,11 +201,6 @@ type questions struct{ d *Daemon }
 
 func (q questions) Holds(ctx context.Context, promql string, at time.Time) (bool, error) {
 	return q.d.live.Load().set.Holds(ctx, promql, at)
-}
-
-// resolve fills secrets into a word of the configuration.
-func (d *Daemon) resolve(word string) (string, error) {
-	return resolve(word, d.live.Load().secrets)
 }
 
 func (d *Daemon) mount(ctx context.Context, cfg *Config) error {
@@ -357,6 +353,37 @@ func needsStart(a, b *Config) (keys []string) {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// instance is the name of the server, which the first of its nodes makes.
+func instance(ctx context.Context, st *state.State) (name string, err error) {
+	const key = "instance"
+	err = st.Tx(ctx, func(tx *state.Tx) error {
+		var there bool
+		if name, there, err = tx.Setting(ctx, key); err != nil || there {
+			return err
+		}
+		name = strings.ToLower(rand.Text())
+		return tx.SetSetting(ctx, key, name)
+	})
+	return name, err
+}
+
+// StateOptions tells which database a configuration means.
+func StateOptions(cfg *Config, environ []string) (o state.Options, err error) {
+	if o.Dir = cfg.Data; o.Dir == "" {
+		if o.Dir, err = dataDir(environ); err != nil {
+			return o, err
+		}
+	}
+	o.Database, err = resolve(cfg.Database, secretsOf(cfg, environ))
+	return o, err
+}
+
+// Actions gives the actions of a configuration, for plans: they make no effects.
+func Actions(cfg *Config, environ []string, lang msg.Lang) func() *actions.Set {
+	set := actions.New(cfg.actions(secretsOf(cfg, environ), nil, lang, "plan"))
+	return func() *actions.Set { return set }
 }
 
 // dataDir is where the data lies if nothing says so.

@@ -232,39 +232,19 @@ func (e effect) Do(ctx context.Context, call autopilot.Call) (json.RawMessage, e
 	if e.actions == nil {
 		return nil, errors.New("there are no actions here")
 	}
-	set := e.actions()
-	var out json.RawMessage
-	var err error
-	if u, ok := any(set).(undoer); ok && call.Undone != nil {
-		out, err = u.CallUndo(ctx, call.Key.String(), call.Input, call.Undone)
-	} else {
-		out, err = set.Call(ctx, call.Key.String(), call.Input)
-	}
+	out, err := e.actions().CallUndo(ctx, call.Key.String(), call.Input, call.Undone)
 	if errors.Is(err, actions.ErrUnsure) {
 		err = unsure{err}
 	}
 	return out, err
 }
 
-// undoer and prober are what a set may be able to, beside Call.
-type (
-	undoer interface {
-		CallUndo(ctx context.Context, key string, input, undone json.RawMessage) (json.RawMessage, error)
-	}
-	prober interface {
-		Probed(ctx context.Context, key string, input json.RawMessage) (bool, error)
-	}
-)
-
 // Probe implements [autopilot.Prober].
 func (e effect) Probe(ctx context.Context, call autopilot.Call) (bool, error) {
 	if e.actions == nil {
 		return false, errors.New("there are no actions here")
 	}
-	if p, ok := any(e.actions()).(prober); ok {
-		return p.Probed(ctx, call.Key.String(), call.Input)
-	}
-	return false, errors.New("it cannot be told afterwards")
+	return e.actions().Probed(ctx, call.Key.String(), call.Input)
 }
 
 // unsure is an error of an action that the engine knows for what it is.
