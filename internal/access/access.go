@@ -204,7 +204,7 @@ func Open(st *state.State, o Options) (*Door, error) {
 // [Need] refuses.
 func (d *Door) Handler(next http.Handler) http.Handler {
 	return d.origin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, ok, err := d.who(r)
+		p, ok, err := d.who(r, true)
 		if err != nil {
 			d.o.Log.ErrorContext(r.Context(), "finding out who asks", "error", err)
 			Problem(w, r, http.StatusServiceUnavailable, "access.unavailable")

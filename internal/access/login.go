@@ -178,9 +178,9 @@ func (d *Door) Logout(w http.ResponseWriter, r *http.Request) error {
 
 // who tells whose session or token a request carries. A token that is sent counts alone:
 // one that is not valid is nobody, whatever the cookies.
-func (d *Door) who(r *http.Request) (p Person, ok bool, err error) {
+func (d *Door) who(r *http.Request, note bool) (p Person, ok bool, err error) {
 	if key, sent := bearer(r); sent {
-		return d.program(r.Context(), key)
+		return d.program(r.Context(), key, note)
 	}
 	key := d.cookie(r, sessionCookie)
 	if key == "" {
@@ -191,6 +191,9 @@ func (d *Door) who(r *http.Request) (p Person, ok bool, err error) {
 	if err != nil || !d.st.Now().Before(s.Created.Add(d.o.Absolute)) {
 		return p, false, ignore(err, state.ErrNotFound)
 	}
+	if !note {
+		return personOf(u), true, nil
+	}
 	d.used(ctx, string(s.Hash), s.Seen, func(tx *state.Tx) error {
 		expires := tx.Now().Add(d.o.Idle)
 		if last := s.Created.Add(d.o.Absolute); expires.After(last) {
@@ -198,11 +201,17 @@ func (d *Door) who(r *http.Request) (p Person, ok bool, err error) {
 		}
 		return tx.TouchSession(ctx, s.Hash, expires)
 	})
-	return Person{ID: u.ID, Name: u.Name, Role: Role(u.Role)}, true, nil
+	return personOf(u), true, nil
 }
 
+func personOf(u state.User) Person { return Person{ID: u.ID, Name: u.Name, Role: Role(u.Role)} }
+
+// Still tells who asks by a request that was let in a while ago and is being answered
+// since: sessions end, roles sink. It does not count as using the session.
+func (d *Door) Still(r *http.Request) (p Person, ok bool, err error) { return d.who(r, false) }
+
 // program is the user of a token, with the lesser role of both.
-func (d *Door) program(ctx context.Context, key string) (p Person, ok bool, err error) {
+func (d *Door) program(ctx context.Context, key string, note bool) (p Person, ok bool, err error) {
 	if !strings.HasPrefix(key, TokenPrefix) {
 		return p, false, nil
 	}
@@ -210,7 +219,9 @@ func (d *Door) program(ctx context.Context, key string) (p Person, ok bool, err 
 	if err != nil {
 		return p, false, ignore(err, state.ErrNotFound)
 	}
-	d.used(ctx, string(t.Hash), t.Used, func(tx *state.Tx) error { return tx.TouchToken(ctx, t.ID) })
+	if note {
+		d.used(ctx, string(t.Hash), t.Used, func(tx *state.Tx) error { return tx.TouchToken(ctx, t.ID) })
+	}
 	role := Role(t.Role)
 	if !Role(u.Role).Allows(role) {
 		role = Role(u.Role)

@@ -54,6 +54,8 @@ type Refusal struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+	// Reason is what stands behind it, in English.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Problem answers with a problem document in the reader's language: the words of key, the

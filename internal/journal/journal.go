@@ -191,6 +191,20 @@ func List(ctx context.Context, r state.Reader, f state.JournalFilter, p state.Pa
 	if err != nil {
 		return nil, err
 	}
+	return Records(rows)
+}
+
+// After lists entries in order, from the one after seq.
+func After(ctx context.Context, r state.Reader, seq int64, limit int) ([]Record, error) {
+	rows, err := r.JournalAfter(ctx, seq, limit)
+	if err != nil {
+		return nil, err
+	}
+	return Records(rows)
+}
+
+// Records reads rows.
+func Records(rows []state.JournalRow) ([]Record, error) {
 	records := make([]Record, 0, len(rows))
 	for _, row := range rows {
 		rec, err := record(row)

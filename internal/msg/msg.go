@@ -87,6 +87,7 @@ func lookup(key string) (message, bool) {
 func tables() []func() map[string]message {
 	return []func() map[string]message{
 		accessTable,
+		apiTable,
 		bundleTable,
 		cacheTable,
 		causeTable,

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -67,8 +68,37 @@ func (tx *Tx) AppendJournal(ctx context.Context, rows []JournalRow) error {
 		}
 		rows = rows[n:]
 	}
+	tx.appended = true
 	return nil
 }
+
+// notice wakes everybody who waits for something.
+type notice struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (n *notice) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}
+
+func (n *notice) tell() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
+}
+
+// Appended returns a channel that is closed when this process next adds to the journal.
+// Ask for it before you read. Of other nodes it knows nothing: look now and then, too.
+func (s *State) Appended() <-chan struct{} { return s.appended.wait() }
 
 // JournalFilter narrows a list of entries; what is zero does not.
 type JournalFilter struct {

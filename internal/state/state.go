@@ -73,6 +73,8 @@ type State struct {
 	read  *sql.DB
 	pool  *pgxpool.Pool
 	dir   string
+
+	appended notice
 }
 
 // Reader reads: outside a transaction as a method of State, inside as one of Tx.
@@ -173,6 +175,8 @@ type Tx struct {
 	conn   *sql.Conn
 	before []func(context.Context, *Tx) error
 	after  []func()
+	// appended: it added to the journal.
+	appended bool
 }
 
 // BeforeCommit has f called as the last thing in the transaction, in the order of the
@@ -210,6 +214,9 @@ func (s *State) once(ctx context.Context, f func(*Tx) error) error {
 		if ended {
 			for _, after := range tx.after {
 				after()
+			}
+			if tx.appended {
+				s.appended.tell()
 			}
 		}
 	}()
