@@ -254,3 +254,9 @@ func (d *Door) RevokeToken(ctx context.Context, by string, id, owner int64) erro
 		return state.ErrNotFound
 	})
 }
+
+// Users lists all users by name.
+func (d *Door) Users(ctx context.Context) ([]state.User, error) { return d.st.Users(ctx) }
+
+// Tokens lists all tokens.
+func (d *Door) Tokens(ctx context.Context) ([]state.Token, error) { return d.st.Tokens(ctx, 0) }

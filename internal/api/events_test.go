@@ -34,7 +34,7 @@ func (r *rig) listen(who, last string) *listener {
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:bodyclose // close does, at the end
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR, "unpack": unpack, "await": await, "request": request,
+			"exits": exits, "unescape": unescape, "encode": encode, "valid": valid, "world": startWorld, "har": validHAR, "unpack": unpack, "await": await, "request": request, "token": token,
 		},
 	})
 }

@@ -50,6 +50,7 @@ func newServeCmd(a *app) *cobra.Command {
 	for _, f := range serveFlags() {
 		o.flags.String(flagOf(f.path), "", f.usage)
 	}
+	cmd.AddCommand(newServePeople(a)...)
 	return cmd
 }
 

@@ -4,10 +4,18 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/keepwell/keepwell/internal/api"
 	"github.com/keepwell/keepwell/internal/daemon"
 )
 
 // serveMounts are the handlers of others that `serve` has, by the prefix of their paths.
 func serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler, error) {
-	return nil
+	return map[string]func(context.Context, daemon.Parts) (http.Handler, error){
+		"/api/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
+			return api.New(api.Options{
+				State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library,
+				Hold: p.Config.Playbooks.Hold, Keys: p.Keys, Version: version(), Stopping: p.Stopping, Log: p.Log,
+			})
+		},
+	}
 }

@@ -63,3 +63,11 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s %s: %d %s", method, args[1], resp.StatusCode, text)
 	}
 }
+
+// token makes the header of a token in a file a variable.
+func token(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: token FILE VARIABLE")
+	}
+	ts.Setenv(args[1], "Authorization: Bearer "+strings.TrimSpace(ts.ReadFile(args[0])))
+}

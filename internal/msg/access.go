@@ -16,5 +16,22 @@ var accessTable = sync.OnceValue(func() map[string]message {
 		"hint.access.crosssite":       {"open keepwell itself and do it there; behind a proxy that changes the Host, set its origin in the configuration", "请在 keepwell 页面内操作；若前面的代理改写了 Host，请在配置中填写其来源地址"},
 		"access.unavailable":          {"who asks cannot be told right now", "暂时无法确认请求者身份"},
 		"hint.access.unavailable":     {"try again in a few seconds; the log tells why", "请几秒后重试；原因见日志"},
+
+		"people.failed":        {"changing who may use the server: %v", "修改用户或令牌：%v"},
+		"people.role":          {"a role is viewer, operator or admin, not %q", "角色为 viewer、operator 或 admin，不能是 %q"},
+		"people.nothing":       {"say what to change: --role, --disabled or --password", "请指明要修改的内容：--role、--disabled 或 --password"},
+		"people.token":         {"a token needs --user and --scope (api, hooks, mod), and --days that are not negative", "创建令牌需要 --user 和 --scope（api、hooks、mod），--days 不能为负"},
+		"people.id":            {"%q is no number of a token; keepwell serve token list shows them", "%q 不是令牌编号；keepwell serve token list 会列出编号"},
+		"people.added":         {"%s was added as %s", "已新增 %s，角色 %s"},
+		"people.changed":       {"%s was changed (%s); all sessions ended", "已修改 %s（%s），所有会话均已结束"},
+		"people.disabled":      {"disabled", "已禁用"},
+		"people.revoked":       {"revoked", "已撤销"},
+		"people.token.added":   {"The token %d (%s), which is shown this once:", "令牌 %d（%s），仅显示这一次："},
+		"people.token.revoked": {"token %d was revoked", "已撤销令牌 %d"},
+		"people.unread":        {"reading the password: %v", "读取密码：%v"},
+		"people.type":          {"Password: ", "密码："},
+		"people.again":         {"Once more: ", "再输入一次："},
+		"people.differ":        {"the two passwords differ", "两次输入的密码不一致"},
+		"people.empty":         {"standard input holds no password", "标准输入中没有密码"},
 	}
 })
