@@ -22,7 +22,7 @@ var rings = [][]string{
 	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/playbook", "internal/present", "internal/state"},
 	{"internal/act", "internal/actions", "internal/alerts", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
 	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/trace"},
-	{"internal/api", "internal/daemon/wire", "internal/doctor", "internal/modconfig"},
+	{"internal/api", "internal/daemon/wire", "internal/doctor", "internal/modconfig", "internal/web"},
 	{"internal/daemon"},
 	{"internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest"}, // for tests only
 	{"internal/cli"},

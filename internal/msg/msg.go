@@ -109,6 +109,7 @@ func tables() []func() map[string]message {
 		shareTable,
 		systemsTable,
 		traceTable,
+		webTable,
 	}
 }
 

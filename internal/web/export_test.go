@@ -1,0 +1,4 @@
+package web
+
+// StateWords are the values whose words pages look up.
+var StateWords = stateWords
