@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 			t.Fatal(err)
 		}
 	}
-	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Keys: nil, Events: "/api/v1/events"})
+	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Keys: []ed25519.PublicKey{key.Public()}, Events: "/api/v1/events"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -196,16 +196,30 @@ func entries(rows []state.JournalRow) []entry {
 			Seq: row.Seq, At: row.At, Kind: journal.Kind(row.Kind), Actor: row.Actor, Incident: row.Incident, Run: row.Run,
 			Step: body.Step, Why: body.Why, Data: body.Data, Hash: fmt.Sprintf("%x", row.Hash),
 		}
+		if r.Kind == journal.Decided { // each playbook's reason stands in its data
+			r.Why, _, _ = strings.Cut(r.Why, ": ")
+		}
 		all = append(all, entry{r, toneOf(r)})
 	}
 	return all
 }
 
+// ended tells whether an entry says that something ended so: "done", "NAME: done".
+func ended(r journal.Record, how string) bool {
+	why := r.Why
+	if r.Kind == journal.StepEnded {
+		if _, after, ok := strings.Cut(why, ": "); ok {
+			why = after
+		}
+	}
+	return slices.Contains([]journal.Kind{journal.StepEnded, journal.RunEnded, journal.ApprovalDecided}, r.Kind) && strings.HasPrefix(why, how)
+}
+
 func toneOf(r journal.Record) string {
 	switch {
-	case r.Kind == journal.IncidentOpened, r.Kind == journal.Escalated, r.Kind == journal.LoginRefused, strings.Contains(r.Why, "failed"):
+	case r.Kind == journal.IncidentOpened, r.Kind == journal.Escalated, r.Kind == journal.LoginRefused, ended(r, "failed"), ended(r, "unknown"), ended(r, "human"), ended(r, "refused"):
 		return "bad"
-	case r.Kind == journal.IncidentEnded, strings.Contains(r.Why, "done"):
+	case r.Kind == journal.IncidentEnded, ended(r, "done"), ended(r, "granted"):
 		return "good"
 	case r.Kind == journal.RunStarted, r.Kind == journal.ApprovalAsked, r.Kind == journal.Decided:
 		return "live"

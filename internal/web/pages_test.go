@@ -266,7 +266,7 @@ func TestActs(t *testing.T) {
 	if _, body, _ := get(t, d.client(t, "vic", "zh"), d.URL+"/fingerprints?q=REDIS"); !strings.Contains(body, "ops/redis-memory-high") || strings.Contains(body, "ops/certificate-expiring") {
 		t.Error("the search of fingerprints")
 	}
-	if _, body, _ := get(t, root, d.URL+"/journal?verify=1"); !strings.Contains(body, "The chain") {
+	if _, body, _ := get(t, root, d.URL+"/journal?verify=1"); !strings.Contains(body, "The chain holds") {
 		t.Error("the chain's state is not told")
 	}
 }

@@ -39,7 +39,7 @@
         width: e.clientWidth, height: 240, legend: { live: true }, cursor: { drag: { x: false, y: false } },
         scales: { x: { time: true }, y: { distr: 3 } },
         axes: [{ ...axis, values: (u, all) => all.map((t) => { const d = new Date(t * 1000); return two(d.getUTCMonth() + 1) + "-" + two(d.getUTCDate()); }) },
-               { ...axis, size: 64, values: (u, all) => all.map((s) => (s === null ? "" : span(s))) }],
+               { ...axis, size: 72, filter: (u, all) => all, splits: (u, i, min, max) => [1, 10, 60, 600, 3600, 21600, 86400, 604800].filter((s) => s >= min && s <= max), values: (u, all) => all.map((s) => (s === null ? "" : span(s))) }],
         series: [{ label: c.week, value: (u, t) => (t ? new Date(t * 1000).toISOString().slice(0, 10) : "–") }].concat(c.series.map((s) => ({
           label: s.label, stroke: v(s.colour), width: 2, dash: s.dash ? [5, 4] : [], spanGaps: true, points: { show: true, size: 6, fill: v("--card") },
           value: (u, x) => (x == null ? "–" : span(x)),
