@@ -41,8 +41,10 @@ func newServePeople(a *app) []*cobra.Command {
 func peopleFlags(cmd *cobra.Command) *serveOptions {
 	o := &serveOptions{flags: cmd.Flags()}
 	o.flags.StringVar(&o.config, "config", "", "read a `FILE` (docs/serve.md) / 读取配置文件")
-	for _, path := range []string{"data", "database"} {
-		o.flags.String(flagOf(path), "", serveFlags()[path])
+	for _, known := range serveFlags() {
+		if known.path == "data" || known.path == "database" {
+			o.flags.String(flagOf(known.path), "", known.usage)
+		}
 	}
 	return o
 }
@@ -100,7 +102,7 @@ func newUserAdd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.tell("people.added", u.Name, u.Role)
+			return a.line("people.added", u.Name, u.Role)
 		})
 	}
 	return cmd
@@ -142,7 +144,7 @@ func newUserSet(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.tell("people.changed", u.Name, u.Role)
+			return a.line("people.changed", u.Name, u.Role)
 		})
 	}
 	return cmd
@@ -220,7 +222,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 			if err := d.RevokeToken(cmd.Context(), "cli", id, 0); err != nil {
 				return err
 			}
-			return a.tell("people.token.revoked", id)
+			return a.line("people.token.revoked", id)
 		})
 	}
 	return cmd
@@ -254,8 +256,8 @@ func newTokenList(a *app) *cobra.Command {
 	return cmd
 }
 
-// tell writes one line.
-func (a *app) tell(key string, args ...any) error {
+// line writes one line.
+func (a *app) line(key string, args ...any) error {
 	_, err := fmt.Fprintln(a.out, msg.Text(a.lang, key, args...))
 	return err
 }
