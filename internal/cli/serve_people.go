@@ -102,7 +102,7 @@ func newUserAdd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.line("people.added", u.Name, u.Role)
+			return a.sayPeople("people.added", u.Name, u.Role)
 		})
 	}
 	return cmd
@@ -144,7 +144,7 @@ func newUserSet(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.line("people.changed", u.Name, u.Role)
+			return a.sayPeople("people.changed", u.Name, u.Role)
 		})
 	}
 	return cmd
@@ -222,7 +222,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 			if err := d.RevokeToken(cmd.Context(), "cli", id, 0); err != nil {
 				return err
 			}
-			return a.line("people.token.revoked", id)
+			return a.sayPeople("people.token.revoked", id)
 		})
 	}
 	return cmd
@@ -256,8 +256,8 @@ func newTokenList(a *app) *cobra.Command {
 	return cmd
 }
 
-// line writes one line.
-func (a *app) line(key string, args ...any) error {
+// sayPeople writes one line.
+func (a *app) sayPeople(key string, args ...any) error {
 	_, err := fmt.Fprintln(a.out, msg.Text(a.lang, key, args...))
 	return err
 }

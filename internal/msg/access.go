@@ -27,7 +27,7 @@ var accessTable = sync.OnceValue(func() map[string]message {
 		"people.disabled":      {"disabled", "已禁用"},
 		"people.revoked":       {"revoked", "已撤销"},
 		"people.token.added":   {"The token %d (%s), which is shown this once:", "令牌 %d（%s），仅显示这一次："},
-		"people.token.revoked": {"token %d was revoked", "已撤销令牌 %d"},
+		"people.token.revoked": {"revoked: token %d", "已撤销令牌 %d"},
 		"people.unread":        {"reading the password: %v", "读取密码：%v"},
 		"people.type":          {"Password: ", "密码："},
 		"people.again":         {"Once more: ", "再输入一次："},
