@@ -53,7 +53,6 @@ type Config struct {
 	MaxRuns   int64     `yaml:"max_runs"`
 	Workers   int64     `yaml:"workers"`
 	Retention Retention `yaml:"retention"`
-	Modules   Modules   `yaml:"modules"`
 
 	mappings map[string]*alerts.Mapping
 }
@@ -153,12 +152,6 @@ type (
 		Alerts  time.Duration `yaml:"alerts"`
 		Journal time.Duration `yaml:"journal"`
 	}
-	// Modules is the module proxy under /mod/.
-	Modules struct {
-		Dir      string   `yaml:"dir" path:"dir"`
-		Upstream []string `yaml:"upstream"`
-		Tokens   string   `yaml:"tokens" path:"file"`
-	}
 )
 
 const day = 24 * time.Hour
@@ -238,6 +231,9 @@ func Load(s Source) (*Config, error) {
 
 var wordForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })
 
+// reference is a secret by name.
+var reference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{secret:[^}]*\}`) })
+
 // judge reports what can only be seen of the whole.
 func (r *reader) judge(c *Config) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
@@ -250,7 +246,7 @@ func (r *reader) judge(c *Config) {
 		r.at("tls", "serve.pair")
 	}
 	if c.Database != "" {
-		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.RawQuery == "" {
+		if u, err := url.Parse(reference().ReplaceAllString(c.Database, "x")); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.RawQuery == "" {
 			r.at("database", "serve.database")
 		}
 	}
@@ -270,7 +266,7 @@ func (r *reader) judge(c *Config) {
 
 func (r *reader) judgeParts(c *Config) {
 	for name, to := range c.Notify {
-		if types := []string{"slack", "dingtalk", "lark", "wecom"}; !slices.Contains(types, to.Type) {
+		if types := []string{"slack", "dingtalk", "lark", "wecom", "teams", "email", "other"}; !slices.Contains(types, to.Type) {
 			r.at("notify."+name, "serve.enum", "type", strings.Join(types, ", "))
 		}
 		if to.URL == "" {
@@ -278,7 +274,7 @@ func (r *reader) judgeParts(c *Config) {
 		}
 	}
 	for name, t := range c.Tickets {
-		if types := []string{"github", "gitlab", "generic"}; !slices.Contains(types, t.Type) {
+		if types := []string{"github", "gitlab", "gitea", "jira", "jira-server", "generic"}; !slices.Contains(types, t.Type) {
 			r.at("tickets."+name, "serve.enum", "type", strings.Join(types, ", "))
 		}
 		if t.URL == "" {

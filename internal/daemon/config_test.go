@@ -30,7 +30,7 @@ func TestProblems(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                    nil,
 		"listem: x\n":         {`1:1: unknown key "listem"; did you mean "listen"?`},
-		"zorp: x\n":           {`1:1: unknown key "zorp"; known are clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, modules, notify, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
+		"zorp: x\n":           {`1:1: unknown key "zorp"; known are clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, notify, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
 		"listen: here\n":      {`1:9: listen: want an address and a port such as 127.0.0.1:9620, not "here"`},
 		"listen: 0.0.0.0:1\n": {`1:9: 0.0.0.0:1 can be reached from other machines: set tls, or "open: true" where something before keepwell brings TLS`},
 		"listen: [a]\n":       {`1:9: listen: want a text on one line`},
@@ -45,7 +45,7 @@ func TestProblems(t *testing.T) {
 			`2:1: "log" stands here a second time (first in line 1)`, `3:16: there is no receiver "nobody" under notify`,
 		},
 		"notify: {a: {type: pigeon, urk: x}}\n": {
-			`1:28: unknown key "urk"; did you mean "url"?`, `1:13: type: want one of slack, dingtalk, lark, wecom`, `1:13: url is missing`,
+			`1:28: unknown key "urk"; did you mean "url"?`, `1:13: type: want one of slack, dingtalk, lark, wecom, teams, email, other`, `1:13: url is missing`,
 		},
 		"hooks:\n  generic:\n    zabbix:\n      labels: '{\"a\": item.'\n": {"4:27: this cannot be read as an expression"},
 		"open: perhaps\nplaybooks: {dir: nowhere}\ndatabase: mysql://x\nprometheus: here\n": {
@@ -107,5 +107,28 @@ func TestSources(t *testing.T) {
 	}
 	if _, err := daemon.Load(daemon.Source{File: name + ".gone"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// TestDocs: the configuration of both documents is one that loads.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	for _, doc := range []string{"serve.md", "serve.zh-CN.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, block, _ := strings.Cut(string(text), "```yaml\nlisten:")
+		block, _, _ = strings.Cut(block, "```")
+		name := configured(t, "listen:"+block)
+		for _, dir := range []string{"playbooks", "fingerprints", "secrets", "scripts"} {
+			if err := os.Mkdir(filepath.Join(filepath.Dir(name), dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := daemon.Load(daemon.Source{File: name})
+		if err != nil || len(block) < 1000 || c.Redis["cache"].Address == "" {
+			t.Errorf("%s: %v", doc, err)
+		}
 	}
 }

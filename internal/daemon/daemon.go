@@ -345,7 +345,6 @@ func needsStart(a, b *Config) (keys []string) {
 	for key, differs := range map[string]bool{
 		"listen": a.Listen != b.Listen, "open": a.Open != b.Open, "tls": a.TLS != b.TLS, "data": a.Data != b.Data, "database": a.Database != b.Database, "url": a.URL != b.URL, "log": a.Log != b.Log,
 		"fingerprints": a.Fingerprints != b.Fingerprints, "escalate.after": a.Escalate.After != b.Escalate.After, "max_runs": a.MaxRuns != b.MaxRuns, "workers": a.Workers != b.Workers,
-		"modules": a.Modules.Dir != b.Modules.Dir || a.Modules.Tokens != b.Modules.Tokens || !slices.Equal(a.Modules.Upstream, b.Modules.Upstream),
 	} {
 		if differs {
 			keys = append(keys, key)

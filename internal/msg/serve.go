@@ -48,8 +48,8 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"plan.skip":         {"    %s: skipped: %s", "    %s：跳过：%s"},
 		"plan.fault":        {"    %s: cannot be done: %s", "    %s：无法执行：%s"},
 		"plan.does":         {"      %s", "      %s"},
-		"plan.replayed":     {"%d alerts in %d incidents from %s to %s", "%[3]s 至 %[4]s，共 %[1]d 条告警、%[2]d 个事件"},
-		"plan.would":        {"%s would have run %d times, on %d targets:", "%s 会运行 %d 次，涉及 %d 个对象："},
+		"plan.replayed":     {"%d {alert|alerts} in %d {incident|incidents} from %s to %s", "%[3]s 至 %[4]s，共 %[1]d 条告警、%[2]d 个事件"},
+		"plan.would":        {"%s would have run %d {time|times}, on %d {target|targets}:", "%s 会运行 %d 次，涉及 %d 个对象："},
 		"plan.stopped":      {"what else it is for, and why it would not have run:", "其余适用但不会运行的，原因："},
 		"plan.more":         {"  and %d more", "  另有 %d 个"},
 
