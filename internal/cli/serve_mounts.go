@@ -12,7 +12,7 @@ import (
 func serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler, error) {
 	return map[string]func(context.Context, daemon.Parts) (http.Handler, error){
 		"/api/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
-			return api.New(api.Options{
+			return api.New(api.Options{ //nolint:contextcheck // requests have contexts of their own
 				State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library,
 				Hold: p.Config.Playbooks.Hold, Keys: p.Keys, Version: version(), Stopping: p.Stopping, Log: p.Log,
 			})

@@ -271,7 +271,7 @@ func readPassword(a *app) (string, error) {
 	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		var typed [2]string
 		for i, key := range []string{"people.type", "people.again"} {
-			fmt.Fprint(a.errs, msg.Text(a.lang, key))
+			fmt.Fprintf(a.errs, "%s", msg.Text(a.lang, key))
 			text, err := term.ReadPassword(int(f.Fd()))
 			fmt.Fprintln(a.errs)
 			if err != nil {
