@@ -6,6 +6,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/api"
 	"github.com/keepwell/keepwell/internal/daemon"
+	"github.com/keepwell/keepwell/internal/web"
 )
 
 // serveMounts are the handlers of others that `serve` has, by the prefix of their paths.
@@ -15,6 +16,11 @@ func serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler,
 			return api.New(api.Options{ //nolint:contextcheck // requests have contexts of their own
 				State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library,
 				Hold: p.Config.Playbooks.Hold, Keys: p.Keys, Version: version(), Stopping: p.Stopping, Log: p.Log,
+			})
+		},
+		"/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
+			return web.New(web.Options{
+				State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Keys: p.Keys, Log: p.Log,
 			})
 		},
 	}
