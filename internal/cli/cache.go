@@ -35,7 +35,7 @@ func newCacheCmd(a *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCacheStatCmd(a), newCacheVerifyCmd(a), newCacheRepairCmd(a))
+	cmd.AddCommand(newCacheStatCmd(a), newCacheVerifyCmd(a), newCacheRepairCmd(a), newCacheCleanCmd(a))
 	return cmd
 }
 

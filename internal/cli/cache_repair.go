@@ -27,8 +27,8 @@ import (
 
 type cacheRepairOptions struct {
 	cacheVerifyOptions
-	dryRun, yes, noFetch bool
-	undo                 string
+	dryRun, yes, noFetch, report bool
+	undo                         string
 }
 
 func newCacheRepairCmd(a *app) *cobra.Command {
@@ -55,6 +55,7 @@ func newCacheRepairCmd(a *app) *cobra.Command {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and stop / 只显示改动")
 	flags.BoolVar(&o.yes, "yes", false, "agree to all changes / 同意全部改动")
 	flags.BoolVar(&o.noFetch, "no-fetch", false, "fetch nothing: go does when it wants it / 不重新获取，留待 go 需要时再取")
+	flags.BoolVar(&o.report, "report", false, "compare before and after: size, a clean build, consistency / 对比前后：大小、全新构建用时、一致性")
 	flags.StringVar(&o.undo, "undo", "", "put back what the last repair, or the change of this number, removed / 还原上一次修复")
 	flags.Lookup("undo").NoOptDefVal = lastChange
 	return cmd
@@ -72,6 +73,7 @@ type cacheRepairDocument struct {
 	// Absent did not come; go asks again when it wants it.
 	Absent map[string]string `json:"absent"`
 	Left   []modcache.Fault  `json:"left"`
+	Report *cacheReport      `json:"report,omitempty"`
 }
 
 func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
@@ -115,6 +117,10 @@ func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
 			return fetchAgain(ctx, sums, whole, mods)
 		}
 	}
+	after, err := a.reporting(ctx, o.report, c, env)
+	if err != nil {
+		return err
+	}
 	done := a.progress(func() string { return msg.Text(a.lang, "cache.verifying") })
 	r, err := modcache.Repair(ctx, opts)
 	done()
@@ -124,7 +130,7 @@ func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
 	if err != nil {
 		return a.repairFailure(c, err)
 	}
-	return a.tellRepaired(c, r, doc)
+	return a.tellRepaired(c, r, doc, after)
 }
 
 func (a *app) repairFailure(c modcache.Cache, err error) error {
@@ -171,7 +177,7 @@ func (a *app) repairPlan(ctx context.Context, c modcache.Cache, env goenv.Env, s
 	return nil
 }
 
-func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepairDocument) error {
+func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepairDocument, after func() (*cacheReport, error)) error {
 	doc.Found, doc.Left, doc.IDs = r.Found.Faults, r.Left.Faults, append(doc.IDs, r.Operations...)
 	for _, m := range r.Fetched {
 		doc.Fetched = append(doc.Fetched, m.String())
@@ -180,6 +186,10 @@ func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepa
 		doc.Absent[m.String()] = mask.Text(why)
 	}
 	if present.Format(a.format).Machine() {
+		var err error
+		if doc.Report, err = after(); err != nil {
+			return err
+		}
 		return shown(a, writeDocument(a, doc))
 	}
 	a.exit = exitForFaults(r.Left.Faults)
@@ -211,7 +221,8 @@ func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepa
 	if len(r.Operations) > 0 {
 		say("cache.undo", r.Operations[0])
 	}
-	return nil
+	_, err := after()
+	return err
 }
 
 // fetchAgain has go fetch versions in a module of its own whose go.sum has all sums that

@@ -103,6 +103,11 @@ func runCacheStat(ctx context.Context, a *app, o cacheStatOptions) error {
 	doc := cacheStatDocument{Command: "cache stat"}
 	for _, tool := range tools {
 		if tool != "go" {
+			other, err := statOther(ctx, tool)
+			if err != nil {
+				return err
+			}
+			doc.Others = append(doc.Others, other)
 			continue
 		}
 		c, _, err := cacheDirs(ctx)
@@ -164,6 +169,12 @@ func (a *app) statLines(doc cacheStatDocument) []present.Line {
 	var out []present.Line
 	if doc.Go != nil {
 		out = append(out, a.goStatLines(doc.Go)...)
+	}
+	for _, other := range doc.Others {
+		if len(out) > 0 {
+			out = append(out, present.Line{})
+		}
+		out = append(out, a.otherLines(other)...)
 	}
 	return out
 }

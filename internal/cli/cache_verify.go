@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ import (
 type cacheVerifyOptions struct {
 	sums []string
 	full bool
+	// tools is of verify alone.
+	tools []string
 }
 
 func (o *cacheVerifyOptions) register(cmd *cobra.Command) {
@@ -52,6 +55,7 @@ func newCacheVerifyCmd(a *app) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runCacheVerify(cmd.Context(), a, o) },
 	}
 	o.register(cmd)
+	cmd.Flags().StringSliceVar(&o.tools, "tool", []string{"go"}, "whose cache: go or npm / 哪个工具的缓存：go 或 npm")
 	return cmd
 }
 
@@ -68,6 +72,16 @@ type cacheVerifyDocument struct {
 func runCacheVerify(ctx context.Context, a *app, o cacheVerifyOptions) error {
 	if err := a.onlyTextOrDocument(); err != nil {
 		return err
+	}
+	tools, err := toolList(o.tools)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(tools, "go") {
+		return a.verifyOthers(ctx, tools)
+	}
+	if len(tools) > 1 {
+		return misused("err.cache.onetool")
 	}
 	c, env, err := cacheDirs(ctx)
 	if err != nil {

@@ -93,29 +93,8 @@ func change(ctx context.Context, f Fault, m Mend) (act.Step, error) {
 
 // tooLarge reports a directory that is beyond what is kept for undo.
 func tooLarge(ctx context.Context, dir string) (bool, error) {
-	var sum Amount
-	var w walker[struct{}]
-	sums := make(chan Amount, 1)
-	sums <- sum
-	w.failed = func(string, struct{}, error) {}
-	w.visit = func(dir string, _ struct{}, entries []entry) (next []step[struct{}]) {
-		one := share{}
-		for _, e := range entries {
-			one.count(e)
-			if e.mode.IsDir() {
-				next = append(next, step[struct{}]{dir: filepath.Join(dir, e.name)})
-			}
-		}
-		all := <-sums
-		all.add(one.Amount)
-		sums <- all
-		return next
-	}
-	if err := w.walk(ctx, step[struct{}]{dir: dir}); err != nil {
-		return false, err
-	}
-	sum = <-sums
-	return sum.Inodes > mostKept || sum.Bytes > largestKept, nil
+	sum, err := Measure(ctx, dir)
+	return sum.Inodes > mostKept || sum.Bytes > largestKept, err
 }
 
 // guarded is a step that is done while no go is at work on the version.

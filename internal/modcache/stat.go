@@ -420,3 +420,26 @@ func readable(mode fs.FileMode) bool {
 	}
 	return mode.Perm()&need == need
 }
+
+// Measure says how much any directory holds; one that does not exist holds nothing, and
+// what cannot be read is not counted.
+func Measure(ctx context.Context, dir string) (Amount, error) {
+	var mu sync.Mutex
+	var sum Amount
+	w := walker[struct{}]{failed: func(string, struct{}, error) {}}
+	w.visit = func(dir string, _ struct{}, entries []entry) (next []step[struct{}]) {
+		var one share
+		for _, e := range entries {
+			one.count(e)
+			if e.mode.IsDir() {
+				next = append(next, step[struct{}]{dir: filepath.Join(dir, e.name)})
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		sum.add(one.Amount)
+		return next
+	}
+	err := w.walk(ctx, step[struct{}]{dir: dir})
+	return sum, err
+}

@@ -14,7 +14,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/gofrs/flock"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
@@ -211,6 +214,7 @@ type killed struct {
 	Cache, Source, Project, State string
 	Sums                          map[string]string
 	At                            int
+	Clean                         bool
 }
 
 func TestMain(m *testing.M) {
@@ -223,6 +227,17 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	n := 0
+	if k.Clean {
+		if err := cleanAll(context.Background(), k.Cache, k.State, func(string) {
+			if n++; n == k.At {
+				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+		}); err != nil {
+			panic(err)
+		}
+		return
+	}
 	w := &world{cache: k.Cache, source: k.Source, project: k.Project, sums: k.Sums}
 	_, err := modcache.Repair(context.Background(), modcache.RepairOptions{
 		Check: w.check(), Consent: agree,
@@ -251,7 +266,7 @@ func TestRepairKilledAnywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := killed{one.cache, w.source, w.project, t.TempDir(), w.sums, at}
+		k := killed{Cache: one.cache, Source: w.source, Project: w.project, State: t.TempDir(), Sums: w.sums, At: at}
 		arg, err := json.Marshal(k)
 		if err != nil {
 			t.Fatal(err)
@@ -307,4 +322,117 @@ func copyTree(t *testing.T, w *world, to string, numbers []int) string {
 		}
 	}
 	return to
+}
+
+// cleanAll removes the modules whose names begin with Widget0.
+func cleanAll(ctx context.Context, cache, state string, step func(string)) error {
+	c := modcache.Cache{Dir: cache}
+	plan, err := modcache.PlanClean(ctx, c, modcache.Selection{Patterns: []string{"example.com/Widget0*"}, Now: time.Now()})
+	if err != nil {
+		return err
+	}
+	_, err = modcache.Clean(ctx, c, plan, state, step)
+	return err
+}
+
+// TestCleanKilledAnywhere kills a real process at each durable point of a clean. The next
+// one finishes; what was not selected is as it was, and the dry run was exact.
+func TestCleanKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 14)
+	before, err := snapshot(w.cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for p, v := range before {
+		if !strings.Contains(p, "!widget0") {
+			want[p] = v
+		}
+	}
+	for at := 1; ; at++ {
+		one, state := filepath.Join(t.TempDir(), "mod"), t.TempDir()
+		if out, err := exec.CommandContext(t.Context(), "cp", "-a", w.cache, one).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		arg, err := json.Marshal(killed{Cache: one, State: state, At: at, Clean: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
+		out, err := cmd.CombinedOutput()
+		alive := err == nil
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !alive && (!ok || status.Signal() != syscall.SIGKILL) {
+			t.Fatalf("the child failed otherwise: %v\n%s", err, out)
+		}
+		if err := cleanAll(t.Context(), one, state, nil); err != nil {
+			t.Fatalf("after a kill at %d: %v", at, err)
+		}
+		after, err := snapshot(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := differs(want, after); len(diff) > 0 {
+			t.Fatalf("after a kill at %d: %q", at, diff)
+		}
+		if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
+			t.Fatalf("after a kill at %d: left in the state: %v, %v", at, left, err)
+		}
+		if alive {
+			if at < 50 {
+				t.Fatalf("only %d points to die at", at)
+			}
+			return
+		}
+	}
+}
+
+// TestCleanKeeps: what a project needs stays, of another version only its go.mod; what a
+// running go has locked stays; what would not come again stays.
+func TestCleanKeeps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 5)
+	c := modcache.Cache{Dir: w.cache}
+	name := func(i int) string { return fmt.Sprintf("example.com/Widget%02d", i) }
+	lock := flock.New(filepath.Join(w.cache, "cache/download/example.com/!widget03/@v/v1.0.0.lock"), flock.SetFlag(os.O_RDWR))
+	if ok, err := lock.TryLock(); !ok {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	plan, err := modcache.PlanClean(t.Context(), c, modcache.Selection{
+		Unneeded: true, Now: time.Now(),
+		Sums:  map[string]string{name(0) + " v1.0.0": "h1:x", name(1) + " v1.0.0/go.mod": "h1:y"},
+		Again: modcache.Again("https://goproxy.example.org", name(4)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays := map[string]modcache.Reason{}
+	for _, i := range plan.Stay {
+		stays[i.Path] = i.Stays
+	}
+	if diff := cmp.Diff(map[string]modcache.Reason{name(0): modcache.StaysNeeded, name(3): modcache.StaysHeld, name(4): modcache.StaysPrivate}, stays); diff != "" {
+		t.Errorf("stays (-want +got):\n%s", diff)
+	}
+	if _, err := modcache.Clean(t.Context(), c, plan, t.TempDir(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := modcache.Stat(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frees := plan.Frees()
+	if got := plan.Before.Inodes - s.Total.Inodes; got < frees.Inodes || got > frees.Inodes+2 { // and directories that became empty
+		t.Errorf("%d inodes went, %d were announced", got, frees.Inodes)
+	}
+	for i, want := range []bool{true, true, false, true, true} {
+		_, err := os.Stat(filepath.Join(w.cache, fmt.Sprintf("cache/download/example.com/!widget%02d/@v/v1.0.0.mod", i)))
+		if (err == nil) != want {
+			t.Errorf("the go.mod of %d: %v", i, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(w.cache, "example.com/!widget01@v1.0.0")); err == nil {
+		t.Error("the code of which only go.mod is needed is still there")
+	}
 }

@@ -51,6 +51,10 @@ func main() {
 		switch part {
 		case "stat":
 			err = b.stat()
+		case "verify":
+			err = b.verify()
+		case "damages":
+			err = b.damages()
 		default:
 			err = fmt.Errorf("there is no part %q", part)
 		}
