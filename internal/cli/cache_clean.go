@@ -123,7 +123,9 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 		if err != nil {
 			return a.cleanFailure(c, err)
 		}
-		doc.Finished = done.Finished
+		if doc.Finished = done.Finished; done.Finished > 0 {
+			a.say("cache.clean.finished", done.Finished)
+		}
 	}
 	stop := a.progress(func() string { return msg.Text(a.lang, "cache.counting", home(c.Dir)) })
 	plan, err := modcache.PlanClean(ctx, c, sel)

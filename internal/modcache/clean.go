@@ -3,6 +3,7 @@ package modcache
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -304,7 +305,13 @@ func (p *cleaning) quota(s *Stats) {
 }
 
 // cleanFile is where a clean that has begun says what it takes away.
-const cleanFile = "cache-clean.json"
+const cleanFile = "cache-clean"
+
+// stateFile is a file of keepwell's state that is about one cache.
+func (c Cache) stateFile(dir, name string) string {
+	sum := sha256.Sum256([]byte(c.Dir))
+	return filepath.Join(dir, fmt.Sprintf("%s-%x.json", name, sum[:6]))
+}
 
 // begunClean is what a clean wrote down before it began.
 type begunClean struct {
@@ -357,7 +364,7 @@ func Clean(ctx context.Context, c Cache, plan *CleanPlan, state string, step fun
 	for _, i := range plan.Go {
 		b.Items = append(b.Items, c.cleanItem(i))
 	}
-	if err := writeJSON(filepath.Join(state, cleanFile), b); err != nil {
+	if err := writeJSON(c.stateFile(state, cleanFile), b); err != nil {
 		return done, fmt.Errorf("writing down what goes: %w", err)
 	}
 	step("begun")
@@ -382,7 +389,7 @@ func (c Cache) cleanItem(i Item) cleanItem {
 
 // finishClean does what the file of a begun clean says.
 func finishClean(ctx context.Context, c Cache, state string, step func(string), done *Cleaned) (n int, err error) {
-	name := filepath.Join(state, cleanFile)
+	name := c.stateFile(state, cleanFile)
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil

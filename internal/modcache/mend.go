@@ -216,7 +216,7 @@ func Repair(ctx context.Context, o RepairOptions) (*Repaired, error) {
 		return nil, err
 	}
 	out.Found, out.Left = found, found
-	whole, mods := pending(o.Engine.Dir)
+	whole, mods := o.Check.Cache.pending(o.Engine.Dir)
 	for range rounds {
 		steps, err := Steps(ctx, o.Check.Cache, out.Left.Faults)
 		if err != nil {
@@ -226,7 +226,7 @@ func Repair(ctx context.Context, o RepairOptions) (*Repaired, error) {
 		if len(steps) == 0 {
 			break
 		}
-		if err := setPending(o.Engine.Dir, whole, mods); err != nil {
+		if err := o.Check.Cache.setPending(o.Engine.Dir, whole, mods); err != nil {
 			return out, err
 		}
 		plan := act.Plan{Command: "cache", Note: "repair", Steps: steps}
@@ -288,7 +288,7 @@ func hasArchive(c Cache, f Fault) bool {
 
 func (r *Repaired) fetch(ctx context.Context, o RepairOptions, whole, mods map[module.Version]bool) error {
 	if o.Fetch == nil || len(whole)+len(mods) == 0 {
-		return setPending(o.Engine.Dir, nil, nil)
+		return o.Check.Cache.setPending(o.Engine.Dir, nil, nil)
 	}
 	list := func(set map[module.Version]bool, but map[module.Version]bool) (out []module.Version) {
 		for m, legal := range set {
@@ -316,21 +316,21 @@ func (r *Repaired) fetch(ctx context.Context, o RepairOptions, whole, mods map[m
 		return err
 	}
 	r.Left = left
-	return setPending(o.Engine.Dir, nil, nil)
+	return o.Check.Cache.setPending(o.Engine.Dir, nil, nil)
 }
 
 // pendingFile keeps what is still to be fetched, for whoever comes after a kill.
-const pendingFile = "cache-fetch.json"
+const pendingFile = "cache-fetch"
 
 type pendingFetch struct {
 	Whole []module.Version `json:"whole"`
 	Mods  []module.Version `json:"mods"`
 }
 
-func pending(dir string) (whole, mods map[module.Version]bool) {
+func (c Cache) pending(dir string) (whole, mods map[module.Version]bool) {
 	whole, mods = map[module.Version]bool{}, map[module.Version]bool{}
 	var p pendingFetch
-	if data, err := os.ReadFile(filepath.Join(dir, pendingFile)); err == nil && json.Unmarshal(data, &p) == nil {
+	if data, err := os.ReadFile(c.stateFile(dir, pendingFile)); err == nil && json.Unmarshal(data, &p) == nil {
 		for _, m := range p.Whole {
 			whole[m] = module.Check(m.Path, m.Version) == nil
 		}
@@ -341,8 +341,8 @@ func pending(dir string) (whole, mods map[module.Version]bool) {
 	return whole, mods
 }
 
-func setPending(dir string, whole, mods map[module.Version]bool) error {
-	name := filepath.Join(dir, pendingFile)
+func (c Cache) setPending(dir string, whole, mods map[module.Version]bool) error {
+	name := c.stateFile(dir, pendingFile)
 	if len(whole)+len(mods) == 0 {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -109,6 +109,7 @@ var cacheTable = sync.OnceValue(func() map[string]message {
 		"err.cache.ask":               {"this needs approval, and there is nobody to ask", "此操作需要确认，但当前没有可询问的终端"},
 		"cache.cleaned":               {"Removed %d items, %s.", "已删除 %d 项，共 %s。"},
 		"cache.clean.held":            {"A running go is at work on %s: it stays.", "%s 正被 go 使用，已保留。"},
+		"cache.clean.finished":        {"finished an earlier clean that was stopped: %d items", "已完成上次中断的清理：%d 项"},
 		"cache.forgotten":             {"%d repairs can no longer be undone: what they removed is gone.", "%d 次修复的保留内容已丢弃，不能再撤销。"},
 		"cache.clean.nothing":         {"Nothing is selected: there is nothing to remove.", "没有符合条件的内容，无需删除。"},
 		"cache.clean.goes":            {"goes", "删除"},
