@@ -91,6 +91,7 @@ func tables() []func() map[string]message {
 		bundleTable,
 		cacheTable,
 		causeTable,
+		conditionTable,
 		credentialsTable,
 		doctorProjectTable,
 		doctorTable,
