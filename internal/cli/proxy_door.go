@@ -209,7 +209,7 @@ func ballast() []byte {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return nil
 	}
-	const size = 16 << 20
+	const size = 10 << 20
 	return make([]byte, size)
 }
 
