@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/alerts"
 	"github.com/keepwell/keepwell/internal/condition"
@@ -49,6 +51,9 @@ type Config struct {
 	Databases    map[string]Database `yaml:"databases"`
 	Hooks        Hooks               `yaml:"hooks"`
 	Escalate     Escalate            `yaml:"escalate"`
+	Ansible      Ansible             `yaml:"ansible"`
+	OIDC         OIDC                `yaml:"oidc"`
+	Modules      Modules             `yaml:"modules"`
 	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
 	MaxRuns   int64     `yaml:"max_runs"`
 	Workers   int64     `yaml:"workers"`
@@ -84,6 +89,40 @@ type (
 		UID        int64         `yaml:"uid"`
 		GID        int64         `yaml:"gid"`
 		OutputKB   int64         `yaml:"output_kb"`
+		Processes  int64         `yaml:"processes"`
+		Files      Files         `yaml:"files"`
+	}
+	// Files are what scripts reach; see [actions.Files]. Nothing said: as their user may.
+	Files struct {
+		Readable []string `yaml:"readable" path:"file"`
+		Writable []string `yaml:"writable" path:"file"`
+		NoTCP    bool     `yaml:"no_tcp"`
+		Strict   bool     `yaml:"strict"`
+	}
+	// Ansible is where playbooks of Ansible are; see [actions.Ansible].
+	Ansible struct {
+		Program string   `yaml:"program"`
+		Dirs    []string `yaml:"dirs" path:"dir"`
+		Home    string   `yaml:"home" path:"dir"`
+		Env     []string `yaml:"env"`
+	}
+	// OIDC is how people log in at an OpenID provider; see [access.OIDC].
+	OIDC struct {
+		Issuer       string            `yaml:"issuer"`
+		ClientID     string            `yaml:"client_id"`
+		ClientSecret string            `yaml:"client_secret"`
+		Scopes       []string          `yaml:"scopes"`
+		Groups       string            `yaml:"groups"` // the claim
+		Roles        map[string]string `yaml:"roles"`  // of groups
+		Others       string            `yaml:"others"` // the role of who is in none of them
+		Name         string            `yaml:"name"`   // the claim
+	}
+	// Modules is the module proxy at /mod/, which is off where no upstream is named.
+	Modules struct {
+		Upstream []string `yaml:"upstream"`
+		Dir      string   `yaml:"dir" path:"dir"`
+		Private  []string `yaml:"allow_private"`
+		Quota    int64    `yaml:"quota_gb"`
 	}
 	// HTTP says where requests of playbooks may go.
 	HTTP struct {
@@ -255,6 +294,7 @@ func (r *reader) judge(c *Config) {
 			r.at(key, "serve.address", key)
 		}
 	}
+	r.judgeOIDC(c)
 	if beyond(c.Listen) && c.TLS.Cert == "" && !c.Open {
 		r.at("listen", "serve.notls", c.Listen)
 	}
@@ -296,12 +336,50 @@ func (r *reader) judgeParts(c *Config) {
 			r.at("escalate.to", "serve.receiver", name)
 		}
 	}
-	for key, dirs := range map[string][]string{"scripts.dirs": c.Scripts.Dirs, "playbooks.dir": {c.Playbooks.Dir}, "fingerprints": {c.Fingerprints}, "secrets.dir": {c.Secrets.Dir}} {
+	for key, dirs := range map[string][]string{"scripts.dirs": c.Scripts.Dirs, "playbooks.dir": {c.Playbooks.Dir}, "fingerprints": {c.Fingerprints}, "secrets.dir": {c.Secrets.Dir}, "ansible.dirs": c.Ansible.Dirs} {
 		for _, dir := range dirs {
 			if st, err := os.Stat(dir); dir != "" && (err != nil || !st.IsDir()) {
 				r.at(key, "serve.dir", dir)
 			}
 		}
+	}
+}
+
+// judgeOIDC reports what an OpenID provider cannot do with.
+func (r *reader) judgeOIDC(c *Config) {
+	o := c.OIDC
+	if o.Issuer == "" {
+		if o.ClientID != "" || o.ClientSecret != "" || len(o.Roles) > 0 || o.Others != "" {
+			r.at("oidc", "serve.lacks", "issuer")
+		}
+		return
+	}
+	if !isWeb(o.Issuer) {
+		r.at("oidc.issuer", "serve.address", "oidc.issuer")
+	}
+	if o.ClientID == "" {
+		r.at("oidc", "serve.lacks", "client_id")
+	}
+	if c.URL == "" {
+		r.at("oidc", "serve.oidc.url")
+	}
+	if o.ClientSecret != "" && !reference().MatchString(o.ClientSecret) {
+		r.at("oidc.client_secret", "serve.reference", "oidc.client_secret")
+	}
+	if len(o.Roles) == 0 && o.Others == "" {
+		r.at("oidc", "serve.lacks", "roles")
+	}
+	for group, role := range o.Roles {
+		r.role("oidc.roles."+group, role)
+	}
+	if o.Others != "" {
+		r.role("oidc.others", o.Others)
+	}
+}
+
+func (r *reader) role(key, word string) {
+	if _, err := access.ParseRole(word); err != nil {
+		r.at(key, "serve.enum", key, "viewer, operator, admin")
 	}
 }
 
@@ -332,6 +410,7 @@ func (r *reader) judgeNumbers(c *Config) {
 	for key, n := range map[string]int64{
 		"workers": c.Workers, "max_runs": c.MaxRuns, "scripts.memory_mb": c.Scripts.MemoryMB, "scripts.file_size_mb": c.Scripts.FileSizeMB,
 		"scripts.open_files": c.Scripts.OpenFiles, "scripts.uid": c.Scripts.UID, "scripts.gid": c.Scripts.GID, "scripts.output_kb": c.Scripts.OutputKB,
+		"scripts.processes": c.Scripts.Processes, "modules.quota_gb": c.Modules.Quota,
 	} {
 		if n < 0 || n > 1<<31 || key == "workers" && n == 0 {
 			r.at(key, "serve.number", key)
@@ -376,18 +455,33 @@ func beyond(listen string) bool {
 	return host != "localhost" && (err != nil || !ip.IsLoopback())
 }
 
+// plain tells of passwords that go over the network as they are, as far as can be seen.
+func (c *Config) plain() bool {
+	return c.Open && beyond(c.Listen) && c.TLS.Cert == "" && !strings.HasPrefix(strings.ToLower(c.URL), "https://")
+}
+
+// around is what actions need beside a configuration.
+type around struct {
+	secrets  func(string) (string, error)
+	launcher []string
+	lang     msg.Lang
+	instance string
+	doctor   func(context.Context, string) (actions.Examination, error)
+}
+
 // actions are the options of the actions.
-func (c *Config) actions(secrets func(string) (string, error), launcher []string, lang msg.Lang, instance string) actions.Options {
+func (c *Config) actions(a around) actions.Options {
 	const mega = 1 << 20
 	o := actions.Options{
-		Secrets: secrets, Lang: lang, HTTP: actions.Guard{Hosts: c.HTTP.Hosts, Private: c.HTTP.Private}, Prometheus: c.Prometheus, Instance: instance,
+		Secrets: a.secrets, Lang: a.lang, Doctor: a.doctor, Ansible: actions.Ansible(c.Ansible), HTTP: actions.Guard{Hosts: c.HTTP.Hosts, Private: c.HTTP.Private}, Prometheus: c.Prometheus, Instance: a.instance,
 		Receivers: map[string]actions.Receiver{}, Trackers: map[string]actions.Tracker{},
 		Clusters: map[string]actions.Cluster{}, Redis: map[string]actions.Redis{}, Databases: map[string]actions.Database{},
 		Scripts: actions.Scripts{
-			Dirs: c.Scripts.Dirs, Launcher: launcher, MaxOutput: int(c.Scripts.OutputKB << 10),
+			Dirs: c.Scripts.Dirs, Launcher: a.launcher, MaxOutput: int(c.Scripts.OutputKB << 10),
 			Limits: actions.Limits{
 				CPUSeconds: uint64(max(0, c.Scripts.CPU/time.Second)), Memory: uint64(max(0, c.Scripts.MemoryMB)) * mega, FileSize: uint64(max(0, c.Scripts.FileSizeMB)) * mega,
 				OpenFiles: uint64(max(0, c.Scripts.OpenFiles)), UID: int(c.Scripts.UID), GID: int(c.Scripts.GID),
+				Processes: uint64(max(0, c.Scripts.Processes)), Files: c.Scripts.Files.limits(),
 			},
 		},
 	}
@@ -407,6 +501,48 @@ func (c *Config) actions(secrets func(string) (string, error), launcher []string
 		o.Databases[name] = actions.Database(d)
 	}
 	return o
+}
+
+// limits are nil where nothing is said.
+func (f Files) limits() *actions.Files {
+	if len(f.Readable)+len(f.Writable) == 0 && !f.NoTCP && !f.Strict {
+		return nil
+	}
+	l := actions.Files(f)
+	return &l
+}
+
+// returnPath is where the OpenID provider sends people back to.
+const returnPath = "/login/return"
+
+// door are the options of the door.
+func (c *Config) door(secrets func(string) (string, error)) access.Options {
+	o := access.Options{Secure: strings.HasPrefix(strings.ToLower(c.URL), "https://") || c.TLS.Cert != ""}
+	if c.URL != "" {
+		o.Origins = []string{origin(c.URL)}
+	}
+	if c.OIDC.Issuer == "" {
+		return o
+	}
+	roles := map[string]access.Role{}
+	for group, role := range c.OIDC.Roles {
+		roles[group] = access.Role(role)
+	}
+	o.OIDC = &access.OIDC{
+		Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, Scopes: c.OIDC.Scopes, Groups: c.OIDC.Groups, Roles: roles,
+		Secret:   func() (string, error) { return resolve(c.OIDC.ClientSecret, secrets) },
+		Redirect: strings.TrimSuffix(c.URL, "/") + returnPath, Others: access.Role(c.OIDC.Others), Name: c.OIDC.Name,
+	}
+	return o
+}
+
+// origin is what browsers call the server of an address.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address // told of
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
 var errNoSecret = errors.New("there is no such secret (hint: a file of its name in secrets.dir, or KEEPWELL_SECRET_ and its name)")

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/daemon"
 	"github.com/keepwell/keepwell/internal/msg"
 )
@@ -30,7 +34,7 @@ func TestProblems(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                    nil,
 		"listem: x\n":         {`1:1: unknown key "listem"; did you mean "listen"?`},
-		"zorp: x\n":           {`1:1: unknown key "zorp"; known are clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, notify, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
+		"zorp: x\n":           {`1:1: unknown key "zorp"; known are ansible, clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, modules, notify, oidc, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
 		"listen: here\n":      {`1:9: listen: want an address and a port such as 127.0.0.1:9620, not "here"`},
 		"listen: 0.0.0.0:1\n": {`1:9: 0.0.0.0:1 can be reached from other machines: set tls, or "open: true" where something before keepwell brings TLS`},
 		"listen: [a]\n":       {`1:9: listen: want a text on one line`},
@@ -51,8 +55,12 @@ func TestProblems(t *testing.T) {
 		"open: perhaps\nplaybooks: {dir: nowhere}\ndatabase: mysql://x\nprometheus: here\n": {
 			`1:7: open: want true or false`, `nowhere is no directory`, `database: want postgres://`, `4:13: prometheus: want http:// or https:// and a host`,
 		},
-		"a: &x 1\nb: *x\n": {`1:1: unknown key "a"`, `2:1: unknown key "b"`},
-		"url: *x\n":        {"not YAML"},
+		"oidc: {issuer: 'https://id.example.org', client_secret: x, roles: {a: root}}\n": {
+			"1:7: client_id is missing", "1:7: oidc needs url", "1:57: oidc.client_secret: want a reference such as ${secret:NAME}", "oidc.roles.a: want one of viewer, operator, admin",
+		},
+		"oidc: {roles: {a: admin}}\n": {"1:7: issuer is missing"},
+		"a: &x 1\nb: *x\n":            {`1:1: unknown key "a"`, `2:1: unknown key "b"`},
+		"url: *x\n":                   {"not YAML"},
 	} {
 		name := configured(t, text)
 		_, err := daemon.Load(daemon.Source{File: name})
@@ -129,6 +137,96 @@ func TestDocs(t *testing.T) {
 		c, err := daemon.Load(daemon.Source{File: name})
 		if err != nil || len(block) < 1000 || c.Redis["cache"].Address == "" {
 			t.Errorf("%s: %v", doc, err)
+		}
+	}
+}
+
+// TestEveryOption: each field of the options of the actions can be set by the configuration,
+// or comes from the server.
+func TestEveryOption(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const text = `
+url: https://keepwell.example.org
+prometheus: https://prometheus.example.org
+scripts:
+  dirs: [DIR]
+  cpu: 1s
+  memory_mb: 2
+  file_size_mb: 3
+  open_files: 4
+  uid: 5
+  gid: 6
+  output_kb: 7
+  processes: 8
+  files: {readable: [DIR], writable: [DIR], no_tcp: true, strict: true}
+ansible: {program: /usr/bin/ansible-playbook, dirs: [DIR], home: DIR, env: [A=b]}
+http: {hosts: [a.example.org], private: [b.example.org]}
+notify: {a: {type: slack, url: u, key: k, lang: zh, from: f, to: [t], user: v, ca: DIR}}
+tickets: {a: {type: jira, url: u, project: p, token: t, user: v, issue: i}}
+clusters: {a: {kubeconfig: DIR, context: c, account: DIR, namespaces: [n], nodes: true, max_replicas: 9}}
+redis: {a: {address: "h:1", user: u, password: p, db: 1, tls: true, ca: DIR, write: true, commands: [GET]}}
+databases: {a: {url: "postgres://h/d", write: true}}
+`
+	c, err := daemon.Load(daemon.Source{File: configured(t, strings.ReplaceAll(text, "DIR", dir))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var empty []string
+	look(reflect.ValueOf(c.Options()), "Options", &empty)
+	if want := []string{"Options.Now"}; !slices.Equal(empty, want) { // the clock of tests
+		t.Errorf("cannot be set: %q, want %q", empty, want)
+	}
+}
+
+// look lists the fields that are not set.
+func look(v reflect.Value, path string, empty *[]string) {
+	switch {
+	case v.IsZero() || (v.Kind() == reflect.Map || v.Kind() == reflect.Slice) && v.Len() == 0:
+		*empty = append(*empty, path)
+	case v.Kind() == reflect.Pointer:
+		look(v.Elem(), path, empty)
+	case v.Kind() == reflect.Struct:
+		for f, field := range v.Fields() {
+			look(field, path+"."+f.Name, empty)
+		}
+	case v.Kind() == reflect.Map:
+		for _, element := range v.Seq2() {
+			look(element, path+"[]", empty)
+		}
+	}
+}
+
+// TestDoor: what the configuration says of how people come in.
+func TestDoor(t *testing.T) {
+	t.Parallel()
+	const oidc = `oidc: {issuer: "https://id.example.org", client_id: kw, client_secret: "${secret:ID}", groups: realm.groups, roles: {sre: admin}, others: viewer, scopes: [groups], name: email}`
+	load := func(text string) *daemon.Config {
+		c, err := daemon.Load(daemon.Source{File: configured(t, text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	o := load("url: https://KW.example.org/\n" + oidc).DoorOptions([]string{"KEEPWELL_SECRET_ID=hush"})
+	secret, err := o.OIDC.Secret()
+	if err != nil || secret != "hush" {
+		t.Errorf("secret %q, %v", secret, err)
+	}
+	o.OIDC.Secret = nil
+	want := access.Options{Secure: true, Origins: []string{"https://kw.example.org"}, OIDC: &access.OIDC{
+		Issuer: "https://id.example.org", ClientID: "kw", Redirect: "https://KW.example.org/login/return", Scopes: []string{"groups"},
+		Groups: "realm.groups", Roles: map[string]access.Role{"sre": access.Admin}, Others: access.Viewer, Name: "email",
+	}}
+	if diff := cmp.Diff(want, o, cmpopts.IgnoreUnexported(access.Options{})); diff != "" {
+		t.Error(diff)
+	}
+	for text, secure := range map[string]bool{
+		"": false, "listen: 0.0.0.0:1\nopen: true\n": false, "listen: 0.0.0.0:1\nopen: true\nurl: http://kw.example.org\n": false,
+		"listen: 0.0.0.0:1\nopen: true\nurl: https://kw.example.org\n": true, "tls: {cert: c, key: k}\n": true,
+	} {
+		if got := load(text).DoorOptions(nil).Secure; got != secure {
+			t.Errorf("%q: secure %v, want %v", text, got, secure)
 		}
 	}
 }

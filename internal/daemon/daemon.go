@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,8 @@ type Options struct {
 	Version string
 	// Launcher starts scripts within their limits; see [actions.Scripts].
 	Launcher []string
+	// Doctor examines why a module cannot be had, for the action doctor; nil: there is none.
+	Doctor func(ctx context.Context, target string) (actions.Examination, error)
 	// Mounts make handlers by the prefix of their paths, such as "/api/"; they are called
 	// once, by New, and their routes say whom they let in.
 	Mounts map[string]func(context.Context, Parts) (http.Handler, error)
@@ -132,7 +135,7 @@ func New(ctx context.Context, o Options) (d *Daemon, err error) {
 
 func (d *Daemon) enliven(cfg *Config) {
 	l := &live{Config: cfg, secrets: secretsOf(cfg, d.o.Source.Environ)}
-	l.set = actions.New(cfg.actions(l.secrets, d.o.Launcher, d.o.Lang, d.instance))
+	l.set = actions.New(cfg.actions(around{l.secrets, d.o.Launcher, d.o.Lang, d.instance, d.o.Doctor}))
 	d.live.Store(l)
 }
 
@@ -171,10 +174,8 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 		}
 	}}
 	d.metrics = newMetrics(d)
-	opts := access.Options{Log: d.log, Secure: cfg.Open && cfg.TLS.Cert == "" && beyond(cfg.Listen)}
-	if cfg.URL != "" {
-		opts.Origins = []string{cfg.URL}
-	}
+	opts := cfg.door(func(name string) (string, error) { return d.live.Load().secrets(name) })
+	opts.Log = d.log
 	if d.door, err = access.Open(d.st, opts); err != nil {
 		return err
 	}
@@ -282,6 +283,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	work.Go(func() { d.follow(serving) })
 	d.undo = append(d.undo, func(context.Context) error { halt(); work.Wait(); return nil })
 	d.working.Store(true)
+	if cfg.plain() {
+		d.log.Warn("plain HTTP beyond this machine: whoever is on the way can read passwords, sessions and tokens (hint: set tls; or, where something before keepwell brings TLS, set url to its https:// address)", "listen", cfg.Listen)
+	}
 	d.log.Info("serving", "address", d.ln.Addr().String(), "database", string(d.st.Kind()), "node", d.eng.Queue().Node().Name)
 	return nil
 }
@@ -345,6 +349,7 @@ func needsStart(a, b *Config) (keys []string) {
 	for key, differs := range map[string]bool{
 		"listen": a.Listen != b.Listen, "open": a.Open != b.Open, "tls": a.TLS != b.TLS, "data": a.Data != b.Data, "database": a.Database != b.Database, "url": a.URL != b.URL, "log": a.Log != b.Log,
 		"fingerprints": a.Fingerprints != b.Fingerprints, "escalate.after": a.Escalate.After != b.Escalate.After, "max_runs": a.MaxRuns != b.MaxRuns, "workers": a.Workers != b.Workers,
+		"oidc": !reflect.DeepEqual(a.OIDC, b.OIDC), "modules": !reflect.DeepEqual(a.Modules, b.Modules),
 	} {
 		if differs {
 			keys = append(keys, key)
@@ -358,12 +363,8 @@ func needsStart(a, b *Config) (keys []string) {
 func instance(ctx context.Context, st *state.State) (name string, err error) {
 	const key = "instance"
 	err = st.Tx(ctx, func(tx *state.Tx) error {
-		var there bool
-		if name, there, err = tx.Setting(ctx, key); err != nil || there {
-			return err
-		}
-		name = strings.ToLower(rand.Text())
-		return tx.SetSetting(ctx, key, name)
+		name, err = tx.FirstSetting(ctx, key, strings.ToLower(rand.Text()))
+		return err
 	})
 	return name, err
 }
@@ -381,7 +382,7 @@ func StateOptions(cfg *Config, environ []string) (o state.Options, err error) {
 
 // Actions gives the actions of a configuration, for plans: they make no effects.
 func Actions(cfg *Config, environ []string, lang msg.Lang) func() *actions.Set {
-	set := actions.New(cfg.actions(secretsOf(cfg, environ), nil, lang, "plan"))
+	set := actions.New(cfg.actions(around{secrets: secretsOf(cfg, environ), lang: lang, instance: "plan"}))
 	return func() *actions.Set { return set }
 }
 

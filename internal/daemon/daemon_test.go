@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -410,5 +412,71 @@ func TestRestart(t *testing.T) {
 	status, text := post(t, base+"/hooks/alertmanager", payload(1))
 	if status != 202 || !strings.Contains(text, `"repeated":1`) {
 		t.Errorf("after a restart: %d %s", status, text)
+	}
+}
+
+// TestOneInstance: nodes that start at once on a new database agree on its name.
+func TestOneInstance(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		st := statetest.Open(t, o)
+		const nodes = 8
+		names, gate := make(chan string, nodes), make(chan struct{})
+		for range nodes {
+			go func() {
+				<-gate
+				name, err := daemon.Instance(t.Context(), st)
+				if err != nil {
+					t.Error(err)
+				}
+				names <- name
+			}()
+		}
+		close(gate)
+		first := <-names
+		for range nodes - 1 {
+			if name := <-names; name != first || len(name) < 20 {
+				t.Errorf("instances %q and %q", first, name)
+			}
+		}
+	})
+}
+
+// TestOpenLogin: over plain HTTP beyond this machine people can log in, and the log warns.
+func TestOpenLogin(t *testing.T) {
+	t.Parallel()
+	for url, warned := range map[string]bool{"": true, "url: https://kw.example.org\n": false} {
+		var log bytes.Buffer
+		dir := t.TempDir()
+		d, err := daemon.New(t.Context(), daemon.Options{Log: slog.New(slog.NewJSONHandler(&log, nil)), Source: daemon.Source{
+			File: configured(t, "open: true\n"+url), Flags: map[string]string{"listen": "0.0.0.0:0", "data": dir},
+		}, Mounts: map[string]func(context.Context, daemon.Parts) (http.Handler, error){"/in": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := p.Door.Login(w, r, "ann", token); err != nil {
+					t.Error(err)
+				}
+			}), nil
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Door().AddUser(t.Context(), "test", "ann", access.Admin, token); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		d.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://10.0.0.1/in", nil))
+		// A browser keeps a Secure cookie of a plain address nowhere.
+		if cookie := strings.Join(w.Header().Values("Set-Cookie"), "\n"); !strings.Contains(cookie, "keepwell-session=") || strings.Contains(cookie, "Secure") == warned {
+			t.Errorf("%q: cookies %q", url, cookie)
+		}
+		if err := d.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(log.String(), "plain HTTP beyond this machine") != warned {
+			t.Errorf("%q: log %s", url, log.String())
+		}
 	}
 }

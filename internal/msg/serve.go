@@ -29,6 +29,8 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"serve.escalation.incident": {"%s %s on %s: %s", "%s %s，对象：%s：%s"},
 		"serve.admin":               {"%s may log in with this password, which is shown this once:", "%s 可用以下密码登录（只显示这一次）："},
 		"serve.noadmin":             {"making the account: %v", "创建账号失败：%v"},
+		"serve.oidc.url":            {"oidc needs url, the address by which people reach this server: the provider sends them back to it", "oidc 需要同时配置 url，即用户访问本服务器的地址：登录后提供方会跳转回该地址"},
+		"serve.reference":           {"%s: want a reference such as ${secret:NAME}, not the secret itself", "%s：应写引用，例如 ${secret:NAME}，不要直接写密钥"},
 		"serve.arguments":           {"serve takes no arguments, but %q", "serve 不接受参数，却收到 %q"},
 
 		"plan.usage":        {"plan takes one playbook, and --alert FILE or --history", "plan 需要一个剧本文件，以及 --alert FILE 或 --history"},
