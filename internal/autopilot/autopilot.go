@@ -78,6 +78,7 @@ type Engine struct {
 	st    *state.State
 	o     Options
 	queue *jobs.Queue
+	in    intake
 
 	mu       sync.Mutex
 	programs map[string]*compiled // by version

@@ -33,63 +33,6 @@ type triageArgs struct {
 	Still  []int64 `json:"still,omitempty"` // incidents whose alerts came again
 }
 
-// Ingest stores alerts, each by itself. When it returns nil, they are on the disk and
-// will be dealt with, whatever happens to this process: only then may the sender be told.
-// A repeat of what is stored is counted and shows that it still fires.
-func (e *Engine) Ingest(ctx context.Context, alerts []keepwell.Alert) (Receipt, error) {
-	receipt := Receipt{}
-	good := make([]keepwell.Alert, 0, len(alerts))
-	for i, a := range alerts {
-		if err := a.Validate(); err != nil {
-			if receipt.Refused == nil {
-				receipt.Refused = map[int]string{}
-			}
-			receipt.Refused[i] = err.Error()
-			continue
-		}
-		good = append(good, a)
-	}
-	err := e.st.Tx(ctx, func(tx *state.Tx) error {
-		receipt.New, receipt.Repeated = 0, 0
-		if len(receipt.Refused) > 0 {
-			first := slices.Min(slices.Collect(maps.Keys(receipt.Refused)))
-			if err := journal.Append(tx, journal.Entry{
-				Kind: journal.AlertRefused, Actor: Actor, Why: receipt.Refused[first],
-				Data: map[string]int{"refused": len(receipt.Refused), "of": len(alerts)},
-			}); err != nil {
-				return err
-			}
-		}
-		puts, err := tx.PutAlerts(ctx, good)
-		if err != nil {
-			return err
-		}
-		var fresh []int64
-		still := map[int64]bool{}
-		for i, p := range puts {
-			switch {
-			case p.New:
-				fresh = append(fresh, p.ID)
-			case p.Incident != 0 && good[i].Status == keepwell.AlertFiring:
-				still[p.Incident] = true
-			}
-		}
-		receipt.New, receipt.Repeated = len(fresh), len(good)-len(fresh)
-		var work []jobs.Job
-		for ids := range slices.Chunk(fresh, triageChunk) {
-			work = append(work, jobs.Job{Kind: jobTriage, Args: triageArgs{Alerts: ids}})
-		}
-		for ids := range slices.Chunk(slices.Sorted(maps.Keys(still)), triageChunk) {
-			work = append(work, jobs.Job{Kind: jobTriage, Args: triageArgs{Still: ids}})
-		}
-		return e.queue.Insert(ctx, tx, work...)
-	})
-	if err != nil {
-		return Receipt{}, fmt.Errorf("storing %d alerts: %w", len(alerts), err)
-	}
-	return receipt, nil
-}
-
 // group are the firing alerts of one code and asset.
 type group struct {
 	draft state.Incident
