@@ -9,7 +9,7 @@ import (
 // Limits hold a script. Zero values set no bound.
 type Limits struct {
 	CPUSeconds uint64 `json:"cpu,omitempty"`
-	Memory     uint64 `json:"memory,omitempty"` // bytes of address space
+	Memory     uint64 `json:"memory,omitempty"` // bytes of memory of each of its processes, that nobody shares
 	FileSize   uint64 `json:"file,omitempty"`   // bytes of each file that it writes
 	OpenFiles  uint64 `json:"open,omitempty"`
 	// UID and GID are who it runs as, where keepwell is root; 0: no change.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,11 +45,46 @@ func confine(l Limits, argv, env []string) error {
 			return err
 		}
 	}
-	// Memory last: this runtime reserves more address space than a script may need.
-	if err := limit("memory", unix.RLIMIT_AS, l.Memory); err != nil {
+	if l.Memory == 0 {
+		return syscall.Exec(argv[0], argv, env)
+	}
+	return become(l, argv, env)
+}
+
+// become bounds memory and becomes a program. This runtime may have more memory than the
+// bound: from the one call to the other it must not ask for any, nor start a thread, so
+// that both are made without it.
+func become(l Limits, argv, env []string) error {
+	if l.OpenFiles == 0 { // this runtime raised it for itself, and syscall.Exec, which would take that back, is not used
+		const usual = 1024
+		var now unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+			return fmt.Errorf("reading the limit of open files: %w", err)
+		}
+		now.Cur = min(now.Max, usual)
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &now); err != nil {
+			return fmt.Errorf("limiting open files: %w", err)
+		}
+	}
+	path, err := syscall.BytePtrFromString(argv[0])
+	if err != nil {
 		return err
 	}
-	return syscall.Exec(argv[0], argv, env)
+	args, err := syscall.SlicePtrFromStrings(argv)
+	if err != nil {
+		return err
+	}
+	vars, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return err
+	}
+	most := unix.Rlimit{Cur: l.Memory, Max: l.Memory}
+	// Not the address space: many runtimes reserve far more than they use.
+	if _, _, errno := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_DATA, uintptr(unsafe.Pointer(&most)), 0, 0, 0); errno != 0 { //nolint:gosec // the call takes a pointer
+		return fmt.Errorf("limiting memory to %d: %w", l.Memory, errno)
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&vars[0]))) //nolint:gosec // the call takes pointers
+	return fmt.Errorf("starting %s: %w", argv[0], errno)
 }
 
 func limit(name string, which int, most uint64) error {
