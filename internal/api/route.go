@@ -167,6 +167,7 @@ func refusalOf(err error) *refusal {
 		key    string
 	}{
 		{autopilot.ErrSamePerson, http.StatusForbidden, "api.same"},
+		{autopilot.ErrRole, http.StatusForbidden, "api.approver"},
 		{autopilot.ErrNothing, http.StatusConflict, "api.nothing"},
 		{access.ErrName, http.StatusUnprocessableEntity, "api.name"},
 		{access.ErrPassword, http.StatusUnprocessableEntity, "api.password"},

@@ -49,6 +49,8 @@ type Escalation struct {
 	Incident int64  `json:"incident,omitempty"`
 	Run      int64  `json:"run,omitempty"`
 	Why      string `json:"why"`
+	// To is who is told, of [Options.Receivers]; "": whoever listens.
+	To string `json:"to,omitempty"`
 }
 
 // Options of an engine.
@@ -57,11 +59,16 @@ type Options struct {
 	// Compile makes the program of a playbook's text. It is called once a version.
 	Compile func(text string) (*Program, error)
 	// Escalate tells people; it may be called again after a crash. nil: the journal alone
-	// tells.
-	Escalate func(ctx context.Context, e Escalation) error
+	// tells. Receivers, where set, names who is told: Escalate is called for each alone, and
+	// again only for those of whom it failed.
+	Receivers func() []string
+	Escalate  func(ctx context.Context, e Escalation) error
 	// EscalateAfter is how long an incident may be open before people are told, once a day;
 	// 0: 15 minutes.
 	EscalateAfter time.Duration
+	// May tells whether who asks in ctx has a role, for approvals that name one; nil: nobody
+	// has.
+	May func(ctx context.Context, role string) bool
 	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
 	MaxRuns int64
 	// Workers is how many steps run at once on this node; 0: 20.

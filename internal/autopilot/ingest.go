@@ -303,12 +303,22 @@ func (e *Engine) overdue(ctx context.Context, t *jobs.Task) error {
 	})
 }
 
-// escalate hands something to a person: an entry, and a job that tells them.
+// escalate hands something to people: an entry, and a job for each that tells them.
 func (e *Engine) escalate(ctx context.Context, tx *state.Tx, x Escalation) error {
 	if err := journal.Append(tx, journal.Entry{Kind: journal.Escalated, Actor: Actor, Incident: x.Incident, Run: x.Run, Why: x.Why}); err != nil {
 		return err
 	}
-	return e.queue.Insert(ctx, tx, jobs.Job{Kind: jobEscalate, Args: x, Attempts: 10})
+	receivers := []string{""}
+	if e.o.Receivers != nil {
+		if named := e.o.Receivers(); len(named) > 0 {
+			receivers = named
+		}
+	}
+	var all []jobs.Job
+	for _, x.To = range receivers {
+		all = append(all, jobs.Job{Kind: jobEscalate, Args: x, Attempts: 10})
+	}
+	return e.queue.Insert(ctx, tx, all...)
 }
 
 func (e *Engine) escalated(ctx context.Context, t *jobs.Task) error {

@@ -21,6 +21,8 @@ import (
 var (
 	// ErrSamePerson refuses an approval by the one whom it should hold back.
 	ErrSamePerson = errors.New("it must be approved by another person than the one who started it or put the playbook in force (hint: ask a colleague)")
+	// ErrRole refuses an approval by somebody of a lesser role than the playbook asks for.
+	ErrRole = errors.New("the playbook wants it approved by a higher role (hint: ask an admin)")
 	// ErrNobody refuses what has no author.
 	ErrNobody = errors.New("nobody is named as the author")
 )
@@ -61,7 +63,8 @@ func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) 
 	})
 }
 
-// Approve grants an approval: the run goes on.
+// Approve grants an approval: the run goes on. Who asks must have the role that the
+// playbook names; [Options.May] tells by the context.
 func (e *Engine) Approve(ctx context.Context, id int64, by, note string) error {
 	return e.answer(ctx, id, state.ApprovalGranted, by, note)
 }
@@ -91,6 +94,9 @@ func (e *Engine) answer(ctx context.Context, id int64, to state.ApprovalState, b
 		if to == state.ApprovalGranted {
 			if err := another(ctx, tx, run, a, w.steps[a.Seq], by); err != nil {
 				return err
+			}
+			if need := w.steps[a.Seq].Approval; need != nil && need.Role != "" && (e.o.May == nil || !e.o.May(ctx, need.Role)) {
+				return fmt.Errorf("%w: %s", ErrRole, need.Role)
 			}
 		}
 		if a, err = tx.Decide(ctx, id, to, by, note); err != nil {

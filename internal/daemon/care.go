@@ -105,10 +105,10 @@ func (d *Daemon) retain(ctx context.Context) error {
 	})
 }
 
-// escalate tells people, through the receivers of the configuration.
+// escalate tells those of one receiver of the configuration.
 func (d *Daemon) escalate(ctx context.Context, x autopilot.Escalation) error {
 	l := d.live.Load()
-	if len(l.Escalate.To) == 0 {
+	if _, known := l.Notify[x.To]; !known { // none is named, or it is gone since
 		d.log.Warn("somebody should look", "incident", x.Incident, "run", x.Run, "why", x.Why)
 		return nil
 	}
@@ -127,18 +127,15 @@ func (d *Daemon) escalate(ctx context.Context, x autopilot.Escalation) error {
 			text += "\n" + strings.TrimSuffix(l.URL, "/") + fmt.Sprintf("/incidents/%d", x.Incident)
 		}
 	}
-	var errs []error
-	for _, to := range l.Escalate.To {
-		params := map[string]playbook.Filled{"to": {Text: playbook.Sealed{{Text: to}}}, "text": {Text: playbook.Sealed{{Text: text}}}}
-		if l.Escalate.Channel != "" {
-			params["channel"] = playbook.Filled{Text: playbook.Sealed{{Text: l.Escalate.Channel}}}
-		}
-		_, err := l.set.Do(ctx, actions.Request{
-			Key: fmt.Sprintf("escalation/%d/%d", x.Incident, x.Run), Input: playbook.Input{Kind: "notify", Params: params, About: about},
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("telling %s: %w", to, err))
-		}
+	params := map[string]playbook.Filled{"to": {Text: playbook.Sealed{{Text: x.To}}}, "text": {Text: playbook.Sealed{{Text: text}}}}
+	if l.Escalate.Channel != "" {
+		params["channel"] = playbook.Filled{Text: playbook.Sealed{{Text: l.Escalate.Channel}}}
 	}
-	return errors.Join(errs...)
+	_, err := l.set.Do(ctx, actions.Request{
+		Key: fmt.Sprintf("escalation/%d/%d", x.Incident, x.Run), Input: playbook.Input{Kind: "notify", Params: params, About: about},
+	})
+	if err != nil {
+		return fmt.Errorf("telling %s: %w", x.To, err)
+	}
+	return nil
 }

@@ -180,11 +180,17 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	d.eng, err = autopilot.Open(ctx, d.st, autopilot.Options{
-		Classifier: d.class, Compile: d.programs.Compile, Escalate: d.escalate, EscalateAfter: cfg.Escalate.After,
+		Classifier: d.class, Compile: d.programs.Compile, Escalate: d.escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
 		MaxRuns: cfg.MaxRuns, Workers: int(cfg.Workers), Jobs: jobs.Options{Log: slog.New(grave{d.log.Handler()})}, More: d.care(),
 		AfterEffect: func(state.StepKey) { d.metrics.effects.Inc() },
 	})
 	return err
+}
+
+// may tells whether who asks, through whichever door, has a role.
+func may(ctx context.Context, role string) bool {
+	p, ok := access.From(ctx)
+	return ok && p.May(access.ScopeAPI, access.Role(role))
 }
 
 // grave drops what is no warning: the queue tells of every migration.

@@ -11,18 +11,23 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/api"
 	"github.com/keepwell/keepwell/internal/daemon"
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
+	"github.com/keepwell/keepwell/internal/web"
 )
 
 func TestMain(m *testing.M) { statetest.Main(m) }
@@ -445,11 +450,11 @@ func TestOneInstance(t *testing.T) {
 // TestOpenLogin: over plain HTTP beyond this machine people can log in, and the log warns.
 func TestOpenLogin(t *testing.T) {
 	t.Parallel()
-	for url, warned := range map[string]bool{"": true, "url: https://kw.example.org\n": false} {
+	for address, warned := range map[string]bool{"": true, "url: https://kw.example.org\n": false} {
 		var log bytes.Buffer
 		dir := t.TempDir()
 		d, err := daemon.New(t.Context(), daemon.Options{Log: slog.New(slog.NewJSONHandler(&log, nil)), Source: daemon.Source{
-			File: configured(t, "open: true\n"+url), Flags: map[string]string{"listen": "0.0.0.0:0", "data": dir},
+			File: configured(t, "open: true\n"+address), Flags: map[string]string{"listen": "0.0.0.0:0", "data": dir},
 		}, Mounts: map[string]func(context.Context, daemon.Parts) (http.Handler, error){"/in": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if err := p.Door.Login(w, r, "ann", token); err != nil {
@@ -470,13 +475,152 @@ func TestOpenLogin(t *testing.T) {
 		d.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://10.0.0.1/in", nil))
 		// A browser keeps a Secure cookie of a plain address nowhere.
 		if cookie := strings.Join(w.Header().Values("Set-Cookie"), "\n"); !strings.Contains(cookie, "keepwell-session=") || strings.Contains(cookie, "Secure") == warned {
-			t.Errorf("%q: cookies %q", url, cookie)
+			t.Errorf("%q: cookies %q", address, cookie)
 		}
 		if err := d.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 		if strings.Contains(log.String(), "plain HTTP beyond this machine") != warned {
-			t.Errorf("%q: log %s", url, log.String())
+			t.Errorf("%q: log %s", address, log.String())
 		}
 	}
+}
+
+// TestApprover: who may approve is the playbook's to say, through both doors.
+func TestApprover(t *testing.T) {
+	t.Parallel()
+	books := t.TempDir()
+	const book = "name: careful\ntrigger: redis_memory_high\nmode: active\nactions:\n  - wait: 1s\n    approval: {by: admin}\n"
+	if err := os.WriteFile(filepath.Join(books, "careful.yaml"), []byte(book), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := daemon.New(t.Context(), daemon.Options{
+		Source: daemon.Source{File: configured(t, "playbooks: {dir: '"+books+"', hold: 0s}\n"), Flags: map[string]string{"listen": "127.0.0.1:0", "data": t.TempDir()}},
+		Mounts: map[string]func(context.Context, daemon.Parts) (http.Handler, error){
+			"/api/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
+				return api.New(api.Options{State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library, Stopping: p.Stopping, Log: p.Log})
+			},
+			"/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
+				return web.New(web.Options{State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Log: p.Log})
+			},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + d.Addr().String()
+	pages := map[access.Role]*http.Client{}
+	for _, role := range []access.Role{access.Operator, access.Admin} {
+		if _, err := d.Door().AddUser(t.Context(), "test", string(role), role, token); err != nil {
+			t.Fatal(err)
+		}
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[role] = &http.Client{Jar: jar}
+		if status := form(t, pages[role], base+"/login", "name", string(role), "password", token); status != http.StatusOK {
+			t.Fatalf("%s logs in: %d", role, status)
+		}
+	}
+	if status, text := post(t, base+"/hooks/alertmanager", payload(2)); status != http.StatusAccepted {
+		t.Fatal(status, text)
+	}
+	var open []state.Approval
+	until(t, "two questions", func() bool {
+		open, err = d.State().Approvals(t.Context(), state.ApprovalAsked, 0, state.Page{})
+		return err == nil && len(open) == 2
+	})
+	for i, q := range open {
+		byInterface := func(role access.Role) (int, string) {
+			resp, err := pages[role].Post(fmt.Sprintf("%s/api/v1/approvals/%d/approve", base, q.ID), "application/json", strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp.StatusCode, string(text)
+		}
+		byPage := func(role access.Role) int {
+			return form(t, pages[role], fmt.Sprintf("%s/approvals/%d", base, q.ID), "answer", "approve")
+		}
+		if status, text := byInterface(access.Operator); status != http.StatusForbidden || !strings.Contains(text, "api.approver") {
+			t.Errorf("an operator approved through the interface: %d %s", status, text)
+		}
+		if status := byPage(access.Operator); status != http.StatusForbidden {
+			t.Errorf("an operator approved on the page: %d", status)
+		}
+		if i == 0 {
+			if status, text := byInterface(access.Admin); status >= 300 {
+				t.Errorf("an admin could not approve through the interface: %d %s", status, text)
+			}
+		} else if status := byPage(access.Admin); status != http.StatusOK {
+			t.Errorf("an admin could not approve on the page: %d", status)
+		}
+	}
+	granted, err := d.State().Approvals(t.Context(), state.ApprovalGranted, 0, state.Page{})
+	if err != nil || len(granted) != 2 || granted[0].By != "user:admin" || granted[1].By != "user:admin" {
+		t.Errorf("granted %+v, %v", granted, err)
+	}
+}
+
+// form sends a form and returns the status of the page that is shown in the end.
+func form(t *testing.T, c *http.Client, address string, fields ...string) int {
+	t.Helper()
+	values := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		values.Set(fields[i], fields[i+1])
+	}
+	resp, err := c.PostForm(address, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestEscalatesOnce: who was told is not told again because another could not be.
+func TestEscalatesOnce(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		var well, ill atomic.Int64
+		told := make(chan struct{}, 100)
+		receiver := func(n *atomic.Int64, fails int64) string {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if n.Add(1) <= fails {
+					http.Error(w, "not now", http.StatusServiceUnavailable)
+					return
+				}
+				_, _ = io.WriteString(w, "ok")
+				told <- struct{}{}
+			}))
+			t.Cleanup(s.Close)
+			return s.URL
+		}
+		_, base := started(t, o, fmt.Sprintf("notify: {well: {type: slack, url: '%s'}, ill: {type: slack, url: '%s'}}\nescalate: {after: 1ms, to: [well, ill]}\n", receiver(&well, 0), receiver(&ill, 2)))
+		if status, text := post(t, base+"/hooks/alertmanager", payload(1)); status != http.StatusAccepted {
+			t.Fatal(status, text)
+		}
+		for range 2 {
+			select {
+			case <-told:
+			case <-time.After(time.Minute):
+				t.Fatal("somebody was not told")
+			}
+		}
+		if well.Load() != 1 || ill.Load() != 3 {
+			t.Errorf("asked %d and %d times, want 1 and 3", well.Load(), ill.Load())
+		}
+	})
 }

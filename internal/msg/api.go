@@ -23,6 +23,8 @@ var apiTable = sync.OnceValue(func() map[string]message {
 		"api.large":              {"the body is too large (limit in bytes: %d)", "请求体超过 %d 字节"},
 		"api.slow":               {"too many failed attempts", "失败次数过多"},
 		"hint.api.slow":          {"wait as long as Retry-After says", "请按 Retry-After 的时间等待"},
+		"api.approver":           {"the playbook wants this approved by a higher role", "剧本要求由更高角色的人批准"},
+		"hint.api.approver":      {"ask an admin", "请联系管理员"},
 		"api.same":               {"another person must approve this", "必须由另一个人批准"},
 		"hint.api.same":          {"ask a colleague", "请联系同事"},
 		"api.nothing":            {"nothing of the run can be undone", "该次运行没有可撤销的内容"},

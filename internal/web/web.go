@@ -292,7 +292,7 @@ func problemOf(err error) problem {
 	switch {
 	case errors.Is(err, state.ErrNotFound):
 		return problem{http.StatusNotFound, "web.err.notfound", ""}
-	case errors.Is(err, errForbidden):
+	case errors.Is(err, errForbidden), errors.Is(err, autopilot.ErrRole):
 		return problem{http.StatusForbidden, "web.err.forbidden", ""}
 	case errors.Is(err, autopilot.ErrSamePerson):
 		return problem{http.StatusConflict, "web.err.same", ""}
