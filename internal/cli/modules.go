@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -171,6 +173,16 @@ func withSpares(l modproxy.List, env goenv.Env, public func(string) bool) (modpr
 		at++
 	}
 	return l, true
+}
+
+// teamProxy are the options that proxies for others have in common, of `proxy` and `serve`.
+func teamProxy(env goenv.Env, lists []modproxy.List, store modproxy.Store, private []string) modproxy.Options {
+	return modproxy.Options{
+		Store: store, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env), Private: private,
+		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+	}
 }
 
 // netrcFile is what is in the file that go would read; a file that cannot be read is as

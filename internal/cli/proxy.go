@@ -156,15 +156,10 @@ func runProxy(ctx context.Context, a *app, o proxyOptions) error {
 	}
 	defer endSharing()
 	policy, firstSeen := o.rules()
-	p, err := modproxy.New(context.WithoutCancel(ctx), modproxy.Options{
-		Policy: policy, FirstSeen: firstSeen, Lang: a.lang,
-		Store: kept, Lists: lists, Database: env.Value("GOSUMDB"), Unlisted: env.Value("GONOSUMDB"), Netrc: netrcFile(env),
-		CommaFriendly: o.commaFriendly, Private: o.private,
-		Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		},
-		Log: d.log, Tracer: d.tracer,
-	})
+	options := teamProxy(env, lists, kept, o.private)
+	options.Policy, options.FirstSeen, options.CommaFriendly = policy, firstSeen, o.commaFriendly
+	options.Lang, options.Log, options.Tracer = a.lang, d.log, d.tracer
+	p, err := modproxy.New(context.WithoutCancel(ctx), options)
 	if err != nil {
 		return o.failed("proxy.start", "", err)
 	}

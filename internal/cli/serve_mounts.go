@@ -10,7 +10,7 @@ import (
 )
 
 // serveMounts are the handlers of others that `serve` has, by the prefix of their paths.
-func serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler, error) {
+func (a *app) serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler, error) {
 	return map[string]func(context.Context, daemon.Parts) (http.Handler, error){
 		"/api/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
 			return api.New(api.Options{ //nolint:contextcheck // requests have contexts of their own
@@ -18,6 +18,7 @@ func serveMounts() map[string]func(context.Context, daemon.Parts) (http.Handler,
 				Hold: p.Config.Playbooks.Hold, Keys: p.Keys, Version: version(), Stopping: p.Stopping, Log: p.Log,
 			})
 		},
+		modPrefix + "/": a.serveModules,
 		"/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
 			return web.New(web.Options{
 				State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Keys: p.Keys, Log: p.Log,

@@ -59,6 +59,10 @@ type Parts struct {
 	Stopping <-chan struct{}
 	Config   *Config
 	Log      *slog.Logger
+	// Dir is the data directory.
+	Dir string
+	// AtEnd has something done when the server has ended, last first.
+	AtEnd func(func(context.Context) error)
 }
 
 // Options of a daemon.
@@ -85,6 +89,7 @@ type Daemon struct {
 	eng  *autopilot.Engine
 	lib  *classify.Library
 	key  journal.Key
+	dir  string
 	// instance is what outside systems know this server by, with all its nodes.
 	instance string
 	// live is what may change while it runs.
@@ -167,6 +172,7 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 			return errors.New(classify.ErrorWords(err, d.o.Lang))
 		}
 	}
+	d.dir = where.Dir
 	d.programs = wire.Programs{Actions: func() *actions.Set { return d.live.Load().set }, Firing: d.st.Firing}
 	d.class = &wire.Classifier{Library: d.lib, Metrics: questions{d}, Lang: d.o.Lang, Failed: func(err error) {
 		if d.live.Load().Prometheus != "" {
@@ -225,7 +231,7 @@ func (d *Daemon) mount(ctx context.Context, cfg *Config) error {
 	mux.Handle("GET /metrics", d.guarded(d.metrics.handler))
 	parts := Parts{
 		State: d.st, Engine: d.eng, Door: d.door, Classifier: d.class, Compile: d.programs.Compile, Conditions: wire.Conditions(), Library: d.lib,
-		Keys: []ed25519.PublicKey{d.key.Public()}, Stopping: d.stopping, Config: cfg, Log: d.log,
+		Keys: []ed25519.PublicKey{d.key.Public()}, Stopping: d.stopping, Config: cfg, Log: d.log, Dir: d.dir, AtEnd: func(f func(context.Context) error) { d.undo = append(d.undo, f) },
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(d.o.Mounts)) {
 		h, err := d.o.Mounts[prefix](ctx, parts)
@@ -388,7 +394,9 @@ func StateOptions(cfg *Config, environ []string) (o state.Options, err error) {
 
 // Actions gives the actions of a configuration, for plans: they make no effects.
 func Actions(cfg *Config, environ []string, lang msg.Lang) func() *actions.Set {
-	set := actions.New(cfg.actions(around{secrets: secretsOf(cfg, environ), lang: lang, instance: "plan"}))
+	set := actions.New(cfg.actions(around{secrets: secretsOf(cfg, environ), lang: lang, instance: "plan", doctor: func(context.Context, string) (actions.Examination, error) {
+		return actions.Examination{}, errors.New("a plan examines nothing")
+	}}))
 	return func() *actions.Set { return set }
 }
 

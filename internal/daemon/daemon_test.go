@@ -498,10 +498,10 @@ func TestApprover(t *testing.T) {
 		Source: daemon.Source{File: configured(t, "playbooks: {dir: '"+books+"', hold: 0s}\n"), Flags: map[string]string{"listen": "127.0.0.1:0", "data": t.TempDir()}},
 		Mounts: map[string]func(context.Context, daemon.Parts) (http.Handler, error){
 			"/api/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
-				return api.New(api.Options{State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library, Stopping: p.Stopping, Log: p.Log})
+				return api.New(api.Options{State: p.State, Engine: p.Engine, Door: p.Door, Classifier: p.Classifier, Compile: p.Compile, Conditions: p.Conditions, Library: p.Library, Stopping: p.Stopping, Log: p.Log}) //nolint:contextcheck // requests have contexts of their own
 			},
 			"/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
-				return web.New(web.Options{State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Log: p.Log})
+				return web.New(web.Options{State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Log: p.Log}) //nolint:contextcheck // requests have contexts of their own
 			},
 		},
 	})

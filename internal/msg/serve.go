@@ -31,6 +31,10 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"serve.noadmin":             {"making the account: %v", "创建账号失败：%v"},
 		"serve.oidc.url":            {"oidc needs url, the address by which people reach this server: the provider sends them back to it", "oidc 需要同时配置 url，即用户访问本服务器的地址：登录后提供方会跳转回该地址"},
 		"serve.reference":           {"%s: want a reference such as ${secret:NAME}, not the secret itself", "%s：应写引用，例如 ${secret:NAME}，不要直接写密钥"},
+		"mod.unauthenticated":       {"a token of this server with the scope mod is needed", "需要本服务器的令牌，且用途包含 mod"},
+		"hint.mod.unauthenticated":  {"make one with keepwell serve token add NAME --user USER --scope mod, and put it into netrc as the password for this host", "用 keepwell serve token add NAME --user USER --scope mod 创建，并作为该主机的密码写入 netrc"},
+		"mod.scope":                 {"this token is not for modules", "该令牌的用途不包含模块"},
+		"hint.mod.scope":            {"make one with the scope mod", "请创建用途为 mod 的令牌"},
 		"serve.arguments":           {"serve takes no arguments, but %q", "serve 不接受参数，却收到 %q"},
 
 		"plan.usage":        {"plan takes one playbook, and --alert FILE or --history", "plan 需要一个剧本文件，以及 --alert FILE 或 --history"},
