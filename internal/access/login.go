@@ -29,6 +29,14 @@ const (
 
 func (d *Door) secure(r *http.Request) bool { return d.o.Secure || r.TLS != nil }
 
+// Here is the address that r was sent to, such as https://keepwell.example.org.
+func (d *Door) Here(r *http.Request) string {
+	if d.secure(r) {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 func (d *Door) cookieName(r *http.Request, name string) string {
 	if d.secure(r) {
 		return hostPrefix + name

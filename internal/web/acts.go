@@ -343,13 +343,28 @@ type settingsPage struct {
 	Mutes     []state.Mute
 	Active    map[int64]bool
 	Breakers  []state.Breaker
-	Cooldowns []state.Cooldown
+	Cooldowns []cooling
 	Nodes     []state.Node
 	Users     []state.User
 	Tokens    []tokenRow
 	Secret    string // of a token just made, shown this once
 	Roles     []access.Role
 	Scopes    []string
+}
+
+// cooling is a cooldown for people: whose it is and what it leaves alone.
+type cooling struct {
+	state.Cooldown
+	Mode, Playbook, Asset string
+}
+
+// coolingOf reads the key, "cooldown MODE PLAYBOOK ASSET"; of any other only the key is shown.
+func coolingOf(c state.Cooldown) cooling {
+	parts := strings.SplitN(c.Key, " ", 4)
+	if len(parts) != 4 || parts[0] != "cooldown" {
+		return cooling{Cooldown: c}
+	}
+	return cooling{c, parts[1], parts[2], parts[3]}
 }
 
 type tokenRow struct {
@@ -374,11 +389,13 @@ func (c *call) showSettings(secret string) error {
 	if d.Breakers, err = c.State.Breakers(c.ctx()); err != nil {
 		return err
 	}
-	cooling, err := c.State.Cooldowns(c.ctx())
+	cool, err := c.State.Cooldowns(c.ctx())
 	if err != nil {
 		return err
 	}
-	d.Cooldowns = cooling[:min(len(cooling), listed)]
+	for _, c := range cool[:min(len(cool), listed)] {
+		d.Cooldowns = append(d.Cooldowns, coolingOf(c))
+	}
 	if d.Nodes, err = c.State.Nodes(c.ctx(), false); err != nil {
 		return err
 	}

@@ -133,6 +133,7 @@ type overviewPage struct {
 	Books      int
 	Breakers   []state.Breaker
 	EverSeen   bool
+	Here       string // where this server is reached
 	WeeksTable []week
 }
 
@@ -147,7 +148,7 @@ func (c *call) overview() error {
 	if err != nil {
 		return err
 	}
-	d := overviewPage{Overview: o, OpenBy: map[string]int64{}}
+	d := overviewPage{Overview: o, OpenBy: map[string]int64{}, Here: c.Door.Here(c.r)}
 	for _, n := range o.Open {
 		d.OpenBy[string(n.Priority)] += n.Count
 		d.OpenCount += n.Count

@@ -149,6 +149,11 @@ func pretty(doc json.RawMessage) string {
 
 func runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) []runView {
 	views := make([]runView, 0, len(runs))
+	// The engine writes what a run takes back into its unique key: once only.
+	undone := map[string]bool{}
+	for _, r := range runs {
+		undone[r.Unique] = r.Mode == "undo"
+	}
 	for _, r := range slices.Backward(runs) {
 		v := runView{Run: r}
 		for _, a := range approvals {
@@ -169,7 +174,7 @@ func runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) 
 			v.Steps = append(v.Steps, sv)
 			v.Undoable = v.Undoable || s.Status == state.StepDone
 		}
-		v.Undoable = v.Undoable && r.State.Final() && r.Mode != "undo" && r.Mode != string(state.ModeObserve)
+		v.Undoable = v.Undoable && r.State.Final() && r.Mode != "undo" && r.Mode != string(state.ModeObserve) && !undone[fmt.Sprintf("undo %d", r.ID)]
 		views = append(views, v)
 	}
 	return views

@@ -99,6 +99,10 @@ func TestPages(t *testing.T) {
 				}
 			}
 		}
+		_, settings, _ := get(t, d.client(t, "root", "en"), d.URL+"/settings")
+		if strings.Contains(settings, "cooldown active") || !strings.Contains(settings, `redis-memory</a> · redis-02:6379`) {
+			t.Error("cooldowns are shown by their keys")
+		}
 		// What is hostile is there, as text.
 		_, body, _ := get(t, d.client(t, "vic", "en"), d.URL+d.paths(t)["incident-unknown"])
 		if !strings.Contains(body, "&lt;script&gt;document.title=") {
@@ -113,7 +117,7 @@ func TestEmpty(t *testing.T) {
 	d := newDemo(t, state.Options{Dir: t.TempDir()}, false)
 	c := d.client(t, "root", "en")
 	for path, want := range map[string]string{
-		"/": "Point Alertmanager at this server", "/incidents": "As soon as an alert comes in", "/approvals": "Steps that need a person appear here",
+		"/": "- url: " + d.URL + "/hooks/alertmanager", "/incidents": "As soon as an alert comes in", "/approvals": "Steps that need a person appear here",
 		"/playbooks": "keepwell playbook lint", "/settings": "Nothing is muted",
 	} {
 		if status, body, _ := get(t, c, d.URL+path); status != 200 || !strings.Contains(body, want) {
@@ -229,7 +233,15 @@ func TestActs(t *testing.T) {
 	if err != nil || len(done) != 1 {
 		t.Fatal(done, err)
 	}
-	ok(ann, fmt.Sprintf("/runs/%d/undo", done[0].ID), nil, "The undo has begun.")
+	undo := fmt.Sprintf("/runs/%d/undo", done[0].ID)
+	page := fmt.Sprintf("%s/incidents/%d", d.URL, done[0].Incident)
+	if _, body, _ := get(t, ann, page); !strings.Contains(body, undo) {
+		t.Error("the page does not offer to undo the run")
+	}
+	ok(ann, undo, nil, "The undo has begun.")
+	if _, body, _ := get(t, ann, page); strings.Contains(body, undo) {
+		t.Error("a run that was undone can be undone again")
+	}
 	ok(ann, "/settings/mutes", url.Values{"scope": {"asset"}, "name": {"db-*"}, "for": {"60"}, "why": {"moving"}}, "asset:db-*")
 	mutes, err := d.st.ActiveMutes(t.Context())
 	if err != nil || len(mutes) != 2 {
