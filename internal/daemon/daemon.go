@@ -118,7 +118,7 @@ type live struct {
 
 // New opens everything and checks it; nothing works yet. What is wrong with the
 // configuration is told as [ConfigErrors].
-func New(ctx context.Context, o Options) (d *Daemon, err error) {
+func New(ctx context.Context, o Options) (*Daemon, error) {
 	cfg, err := Load(o.Source)
 	if err != nil {
 		return nil, err
@@ -126,16 +126,14 @@ func New(ctx context.Context, o Options) (d *Daemon, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d = &Daemon{o: o, log: o.Log, stopping: make(chan struct{}), ended: make(chan error, 1)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.unwind(context.WithoutCancel(ctx)))
-		}
-	}()
-	if err := d.open(ctx, cfg); err != nil {
-		return nil, err
+	d := &Daemon{o: o, log: o.Log, stopping: make(chan struct{}), ended: make(chan error, 1)}
+	if err = d.open(ctx, cfg); err == nil {
+		err = d.mount(ctx, cfg)
 	}
-	return d, d.mount(ctx, cfg)
+	if err != nil {
+		return nil, errors.Join(err, d.unwind(context.WithoutCancel(ctx)))
+	}
+	return d, nil
 }
 
 func (d *Daemon) enliven(cfg *Config) {

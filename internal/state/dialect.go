@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -64,6 +65,16 @@ func (k Kind) rebind(query string) string {
 // synchronous=FULL: what is committed is on the disk, in WAL mode as well.
 func openSQLite(dir string) (write, read *sql.DB, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	// SQLite would make it readable for everybody; its journal has the rights of the file.
+	f, err := os.OpenFile(filepath.Join(dir, File), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		err = f.Close()
+	} else if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	name := "file:" + (&url.URL{Path: filepath.ToSlash(filepath.Join(dir, File))}).EscapedPath() + "?"
