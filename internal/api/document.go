@@ -14,6 +14,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -34,6 +35,7 @@ func plain() map[reflect.Type]*jsonschema.Schema {
 	return map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[time.Time]():           {Type: "string", Format: "date-time"},
 		reflect.TypeFor[json.RawMessage]():     {},
+		reflect.TypeFor[msg.Reason]():          {Description: "a key with typed arguments, or the words"},
 		reflect.TypeFor[access.Role]():         word("viewer", "operator", "admin"),
 		reflect.TypeFor[state.Mode]():          word("observe", "active", "off"),
 		reflect.TypeFor[state.IncidentState](): word("open", "resolved"),

@@ -205,7 +205,7 @@ func (f *follower) news(ctx context.Context) error {
 			if !may(f.call.person, r) {
 				continue
 			}
-			data, err := json.Marshal(r)
+			data, err := json.Marshal(r.In(f.call.lang))
 			if err != nil {
 				return err
 			}

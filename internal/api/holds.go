@@ -53,6 +53,9 @@ func (a *api) holds() []route {
 			method: http.MethodGet, path: prefix + "/breakers", id: "listBreakers", what: "Breakers that are not closed", role: access.Viewer,
 			reply: list[state.Breaker]{}, do: func(c *call) (any, error) {
 				all, err := a.State.Breakers(c.Context())
+				for i := range all {
+					all[i].Reason = c.words(all[i].Reason)
+				}
 				return whole(all), err
 			},
 		},
@@ -64,6 +67,9 @@ func (a *api) holds() []route {
 			method: http.MethodGet, path: prefix + "/cooldowns", id: "listCooldowns", what: "Cooldowns that are not over, the longest first", role: access.Viewer,
 			reply: list[state.Cooldown]{}, do: func(c *call) (any, error) {
 				all, err := a.State.Cooldowns(c.Context())
+				for i := range all {
+					all[i].Reason = c.words(all[i].Reason)
+				}
 				return whole(all), err
 			},
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -87,9 +88,12 @@ func (a *api) getIncident(c *call) (any, error) {
 		return nil, err
 	}
 	records, err := journal.Records(s.Journal)
+	for i := range records {
+		records[i] = records[i].In(c.lang)
+	}
 	return story{
-		Incident: cleanIncident(s.Incident), Handled: s.Handled, Alerts: each(s.Alerts, cleanAlert), Runs: each(s.Runs, cleanRun),
-		Steps: each(s.Steps, cleanStep), Approvals: each(s.Approvals, cleanApproval), Journal: records,
+		Incident: cleanIncident(s.Incident), Handled: s.Handled, Alerts: each(s.Alerts, cleanAlert), Runs: each(s.Runs, c.cleanRun),
+		Steps: each(s.Steps, c.cleanStep), Approvals: each(s.Approvals, c.cleanApproval), Journal: records,
 	}, err
 }
 
@@ -149,18 +153,23 @@ func cleanMap(m map[string]string) map[string]string {
 	return m
 }
 
-func cleanRun(r state.Run) state.Run {
-	r.Reason, r.Error, r.Vars = mask.Text(r.Reason), mask.Text(r.Error), cleanJSON(r.Vars)
+// words are a reason that is kept as a text, in the reader's language and masked.
+func (c *call) words(reason string) string {
+	return mask.Text(msg.ParseReason(reason).In(c.lang))
+}
+
+func (c *call) cleanRun(r state.Run) state.Run {
+	r.Reason, r.Error, r.Vars = c.words(r.Reason), c.words(r.Error), cleanJSON(r.Vars)
 	return r
 }
 
-func cleanStep(s state.Step) state.Step {
-	s.Error, s.Intent, s.Result = mask.Text(s.Error), cleanJSON(s.Intent), cleanJSON(s.Result)
+func (c *call) cleanStep(s state.Step) state.Step {
+	s.Error, s.Intent, s.Result = c.words(s.Error), cleanJSON(s.Intent), cleanJSON(s.Result)
 	return s
 }
 
-func cleanApproval(a state.Approval) state.Approval {
-	a.Reason, a.Note = mask.Text(a.Reason), mask.Text(a.Note)
+func (c *call) cleanApproval(a state.Approval) state.Approval {
+	a.Reason, a.Note = mask.Text(a.Reason), c.words(a.Note)
 	return a
 }
 

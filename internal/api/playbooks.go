@@ -189,16 +189,12 @@ func mode(m state.Mode) error {
 	return nil
 }
 
-// inForce refuses what was decided about another version than the one in force.
-func (a *api) inForce(ctx context.Context, name, version string) error {
-	p, err := a.State.CurrentPlaybook(ctx, name)
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return err
+// exactly is a version as it was sent: none stands for whichever is in force here.
+func exactly(version string) string {
+	if version == autopilot.AnyVersion {
+		return "no version"
 	}
-	if p.Version != version {
-		return access.ErrStale
-	}
-	return nil
+	return version
 }
 
 var bookName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`) })
@@ -218,11 +214,8 @@ func (a *api) install(c *call) (any, error) {
 	if err := a.usable(c, in.Text, name); err != nil {
 		return nil, err
 	}
-	if err := a.inForce(c.Context(), name, in.Replaces); err != nil {
-		return nil, err
-	}
 	by := c.person.Actor()
-	if err := a.Engine.Install(c.Context(), name, in.Text, by, in.Mode, a.Hold, by); err != nil {
+	if err := a.Engine.Install(c.Context(), name, exactly(in.Replaces), in.Text, by, in.Mode, a.Hold, by); err != nil {
 		return nil, err
 	}
 	return a.getPlaybook(c)
@@ -243,10 +236,7 @@ func (a *api) setMode(c *call) (any, error) {
 	if _, err := a.State.CurrentPlaybook(c.Context(), name); err != nil {
 		return nil, err
 	}
-	if err := a.inForce(c.Context(), name, in.Version); err != nil {
-		return nil, err
-	}
-	if err := a.Engine.SetMode(c.Context(), name, in.Mode, c.person.Actor(), c.why(in.Why)); err != nil {
+	if err := a.Engine.SetMode(c.Context(), name, exactly(in.Version), in.Mode, c.person.Actor(), msg.Said(c.why(in.Why))); err != nil {
 		return nil, err
 	}
 	return a.getPlaybook(c)
@@ -288,7 +278,11 @@ func (a *api) backtest(c *call) (any, error) {
 	defer done()
 	ctx, stop := context.WithTimeout(c.Context(), patience)
 	defer stop()
-	return autopilot.Backtest{Classify: a.Classifier, Program: program, From: in.From, To: in.To}.Run(ctx, a.State.Reader)
+	report, err := autopilot.Backtest{Classify: a.Classifier, Program: program, From: in.From, To: in.To}.Run(ctx, a.State.Reader)
+	for i, e := range report.Events {
+		report.Events[i].Why = msg.Said(e.Why.In(c.lang))
+	}
+	return report, err
 }
 
 // scoped tells whether a mute's scope can hold for anything.

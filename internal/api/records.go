@@ -73,6 +73,9 @@ func (a *api) listJournal(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i := range all {
+		all[i] = all[i].In(c.lang)
+	}
 	l := listed(all, limit, func(r journal.Record) int64 { return r.Seq })
 	l.Items = slices.DeleteFunc(l.Items, func(r journal.Record) bool { return !may(c.person, r) })
 	return l, nil

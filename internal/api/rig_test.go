@@ -19,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -50,8 +51,8 @@ func compile(text string) (*autopilot.Program, error) {
 	if strings.Contains(text, "# asks") {
 		step.Approval = &autopilot.Approval{Ask: "may it?", Another: true}
 	}
-	return &autopilot.Program{Steps: []autopilot.Step{step}, Match: func(_ context.Context, f autopilot.Facts) (bool, string, error) {
-		return f.Incident.Code == "ops/redis-memory-high", "its fault", nil
+	return &autopilot.Program{Steps: []autopilot.Step{step}, Match: func(_ context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
+		return f.Incident.Code == "ops/redis-memory-high", msg.Said("its fault"), nil
 	}}, nil
 }
 
@@ -284,7 +285,7 @@ func (r *rig) incident(name string) int64 {
 // install puts a playbook in force that is run by hand only.
 func (r *rig) install(name, text, by string) {
 	r.Helper()
-	if err := r.engine.Install(r.Context(), name, text, by, state.ModeOff, 0, by); err != nil {
+	if err := r.engine.Install(r.Context(), name, autopilot.AnyVersion, text, by, state.ModeOff, 0, by); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -173,6 +173,7 @@ func refusalOf(err error) *refusal {
 		{access.ErrPassword, http.StatusUnprocessableEntity, "api.password"},
 		{access.ErrToken, http.StatusUnprocessableEntity, "api.token"},
 		{access.ErrStale, http.StatusPreconditionFailed, "api.stale"},
+		{autopilot.ErrStale, http.StatusPreconditionFailed, "api.stale"},
 		{access.ErrLastAdmin, http.StatusConflict, "api.lastadmin"},
 		{access.ErrProvider, http.StatusConflict, "api.provider"},
 		{access.ErrLogin, http.StatusForbidden, "api.wrong"},

@@ -111,7 +111,7 @@ func (a *api) listRuns(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listed(each(all, cleanRun), limit, func(r state.Run) int64 { return r.ID }), nil
+	return listed(each(all, c.cleanRun), limit, func(r state.Run) int64 { return r.ID }), nil
 }
 
 func (a *api) getRun(c *call) (any, error) {
@@ -129,7 +129,7 @@ func (a *api) getRun(c *call) (any, error) {
 	}
 	approvals, err := a.State.Approvals(c.Context(), "", id, state.Page{Limit: mostPage})
 	slices.Reverse(approvals)
-	return told{Run: cleanRun(run), Steps: each(steps, cleanStep), Approvals: each(approvals, cleanApproval)}, err
+	return told{Run: c.cleanRun(run), Steps: each(steps, c.cleanStep), Approvals: each(approvals, c.cleanApproval)}, err
 }
 
 func (a *api) startRun(c *call) (any, error) {
@@ -144,7 +144,7 @@ func (a *api) startRun(c *call) (any, error) {
 		return nil, refuse(http.StatusUnprocessableEntity, "api.text", "playbook", mostWord)
 	}
 	run, err := a.Engine.Run(c.Context(), in.Playbook, in.Incident, c.person.Actor(), c.why(in.Why))
-	return cleanRun(run), err
+	return c.cleanRun(run), err
 }
 
 // because reads a body that says why, for the thing with the number in the path.
@@ -173,7 +173,7 @@ func (a *api) undoRun(c *call) (any, error) {
 		return nil, err
 	}
 	run, err := a.Engine.Undo(c.Context(), id, c.person.Actor(), why)
-	return cleanRun(run), err
+	return c.cleanRun(run), err
 }
 
 func (a *api) settleStep(c *call) (any, error) {
@@ -204,7 +204,7 @@ func (a *api) listApprovals(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listed(each(all, cleanApproval), limit, func(x state.Approval) int64 { return x.ID }), nil
+	return listed(each(all, c.cleanApproval), limit, func(x state.Approval) int64 { return x.ID }), nil
 }
 
 func (a *api) getApproval(c *call) (any, error) {
@@ -213,7 +213,7 @@ func (a *api) getApproval(c *call) (any, error) {
 		return nil, err
 	}
 	found, err := a.State.Approval(c.Context(), id)
-	return cleanApproval(found), err
+	return c.cleanApproval(found), err
 }
 
 // note reads what a person says to a question.

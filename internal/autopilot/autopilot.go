@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell/internal/jobs"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -46,9 +47,9 @@ const Actor = "keepwell"
 
 // Escalation hands something to a person.
 type Escalation struct {
-	Incident int64  `json:"incident,omitempty"`
-	Run      int64  `json:"run,omitempty"`
-	Why      string `json:"why"`
+	Incident int64      `json:"incident,omitempty"`
+	Run      int64      `json:"run,omitempty"`
+	Why      msg.Reason `json:"why"`
 	// To is who is told, of [Options.Receivers]; "": whoever listens.
 	To string `json:"to,omitempty"`
 }

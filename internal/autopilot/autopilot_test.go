@@ -10,6 +10,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -44,7 +45,7 @@ func TestWhole(t *testing.T) {
 		if _, cooling, err := r.st.Cooling(t.Context(), "cooldown active evict redis-1"); err != nil || !cooling {
 			t.Errorf("no cooldown: %v", err)
 		}
-		for _, want := range []string{`"verdict":"run"`, `it is for disk/full`, `"check":"match"`} {
+		for _, want := range []string{`"verdict":"run"`, `"why":{"args":[{"text":"disk/full"}],"key":"why.notfor"}`, `"check":"match"`} {
 			if text := r.decisions(t); !strings.Contains(text, want) {
 				t.Errorf("%q is not in the decisions %s", want, text)
 			}
@@ -305,7 +306,7 @@ func TestHold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, state.Options{Dir: t.TempDir()}, nil)
 	text := `{"Code":"` + code + `","Steps":[{"Name":"evict"}]}`
-	if err := r.Install(t.Context(), "evict", text, "file", state.ModeActive, time.Hour, "user:ann"); err != nil {
+	if err := r.Install(t.Context(), "evict", autopilot.AnyVersion, text, "file", state.ModeActive, time.Hour, "user:ann"); err != nil {
 		t.Fatal(err)
 	}
 	mode := func() state.Mode {
@@ -318,14 +319,28 @@ func TestHold(t *testing.T) {
 	if got := mode(); got != state.ModeObserve {
 		t.Errorf("a new playbook is %s", got)
 	}
-	if err := r.SetMode(t.Context(), "evict", state.ModeActive, "user:bob", "looks right"); err != nil || mode() != state.ModeActive {
+	if err := r.SetMode(t.Context(), "evict", autopilot.AnyVersion, state.ModeActive, "user:bob", msg.Said("looks right")); err != nil || mode() != state.ModeActive {
 		t.Errorf("not released: %v", err)
 	}
-	if err := r.Install(t.Context(), "evict", text+" ", "file", state.ModeActive, time.Millisecond, "user:ann"); err != nil {
+	if err := r.Install(t.Context(), "evict", autopilot.AnyVersion, text+" ", "file", state.ModeActive, time.Millisecond, "user:ann"); err != nil {
 		t.Fatal(err)
 	}
 	r.until(t, "the hold ends", func() bool { return mode() == state.ModeActive })
-	if err := r.Install(t.Context(), "broken", "{", "file", state.ModeActive, 0, "user:ann"); err == nil {
+	// What was decided about another version changes nothing.
+	was := state.PlaybookVersion(text)
+	for what, err := range map[string]error{
+		"a mode":    r.SetMode(t.Context(), "evict", was, state.ModeOff, "user:bob", msg.Said("off")),
+		"a text":    r.Install(t.Context(), "evict", was, text+"  ", "file", state.ModeOff, 0, "user:bob"),
+		"a new one": r.Install(t.Context(), "evict", "", text+"  ", "file", state.ModeOff, 0, "user:bob"),
+	} {
+		if !errors.Is(err, autopilot.ErrStale) || mode() != state.ModeActive {
+			t.Errorf("%s over another version: %v, %s", what, err, mode())
+		}
+	}
+	if err := r.SetMode(t.Context(), "evict", state.PlaybookVersion(text+" "), state.ModeOff, "user:bob", msg.Said("off")); err != nil || mode() != state.ModeOff {
+		t.Errorf("%v, %s", err, mode())
+	}
+	if err := r.Install(t.Context(), "broken", autopilot.AnyVersion, "{", "file", state.ModeActive, 0, "user:ann"); err == nil {
 		t.Error("a broken playbook was installed")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -28,7 +29,7 @@ type Would struct {
 	Asset   string        `json:"asset"`
 	Verdict Verdict       `json:"verdict"`
 	Check   Check         `json:"check"`
-	Why     string        `json:"why"`
+	Why     msg.Reason    `json:"why"`
 }
 
 // BacktestReport is what came of it.
@@ -153,24 +154,24 @@ func (s *simulated) countRefire(w Would) {
 }
 
 // stopped tells which limit would have stopped a run.
-func (s *simulated) stopped(w Would) (Check, string) {
+func (s *simulated) stopped(w Would) (Check, msg.Reason) {
 	if s.policy.Window != nil {
 		if ok, why := s.policy.Window(w.At); !ok {
 			return CheckWindow, why
 		}
 	}
 	if until := s.until[w.Asset]; w.At.Before(until) {
-		return CheckBreaker, fmt.Sprintf("%d runs did not help; open until %s", s.refired[w.Asset], until.UTC().Format(time.RFC3339))
+		return CheckBreaker, msg.Because("why.back.breaker", s.refired[w.Asset], until)
 	}
 	var within, running int64
 	assets := map[string]bool{}
 	for _, r := range s.runs {
 		age := w.At.Sub(r.At)
 		if r.Asset == w.Asset && age < s.b.RunTime {
-			return CheckRunning, "the run before would not have ended"
+			return CheckRunning, msg.Because("why.back.running")
 		}
 		if r.Asset == w.Asset && s.policy.Cooldown > 0 && age < s.b.RunTime+s.policy.Cooldown {
-			return CheckCooldown, fmt.Sprintf("%s after the run before", age.Round(time.Second))
+			return CheckCooldown, msg.Because("why.back.cooldown", age.Round(time.Second))
 		}
 		if age < s.policy.MaxRunsIn {
 			within++
@@ -184,11 +185,11 @@ func (s *simulated) stopped(w Would) (Check, string) {
 	}
 	switch {
 	case s.policy.MaxRuns > 0 && within >= s.policy.MaxRuns:
-		return CheckMaxRuns, fmt.Sprintf("%d runs within %s", within, s.policy.MaxRunsIn)
+		return CheckMaxRuns, msg.Because("why.maxruns", within, s.policy.MaxRunsIn, s.policy.MaxRuns)
 	case s.policy.Concurrency > 0 && running >= s.policy.Concurrency:
-		return CheckConcurrency, fmt.Sprintf("%d runs at once", running)
+		return CheckConcurrency, msg.Because("why.back.concurrency", running, s.policy.Concurrency)
 	case s.policy.MaxAssets > 0 && int64(len(assets)) >= s.policy.MaxAssets && !assets[w.Asset]:
-		return CheckBlast, fmt.Sprintf("%d assets within %s", len(assets), s.policy.MaxAssetsIn)
+		return CheckBlast, msg.Because("why.blast", len(assets), s.policy.MaxAssetsIn, s.policy.MaxAssets)
 	}
-	return "", ""
+	return "", msg.Reason{}
 }

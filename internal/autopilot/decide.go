@@ -12,6 +12,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -52,20 +53,19 @@ type Decision struct {
 	Mode     state.Mode `json:"mode"`
 	Verdict  Verdict    `json:"verdict"`
 	Check    Check      `json:"check"`
-	Why      string     `json:"why"`
+	Why      msg.Reason `json:"why"`
 	// Again is when it is decided anew if the incident goes on.
 	Again time.Time `json:"again,omitzero"`
 	Run   int64     `json:"run,omitempty"`
 }
 
-// trigger is why it is decided.
+// trigger is why it is decided: the key of a word.
 type trigger string
 
 const (
-	openedNow trigger = "the incident was opened"
-	joined    trigger = "more alerts came"
-	rechecked trigger = "the incident goes on"
-	asked     trigger = "somebody asked"
+	openedNow trigger = "why.trigger.opened"
+	joined    trigger = "why.trigger.joined"
+	rechecked trigger = "why.trigger.goeson"
 )
 
 // defer time where nothing says when a hindrance ends.
@@ -109,18 +109,19 @@ func (e *Engine) decide(ctx context.Context, tx *state.Tx, inc state.Incident, a
 	if decisions == nil {
 		decisions = []Decision{}
 	}
-	return journal.Append(tx, journal.Entry{Kind: journal.Decided, Actor: Actor, Incident: inc.ID, Why: string(why) + ": " + summary(decisions), Data: decisions})
+	return journal.Append(tx, journal.Entry{Kind: journal.Decided, Actor: Actor, Incident: inc.ID, Reason: summary(why, decisions), Data: decisions})
 }
 
-func summary(decisions []Decision) string {
+// summary is why it was decided; each playbook's reason stands in its decision.
+func summary(why trigger, decisions []Decision) msg.Reason {
 	if len(decisions) == 0 {
-		return "no playbook is in force"
+		return msg.Because("why.decided.none", msg.Word(why))
 	}
-	words := make([]string, 0, len(decisions))
+	counts := map[Verdict]int64{}
 	for _, d := range decisions {
-		words = append(words, fmt.Sprintf("%s: %s (%s: %s)", d.Playbook, d.Verdict, d.Check, d.Why))
+		counts[d.Verdict]++
 	}
-	return strings.Join(words, "; ")
+	return msg.Because("why.decided", msg.Word(why), counts[VerdictRun], counts[VerdictObserve], counts[VerdictLater], counts[VerdictNo])
 }
 
 func (e *Engine) decideOne(ctx context.Context, tx *state.Tx, b state.CurrentPlaybook, inc state.Incident, alert state.StoredAlert, why trigger) (Decision, error) {
@@ -128,18 +129,18 @@ func (e *Engine) decideOne(ctx context.Context, tx *state.Tx, b state.CurrentPla
 	d := Decision{Playbook: b.Name, Version: b.Version, Mode: b.Mode}
 	var err error
 	if s.program, err = e.program(b.Version, b.Text); err != nil {
-		d.Verdict, d.Check, d.Why = VerdictNo, CheckProgram, err.Error()
-		return d, nil //nolint:nilerr // it is the decision's reason
+		d.Verdict, d.Check, d.Why = VerdictNo, CheckProgram, msg.Of(err)
+		return d, nil
 	}
 	if ok, reason, err := s.program.Match(ctx, s.facts); err != nil || !ok {
 		if err != nil {
-			reason = err.Error()
+			reason = msg.Of(err)
 		}
 		d.Verdict, d.Check, d.Why = VerdictNo, CheckMatch, reason
 		return d, nil
 	}
 	// Of a storm's alerts most join: those need no lock.
-	if reason, err := checkRan(ctx, tx.Reader, s, Policy{}, &d); err != nil || reason != "" {
+	if reason, err := checkRan(ctx, tx.Reader, s, Policy{}, &d); err != nil || !reason.IsZero() {
 		d.Check, d.Why = CheckRan, reason
 		return d, err
 	}
@@ -187,10 +188,10 @@ func (e *Engine) countRefire(ctx context.Context, tx *state.Tx, s subject) error
 	if _, counted, err := tx.Cooling(ctx, refireKey(last.ID)); err != nil || counted {
 		return err
 	}
-	if err := tx.SetCooldown(ctx, refireKey(last.ID), last.Ended.Add(policy.Refire), "counted as ineffective"); err != nil {
+	if err := tx.SetCooldown(ctx, refireKey(last.ID), last.Ended.Add(policy.Refire), msg.Because("why.counted").String()); err != nil {
 		return err
 	}
-	return e.blame(ctx, tx, last, policy, ineffective, fmt.Sprintf("run %d succeeded and the fault is there again", last.ID))
+	return e.blame(ctx, tx, last, policy, ineffective, msg.Because("why.refired", last.ID))
 }
 
 // judge goes through the checks. It only reads.
@@ -199,7 +200,7 @@ func (e *Engine) judge(ctx context.Context, r state.Reader, s subject, d Decisio
 	d.Again = s.facts.Now.Add(soon)
 	checks := []struct {
 		check Check
-		do    func(context.Context, state.Reader, subject, Policy, *Decision) (string, error)
+		do    func(context.Context, state.Reader, subject, Policy, *Decision) (msg.Reason, error)
 	}{
 		{CheckMute, checkMute},
 		{CheckWindow, checkWindow},
@@ -217,7 +218,7 @@ func (e *Engine) judge(ctx context.Context, r state.Reader, s subject, d Decisio
 		if err != nil {
 			return d, fmt.Errorf("checking %s: %w", c.check, err)
 		}
-		if why != "" {
+		if !why.IsZero() {
 			d.Check, d.Why = c.check, why
 			if d.Verdict == VerdictNo {
 				d.Again = time.Time{}
@@ -229,7 +230,7 @@ func (e *Engine) judge(ctx context.Context, r state.Reader, s subject, d Decisio
 	if s.book.Mode == state.ModeObserve {
 		d.Verdict = VerdictObserve
 	}
-	d.Why = fmt.Sprintf("%s; %s on %s, %s", s.trigger, s.facts.Incident.Code, s.asset(), s.facts.Incident.Priority)
+	d.Why = msg.Because("why.passed", msg.Word(s.trigger), s.facts.Incident.Code, s.asset(), s.facts.Incident.Priority)
 	return d, nil
 }
 
@@ -260,143 +261,149 @@ func mutedBy(ctx context.Context, r state.Reader, playbook string, inc state.Inc
 // muteLook is how often it is looked whether a mute was lifted.
 const muteLook = time.Minute
 
-func checkMute(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+func checkMute(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (msg.Reason, error) {
 	m, ok, err := mutedBy(ctx, r, s.book.Name, s.facts.Incident)
 	if !ok {
-		return "", err
+		return msg.Reason{}, err
 	}
 	d.Again = s.facts.Now.Add(muteLook)
 	if !m.Until.IsZero() && m.Until.Before(d.Again) {
 		d.Again = m.Until
 	}
-	return fmt.Sprintf("muted by %s (%s): %s", m.By, or(m.Scope, "everything"), m.Reason), nil
+	if m.Scope == "" {
+		return msg.Because("why.muted.all", m.By, m.Reason), nil
+	}
+	return msg.Because("why.muted", m.By, m.Scope, m.Reason), nil
 }
 
-func checkWindow(_ context.Context, _ state.Reader, s subject, p Policy, d *Decision) (string, error) {
+func checkWindow(_ context.Context, _ state.Reader, s subject, p Policy, d *Decision) (msg.Reason, error) {
 	if p.Window == nil {
-		return "", nil
+		return msg.Reason{}, nil
 	}
 	ok, why := p.Window(s.facts.Now)
 	if ok {
-		return "", nil
+		return msg.Reason{}, nil
 	}
 	d.Again = s.facts.Now.Add(muteLook)
-	return or(why, "outside its windows"), nil
+	if why.IsZero() {
+		why = msg.Because("why.window")
+	}
+	return why, nil
 }
 
 // checkRan: alerts that join an incident are no reason to run once more.
-func checkRan(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+func checkRan(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (msg.Reason, error) {
 	if s.trigger != joined {
-		return "", nil
+		return msg.Reason{}, nil
 	}
 	n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Incident: s.facts.Incident.ID, Mode: s.mode()})
 	if err != nil || n == 0 {
-		return "", err
+		return msg.Reason{}, err
 	}
 	d.Verdict = VerdictNo
-	return "it ran for this incident", nil
+	return msg.Because("why.ran"), nil
 }
 
-func checkRunning(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+func checkRunning(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (msg.Reason, error) {
 	runs, err := r.Runs(ctx, state.RunFilter{Playbook: s.book.Name, Asset: s.asset(), Unfinished: true}, state.Page{Limit: 1000})
 	if err != nil || len(runs) == 0 {
-		return "", err
+		return msg.Reason{}, err
 	}
 	if i := slices.IndexFunc(runs, func(r state.Run) bool { return r.Incident == s.facts.Incident.ID }); i >= 0 {
 		d.Verdict = VerdictNo // its end decides again, unless there is no cooldown
-		return fmt.Sprintf("run %d is unfinished", runs[i].ID), nil
+		return msg.Because("why.unfinished", runs[i].ID), nil
 	}
 	if p.PerTarget < 0 || int64(len(runs)) < p.PerTarget {
-		return "", nil
+		return msg.Reason{}, nil
 	}
-	return fmt.Sprintf("run %d is unfinished", runs[0].ID), nil
+	return msg.Because("why.unfinished", runs[0].ID), nil
 }
 
-func checkBreaker(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+func checkBreaker(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (msg.Reason, error) {
 	if s.book.Mode != state.ModeActive {
-		return "", nil // it counts what was done, and nothing was
+		return msg.Reason{}, nil // it counts what was done, and nothing was
 	}
 	for key, asset := range map[string]string{bookBreaker(s.book.Name): "", targetBreaker(s.book.Name, s.asset()): s.asset()} {
 		b, err := r.Breaker(ctx, key)
 		if err != nil || b.State == state.BreakerClosed {
 			if err != nil {
-				return "", err
+				return msg.Reason{}, err
 			}
 			continue
 		}
 		if s.facts.Now.Before(b.Until) && b.State == state.BreakerOpen {
 			d.Again = b.Until
-			return fmt.Sprintf("the breaker %q is open until %s: %s", key, b.Until.UTC().Format(time.RFC3339), b.Reason), nil
+			return msg.Because("why.breaker.open", key, b.Until, msg.ParseReason(b.Reason)), nil
 		}
 		// Half open: one run at a time shows whether it helps again.
 		n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Asset: asset, Unfinished: true})
 		if err != nil {
-			return "", err
+			return msg.Reason{}, err
 		}
 		if n > 0 {
-			return fmt.Sprintf("the breaker %q is half open and a run tries", key), nil
+			return msg.Because("why.breaker.half", key), nil
 		}
 	}
-	return "", nil
+	return msg.Reason{}, nil
 }
 
-func checkCooldown(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (string, error) {
+func checkCooldown(ctx context.Context, r state.Reader, s subject, _ Policy, d *Decision) (msg.Reason, error) {
 	c, ok, err := r.Cooling(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()))
 	if !ok {
-		return "", err
+		return msg.Reason{}, err
 	}
 	d.Again = c.Until
-	return fmt.Sprintf("cooling down until %s: %s", c.Until.UTC().Format(time.RFC3339), c.Reason), nil
+	return msg.Because("why.cooling", c.Until, msg.ParseReason(c.Reason)), nil
 }
 
-func (e *Engine) checkMaxRuns(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+func (e *Engine) checkMaxRuns(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (msg.Reason, error) {
 	if p.MaxRuns > 0 {
 		n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Mode: s.mode(), Since: s.facts.Now.Add(-p.MaxRunsIn)})
 		if err != nil {
-			return "", err
+			return msg.Reason{}, err
 		}
 		if n >= p.MaxRuns {
 			d.Again = s.facts.Now.Add(max(soon, p.MaxRunsIn/10))
-			return fmt.Sprintf("%d runs within %s, and %d are allowed", n, p.MaxRunsIn, p.MaxRuns), nil
+			return msg.Because("why.maxruns", n, p.MaxRunsIn, p.MaxRuns), nil
 		}
 	}
 	if e.o.MaxRuns > 0 && s.book.Mode == state.ModeActive {
 		n, err := r.CountRuns(ctx, state.RunFilter{Mode: s.mode(), Since: s.facts.Now.Add(-time.Hour)})
 		if err != nil || n < e.o.MaxRuns {
-			return "", err
+			return msg.Reason{}, err
 		}
 		d.Again = s.facts.Now.Add(time.Minute)
-		return fmt.Sprintf("%d runs of all playbooks within an hour, and %d are allowed", n, e.o.MaxRuns), nil
+		return msg.Because("why.maxruns.all", n, e.o.MaxRuns), nil
 	}
-	return "", nil
+	return msg.Reason{}, nil
 }
 
-func checkConcurrency(ctx context.Context, r state.Reader, s subject, p Policy, _ *Decision) (string, error) {
+func checkConcurrency(ctx context.Context, r state.Reader, s subject, p Policy, _ *Decision) (msg.Reason, error) {
 	if p.Concurrency == 0 {
-		return "", nil
+		return msg.Reason{}, nil
 	}
 	n, err := r.CountRuns(ctx, state.RunFilter{Playbook: s.book.Name, Unfinished: true})
 	if err != nil || n < p.Concurrency {
-		return "", err
+		return msg.Reason{}, err
 	}
-	return fmt.Sprintf("%d runs are unfinished, and %d are allowed at once", n, p.Concurrency), nil
+	return msg.Because("why.concurrency", n, p.Concurrency), nil
 }
 
-func checkBlast(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (string, error) {
+func checkBlast(ctx context.Context, r state.Reader, s subject, p Policy, d *Decision) (msg.Reason, error) {
 	if p.MaxAssets == 0 {
-		return "", nil
+		return msg.Reason{}, nil
 	}
 	f := state.RunFilter{Playbook: s.book.Name, Mode: s.mode(), Since: s.facts.Now.Add(-p.MaxAssetsIn)}
 	n, err := r.CountAssets(ctx, f)
 	if err != nil || n < p.MaxAssets {
-		return "", err
+		return msg.Reason{}, err
 	}
 	f.Asset = s.asset()
 	if known, err := r.CountRuns(ctx, f); err != nil || known > 0 {
-		return "", err
+		return msg.Reason{}, err
 	}
 	d.Again = s.facts.Now.Add(max(soon, p.MaxAssetsIn/10))
-	return fmt.Sprintf("%d assets were touched within %s, and %d are allowed", n, p.MaxAssetsIn, p.MaxAssets), nil
+	return msg.Because("why.blast", n, p.MaxAssetsIn, p.MaxAssets), nil
 }
 
 // vars is what a run remembers of its beginning.
@@ -413,7 +420,7 @@ const modeUndo = "undo"
 const modeAftermath = "on_failure"
 
 // start creates a run with its first step.
-func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64, why string) (int64, error) {
+func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64, why msg.Reason) (int64, error) {
 	policy := s.program.Policy.filled()
 	for _, key := range []string{bookBreaker(s.book.Name), targetBreaker(s.book.Name, s.asset())} {
 		b, err := tx.Breaker(ctx, key)
@@ -425,14 +432,14 @@ func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64
 		}
 	}
 	run, created, err := tx.StartRun(ctx, state.Run{
-		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: why,
+		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: why.String(),
 		Unique: s.mode() + " " + s.book.Name + " " + s.facts.Incident.Key, Vars: marshal(vars{Alert: alert, By: Actor}),
 	})
 	if err != nil || !created {
 		return run.ID, err
 	}
 	if policy.Cooldown > 0 {
-		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), fmt.Sprintf("run %d", run.ID)); err != nil {
+		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), msg.Because("why.run", run.ID).String()); err != nil {
 			return 0, err
 		}
 	}
@@ -442,7 +449,7 @@ func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64
 // begin writes down that a run starts and inserts its first step.
 func (e *Engine) begin(ctx context.Context, tx *state.Tx, run state.Run, steps []Step, by string) error {
 	return errors.Join(
-		journal.Append(tx, journal.Entry{Kind: journal.RunStarted, Actor: by, Incident: run.Incident, Run: run.ID, Why: run.Reason, Data: map[string]any{
+		journal.Append(tx, journal.Entry{Kind: journal.RunStarted, Actor: by, Incident: run.Incident, Run: run.ID, Reason: msg.ParseReason(run.Reason), Data: map[string]any{
 			"playbook": run.Playbook, "version": run.Version, "asset": run.Asset, "mode": run.Mode,
 		}}),
 		e.add(ctx, tx, run, steps, state.StepKey{Run: run.ID, Seq: 0, Attempt: 1}, steps[0].Delay),
@@ -470,7 +477,7 @@ func (e *Engine) add(ctx context.Context, tx *state.Tx, run state.Run, steps []S
 func (e *Engine) observe(ctx context.Context, tx *state.Tx, s subject, alert int64) (int64, error) {
 	policy := s.program.Policy.filled()
 	run, created, err := tx.StartRun(ctx, state.Run{
-		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: "would have run",
+		Playbook: s.book.Name, Version: s.book.Version, Incident: s.facts.Incident.ID, Asset: s.asset(), Mode: s.mode(), Reason: msg.Because("why.would").String(),
 		Unique: s.mode() + " " + s.book.Name + " " + s.facts.Incident.Key, Vars: marshal(vars{Alert: alert, By: Actor}),
 	})
 	if err != nil || !created {
@@ -481,19 +488,19 @@ func (e *Engine) observe(ctx context.Context, tx *state.Tx, s subject, alert int
 		k := state.StepKey{Run: run.ID, Seq: int64(i), Attempt: 1}
 		if err := errors.Join(
 			tx.AddStep(ctx, state.Step{StepKey: k, Name: p.Name, Action: p.Kind, Status: state.StepPending}),
-			tx.EndStep(ctx, k, state.StepSkipped, marshal(p), "observed only"),
+			tx.EndStep(ctx, k, state.StepSkipped, marshal(p), msg.Because("why.observed").String()),
 		); err != nil {
 			return 0, err
 		}
 	}
 	if policy.Cooldown > 0 {
-		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), fmt.Sprintf("run %d", run.ID)); err != nil {
+		if err := tx.SetCooldown(ctx, cooldownKey(s.mode(), s.book.Name, s.asset()), tx.Now().Add(policy.Cooldown), msg.Because("why.run", run.ID).String()); err != nil {
 			return 0, err
 		}
 	}
 	return run.ID, errors.Join(
 		tx.MoveRun(ctx, run.ID, state.RunDone, ""),
-		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: "would have run (observe)", Data: plan}),
+		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: msg.Because("why.would"), Data: plan}),
 	)
 }
 
@@ -502,7 +509,7 @@ type Planned struct {
 	Name     string          `json:"name"`
 	Kind     string          `json:"kind"`
 	Skip     bool            `json:"skip,omitempty"`
-	Why      string          `json:"why,omitempty"`
+	Why      msg.Reason      `json:"why,omitzero"`
 	Approval bool            `json:"approval,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
 }
@@ -519,16 +526,16 @@ func Plan(ctx context.Context, p *Program, f Facts) []Planned {
 		}
 		out.Skip, out.Why = !ok && err == nil, why
 		if err != nil {
-			out.Why = err.Error()
+			out.Why = msg.Of(err)
 		}
 		plan = append(plan, out)
 	}
 	return plan
 }
 
-func (s Step) wanted(ctx context.Context, f Facts) (bool, string, error) {
+func (s Step) wanted(ctx context.Context, f Facts) (bool, msg.Reason, error) {
 	if s.When == nil {
-		return true, "", nil
+		return true, msg.Reason{}, nil
 	}
 	return s.When(ctx, f)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -112,8 +113,8 @@ func compiler(file string, hold func(context.Context, state.StepKey)) func(strin
 		if err := json.Unmarshal([]byte(text), &s); err != nil {
 			return nil, err
 		}
-		p := &autopilot.Program{Policy: s.Policy, Match: func(_ context.Context, f autopilot.Facts) (bool, string, error) {
-			return string(f.Incident.Code) == s.Code, fmt.Sprintf("it is for %s", s.Code), nil
+		p := &autopilot.Program{Policy: s.Policy, Match: func(_ context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
+			return string(f.Incident.Code) == s.Code, msg.Because("why.notfor", s.Code), nil
 		}}
 		if s.Verify != nil {
 			p.Verify = &autopilot.Verify{After: s.Verify.After}
@@ -137,7 +138,9 @@ func compiler(file string, hold func(context.Context, state.StepKey)) func(strin
 				step.Undo = &autopilot.Step{Name: "undo " + l.Name, Kind: "process", Action: process{file: file}}
 			}
 			if l.Skip {
-				step.When = func(context.Context, autopilot.Facts) (bool, string, error) { return false, "not now", nil }
+				step.When = func(context.Context, autopilot.Facts) (bool, msg.Reason, error) {
+					return false, msg.Said("not now"), nil
+				}
 			}
 			p.Steps = append(p.Steps, step)
 		}
@@ -188,7 +191,7 @@ func (r *rig) install(t *testing.T, name string, mode state.Mode, s script) {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = r.Install(t.Context(), name, string(text), "test", mode, 0, "user:author")
+		err = r.Install(t.Context(), name, autopilot.AnyVersion, string(text), "test", mode, 0, "user:author")
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -216,6 +217,9 @@ func (e *Engine) untriaged(ctx context.Context, tx *state.Tx, a state.StoredAler
 	}), err
 }
 
+// resolvedByAlerts is the resolution of an incident whose alerts are over.
+const resolvedByAlerts = "resolved"
+
 // endIncident resolves an incident none of whose alerts fires any more.
 func (e *Engine) endIncident(ctx context.Context, tx *state.Tx, id int64) (ended bool, err error) {
 	inc, err := tx.LockIncident(ctx, id)
@@ -226,10 +230,10 @@ func (e *Engine) endIncident(ctx context.Context, tx *state.Tx, id int64) (ended
 	if err != nil || firing > 0 {
 		return false, err
 	}
-	if err := tx.ResolveIncident(ctx, id, "resolved"); err != nil {
+	if err := tx.ResolveIncident(ctx, id, resolvedByAlerts); err != nil {
 		return false, err
 	}
-	if err := journal.Append(tx, journal.Entry{Kind: journal.IncidentEnded, Actor: Actor, Incident: id, Why: "all its alerts are resolved"}); err != nil {
+	if err := journal.Append(tx, journal.Entry{Kind: journal.IncidentEnded, Actor: Actor, Incident: id, Reason: msg.Because("why.resolved.alerts")}); err != nil {
 		return false, err
 	}
 	return true, e.needless(ctx, tx, id)
@@ -258,7 +262,7 @@ func (e *Engine) needless(ctx context.Context, tx *state.Tx, incident int64) err
 		}
 		begun := slices.ContainsFunc(steps, func(s state.Step) bool { return s.Status == state.StepDone || s.Status == state.StepFailed })
 		if len(asked) > 0 || !begun && (r.State == state.RunPending && last.Status == state.StepPending || last.Status == state.StepWaiting) {
-			if err := e.cancel(ctx, tx, r.ID, Actor, "the incident is resolved"); err != nil {
+			if err := e.cancel(ctx, tx, r.ID, Actor, msg.Because("why.resolved")); err != nil {
 				return err
 			}
 		}
@@ -281,10 +285,10 @@ func (e *Engine) remind(ctx context.Context, tx *state.Tx, inc state.Incident) e
 	if _, told, err := tx.Cooling(ctx, key); err != nil || told {
 		return err
 	}
-	if err := tx.SetCooldown(ctx, key, tx.Now().Add(24*time.Hour), "people were told that it goes on"); err != nil {
+	if err := tx.SetCooldown(ctx, key, tx.Now().Add(24*time.Hour), msg.Because("why.reminded").String()); err != nil {
 		return err
 	}
-	return e.escalate(ctx, tx, Escalation{Incident: inc.ID, Why: fmt.Sprintf("still firing after %s", tx.Now().Sub(inc.Opened).Round(time.Second))})
+	return e.escalate(ctx, tx, Escalation{Incident: inc.ID, Why: msg.Because("why.stillfiring", tx.Now().Sub(inc.Opened).Round(time.Second))})
 }
 
 type incidentArgs struct {
@@ -305,7 +309,7 @@ func (e *Engine) overdue(ctx context.Context, t *jobs.Task) error {
 
 // escalate hands something to people: an entry, and a job for each that tells them.
 func (e *Engine) escalate(ctx context.Context, tx *state.Tx, x Escalation) error {
-	if err := journal.Append(tx, journal.Entry{Kind: journal.Escalated, Actor: Actor, Incident: x.Incident, Run: x.Run, Why: x.Why}); err != nil {
+	if err := journal.Append(tx, journal.Entry{Kind: journal.Escalated, Actor: Actor, Incident: x.Incident, Run: x.Run, Reason: x.Why}); err != nil {
 		return err
 	}
 	receivers := []string{""}

@@ -304,7 +304,7 @@ func prepare(t *testing.T, o state.Options) *state.State {
 	s.Policy.Failures = 1 << 40 // the breaker has its own test
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = e.Install(t.Context(), "chaos", string(text), "test", state.ModeActive, 0, "user:test")
+		err = e.Install(t.Context(), "chaos", autopilot.AnyVersion, string(text), "test", state.ModeActive, 0, "user:test")
 	}
 	if err != nil {
 		t.Fatal(err)

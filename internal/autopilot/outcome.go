@@ -9,6 +9,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -19,12 +20,12 @@ type runArgs struct {
 // finished is after the last step.
 func (e *Engine) finished(ctx context.Context, tx *state.Tx, w *work, run state.Run) error {
 	if run.Mode != modeUndo && run.Mode != modeAftermath && w.prog.Verify != nil {
-		if err := tx.MoveRun(ctx, run.ID, state.RunWaiting, "to see whether it helped"); err != nil {
+		if err := tx.MoveRun(ctx, run.ID, state.RunWaiting, msg.Because("why.verifying").String()); err != nil {
 			return err
 		}
 		return e.queue.Insert(ctx, tx, jobs.Job{Kind: jobVerify, Args: runArgs{run.ID}, At: tx.Now().Add(w.prog.Verify.After), Unique: fmt.Sprint(run.ID)})
 	}
-	return e.succeed(ctx, tx, run, w.prog, "all steps are done")
+	return e.succeed(ctx, tx, run, w.prog, msg.Because("why.alldone"))
 }
 
 // verify tells whether a run helped.
@@ -64,43 +65,43 @@ func (e *Engine) verify(ctx context.Context, t *jobs.Task) error {
 }
 
 // helped asks the check of a program, or looks at the incident.
-func (e *Engine) helped(ctx context.Context, run state.Run, check *Step) (ok bool, why string, err error) {
+func (e *Engine) helped(ctx context.Context, run state.Run, check *Step) (ok bool, why msg.Reason, err error) {
 	if check == nil {
 		inc, err := e.st.Incident(ctx, run.Incident)
 		if errors.Is(err, state.ErrNotFound) {
-			return true, "there is no incident to look at", nil
+			return true, msg.Because("why.noincident"), nil
 		}
 		if err != nil || inc.State == state.IncidentResolved {
-			return err == nil, "the incident is resolved", err
+			return err == nil, msg.Because("why.resolved"), err
 		}
-		return false, "the incident's alerts still fire", nil
+		return false, msg.Because("why.fires"), nil
 	}
 	steps, err := e.st.Steps(ctx, run.ID)
 	if err != nil {
-		return false, "", err
+		return false, why, err
 	}
 	facts, err := e.factsOf(ctx, run, steps)
 	if err != nil {
-		return false, "", err
+		return false, why, err
 	}
 	input, err := check.input(ctx, facts)
 	if err != nil {
-		return false, "the check's input: " + err.Error(), nil
+		return false, msg.Because("why.check.input", err), nil
 	}
 	limited, cancel := context.WithTimeout(ctx, check.timeout())
 	defer cancel()
 	_, err = check.Action.Do(limited, Call{Key: state.StepKey{Run: run.ID, Seq: -1, Attempt: 1}, Run: run, Input: input})
 	if ctx.Err() != nil {
-		return false, "", ctx.Err()
+		return false, why, ctx.Err()
 	}
 	if err != nil {
-		return false, fmt.Sprintf("the check %s: %v", check.Name, err), nil
+		return false, msg.Because("why.check.failed", check.Name, err), nil
 	}
-	return true, fmt.Sprintf("the check %s is content", check.Name), nil
+	return true, msg.Because("why.check.content", check.Name), nil
 }
 
 // succeed ends a run that did what it should.
-func (e *Engine) succeed(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
+func (e *Engine) succeed(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why msg.Reason) error {
 	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunDone, ""), e.ended(ctx, tx, run, state.RunDone, why)); err != nil || run.Mode == modeUndo || run.Mode == modeAftermath {
 		return err
 	}
@@ -118,7 +119,7 @@ func (e *Engine) after(ctx context.Context, tx *state.Tx, run state.Run, policy 
 	until := tx.Now()
 	if policy.Cooldown > 0 {
 		until = until.Add(policy.Cooldown)
-		if err := tx.SetCooldown(ctx, cooldownKey(run.Mode, run.Playbook, run.Asset), until, fmt.Sprintf("run %d", run.ID)); err != nil {
+		if err := tx.SetCooldown(ctx, cooldownKey(run.Mode, run.Playbook, run.Asset), until, msg.Because("why.run", run.ID).String()); err != nil {
 			return err
 		}
 	}
@@ -131,19 +132,19 @@ func (e *Engine) after(ctx context.Context, tx *state.Tx, run state.Run, policy 
 }
 
 // futile ends a run whose steps succeeded and did not help.
-func (e *Engine) futile(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
-	return e.lose(ctx, tx, run, p, ineffective, "it did not help: "+why)
+func (e *Engine) futile(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why msg.Reason) error {
+	return e.lose(ctx, tx, run, p, ineffective, msg.Because("why.futile", why))
 }
 
-func (e *Engine) lose(ctx context.Context, tx *state.Tx, run state.Run, p *Program, kind fault, why string) error {
-	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunFailed, why), e.ended(ctx, tx, run, state.RunFailed, why)); err != nil {
+func (e *Engine) lose(ctx context.Context, tx *state.Tx, run state.Run, p *Program, kind fault, why msg.Reason) error {
+	if err := errors.Join(tx.MoveRun(ctx, run.ID, state.RunFailed, why.String()), e.ended(ctx, tx, run, state.RunFailed, why)); err != nil {
 		return err
 	}
 	switch run.Mode {
 	case modeUndo:
-		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: "undoing failed: " + why})
+		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: msg.Because("why.undo.failed", why)})
 	case modeAftermath:
-		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: "what follows a failure failed: " + why})
+		return e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: msg.Because("why.aftermath.failed", why)})
 	}
 	if err := e.aftermath(ctx, tx, run, p, why); err != nil {
 		return err
@@ -161,7 +162,7 @@ func (e *Engine) lose(ctx context.Context, tx *state.Tx, run state.Run, p *Progr
 }
 
 // aftermath starts what a playbook does once after a run of its failed.
-func (e *Engine) aftermath(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
+func (e *Engine) aftermath(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why msg.Reason) error {
 	if len(p.OnFailure) == 0 {
 		return nil
 	}
@@ -171,7 +172,7 @@ func (e *Engine) aftermath(ctx context.Context, tx *state.Tx, run state.Run, p *
 	}
 	after, created, err := tx.StartRun(ctx, state.Run{
 		Playbook: run.Playbook, Version: run.Version, Incident: run.Incident, Asset: run.Asset, Mode: modeAftermath,
-		Reason: fmt.Sprintf("run %d failed: %s", run.ID, why), Unique: fmt.Sprintf("%s %d", modeAftermath, run.ID), Vars: marshal(vars{Alert: v.Alert, By: Actor}),
+		Reason: msg.Because("why.run.failed", run.ID, why).String(), Unique: fmt.Sprintf("%s %d", modeAftermath, run.ID), Vars: marshal(vars{Alert: v.Alert, By: Actor}),
 	})
 	if err != nil || !created {
 		return err
@@ -188,7 +189,7 @@ const (
 )
 
 // blame counts a fault of a run against its breakers, and opens them.
-func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Policy, kind fault, why string) error {
+func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Policy, kind fault, why msg.Reason) error {
 	if run.Mode != string(state.ModeActive) {
 		return nil
 	}
@@ -207,7 +208,7 @@ func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Polic
 			}
 			opened = was == state.BreakerHalf || was == state.BreakerClosed && (b.Failures >= p.Failures*target.times || b.Ineffective >= p.Ineffective*target.times)
 			if opened {
-				b.State, b.Opened, b.Until, b.Reason = state.BreakerOpen, tx.Now(), tx.Now().Add(p.Reopen), why
+				b.State, b.Opened, b.Until, b.Reason = state.BreakerOpen, tx.Now(), tx.Now().Add(p.Reopen), why.String()
 			}
 		})
 		if err != nil {
@@ -217,8 +218,8 @@ func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Polic
 			continue
 		}
 		if err := errors.Join(
-			journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: fmt.Sprintf("opened %q: %s", target.key, why), Data: b}),
-			e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: fmt.Sprintf("the breaker %q opened after %d failed and %d ineffective runs: %s", target.key, b.Failures, b.Ineffective, why)}),
+			journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: msg.Because("why.breaker.opened", target.key, why), Data: b}),
+			e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: msg.Because("why.breaker.after", target.key, b.Failures, b.Ineffective, why)}),
 		); err != nil {
 			return err
 		}
@@ -246,7 +247,7 @@ func (e *Engine) praise(ctx context.Context, tx *state.Tx, run state.Run, verifi
 		if !closed {
 			continue
 		}
-		if err := journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: fmt.Sprintf("closed %q: a run succeeded", key), Data: b}); err != nil {
+		if err := journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: msg.Because("why.breaker.closed", key), Data: b}); err != nil {
 			return err
 		}
 	}
@@ -257,7 +258,7 @@ func (e *Engine) praise(ctx context.Context, tx *state.Tx, run state.Run, verifi
 var ErrNothing = errors.New("nothing of the run can be undone (hint: its steps have no undo, or none was done)")
 
 // undo starts a run that takes back what an ended one did.
-func (e *Engine) undo(ctx context.Context, tx *state.Tx, run state.Run, p *Program, by, why string) (state.Run, error) {
+func (e *Engine) undo(ctx context.Context, tx *state.Tx, run state.Run, p *Program, by string, why msg.Reason) (state.Run, error) {
 	steps, _, err := undoSteps(ctx, tx.Reader, p, run.ID)
 	if err != nil {
 		return state.Run{}, err
@@ -267,7 +268,7 @@ func (e *Engine) undo(ctx context.Context, tx *state.Tx, run state.Run, p *Progr
 	}
 	undo, created, err := tx.StartRun(ctx, state.Run{
 		Playbook: run.Playbook, Version: run.Version, Incident: run.Incident, Asset: run.Asset, Mode: modeUndo,
-		Reason: fmt.Sprintf("undoes run %d: %s", run.ID, why), Unique: fmt.Sprintf("%s %d", modeUndo, run.ID), Vars: marshal(vars{Undoes: run.ID, By: by}),
+		Reason: msg.Because("why.undoes", run.ID, why).String(), Unique: fmt.Sprintf("%s %d", modeUndo, run.ID), Vars: marshal(vars{Undoes: run.ID, By: by}),
 	})
 	if err != nil || !created {
 		return undo, err

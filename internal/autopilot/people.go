@@ -11,6 +11,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -25,7 +26,12 @@ var (
 	ErrRole = errors.New("the playbook wants it approved by a higher role (hint: ask an admin)")
 	// ErrNobody refuses what has no author.
 	ErrNobody = errors.New("nobody is named as the author")
+	// ErrStale refuses what was decided about a version that is no longer in force.
+	ErrStale = errors.New("another version is in force by now (hint: read it again, and decide about that one)")
 )
+
+// AnyVersion expects whichever version is in force.
+const AnyVersion = "*"
 
 // approval tells whether a step waits for a person, and asks.
 func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) {
@@ -56,7 +62,7 @@ func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) 
 		}
 		return errors.Join(
 			ignore(tx.Wait(ctx, w.key), state.ErrConflict),
-			tx.MoveRun(ctx, run.ID, state.RunWaiting, "for an approval"),
+			tx.MoveRun(ctx, run.ID, state.RunWaiting, msg.Because("why.approval.waits").String()),
 			e.queue.Insert(ctx, tx, jobs.Job{Kind: jobExpire, Args: a.ID, At: expires.Add(time.Millisecond)}),
 			journal.Append(tx, journal.Entry{Kind: journal.ApprovalAsked, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: a.Reason, Data: a}),
 		)
@@ -75,6 +81,7 @@ func (e *Engine) Deny(ctx context.Context, id int64, by, note string) error {
 }
 
 func (e *Engine) answer(ctx context.Context, id int64, to state.ApprovalState, by, note string) error {
+	answers := map[state.ApprovalState]msg.Word{state.ApprovalGranted: msg.Word("why.approval.granted"), state.ApprovalRefused: msg.Word("why.approval.refused")}
 	err := e.st.Tx(ctx, func(tx *state.Tx) error {
 		if by == "" {
 			return ErrNobody
@@ -99,18 +106,18 @@ func (e *Engine) answer(ctx context.Context, id int64, to state.ApprovalState, b
 				return fmt.Errorf("%w: %s", ErrRole, need.Role)
 			}
 		}
-		if a, err = tx.Decide(ctx, id, to, by, note); err != nil {
+		if a, err = tx.Decide(ctx, id, to, by, msg.Said(note).String()); err != nil {
 			return err
 		}
 		if err := journal.Append(tx, journal.Entry{
-			Kind: journal.ApprovalDecided, Actor: by, Incident: run.Incident, Run: run.ID, Step: key.String(), Why: string(to) + suffix(note), Data: a,
+			Kind: journal.ApprovalDecided, Actor: by, Incident: run.Incident, Run: run.ID, Step: key.String(), Reason: with(answers[to], msg.Said(note)), Data: a,
 		}); err != nil {
 			return err
 		}
 		if to == state.ApprovalGranted {
 			return e.queue.Insert(ctx, tx, jobs.Job{Kind: jobStep, Args: key, Unique: key.String(), Attempts: 20})
 		}
-		return e.cancel(ctx, tx, run.ID, by, "the approval was "+string(to)+suffix(note))
+		return e.cancel(ctx, tx, run.ID, by, with(msg.Word("why.approval.denied"), msg.Said(note)))
 	})
 	if err != nil {
 		return fmt.Errorf("answering approval %d: %w", id, err)
@@ -183,17 +190,17 @@ func (e *Engine) expire(ctx context.Context, t *jobs.Task) error {
 		if _, err := tx.Decide(ctx, id, state.ApprovalExpired, Actor, ""); err != nil {
 			return ignore(err, state.ErrConflict) // answered in the last moment
 		}
-		const why = "nobody answered the approval in time"
+		why := msg.Because("why.approval.expired")
 		return errors.Join(
-			journal.Append(tx, journal.Entry{Kind: journal.ApprovalDecided, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: why, Data: a}),
+			journal.Append(tx, journal.Entry{Kind: journal.ApprovalDecided, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: why, Data: a}),
 			e.unanswered(ctx, tx, run, a, why),
 		)
 	})
 }
 
 // unanswered does what a step wants where nobody approved it in time.
-func (e *Engine) unanswered(ctx context.Context, tx *state.Tx, run state.Run, a state.Approval, why string) error {
-	told := Escalation{Incident: run.Incident, Run: run.ID, Why: why + ": " + a.Reason}
+func (e *Engine) unanswered(ctx context.Context, tx *state.Tx, run state.Run, a state.Approval, why msg.Reason) error {
+	told := Escalation{Incident: run.Incident, Run: run.ID, Why: msg.Because("why.approval.unanswered", a.Reason)}
 	w, key, err := e.waiting(ctx, tx, run, a.Seq)
 	if ignore(err, state.ErrConflict) != nil {
 		return err
@@ -205,13 +212,13 @@ func (e *Engine) unanswered(ctx context.Context, tx *state.Tx, run state.Run, a 
 	if expiry == ExpiryStop {
 		return errors.Join(e.cancel(ctx, tx, run.ID, Actor, why), e.escalate(ctx, tx, told))
 	}
-	if err := errors.Join(tx.EndStep(ctx, key, state.StepSkipped, nil, why), journal.Append(tx, journal.Entry{
-		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: key.String(), Why: w.step.Name + ": skipped: " + why, Data: map[string]any{"status": state.StepSkipped},
+	if err := errors.Join(tx.EndStep(ctx, key, state.StepSkipped, nil, why.String()), journal.Append(tx, journal.Entry{
+		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: key.String(), Reason: stepEnded(w.step.Name, state.StepSkipped, why), Data: map[string]any{"status": state.StepSkipped},
 	})); err != nil {
 		return err
 	}
 	if expiry == ExpiryHuman {
-		if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why); err != nil {
+		if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why.String()); err != nil {
 			return err
 		}
 		return errors.Join(e.ended(ctx, tx, run, state.RunHuman, why), e.escalate(ctx, tx, told))
@@ -246,7 +253,7 @@ func (e *Engine) Cancel(ctx context.Context, run int64, by, why string) error {
 		if by == "" {
 			return ErrNobody
 		}
-		return e.cancel(ctx, tx, run, by, why)
+		return e.cancel(ctx, tx, run, by, msg.Said(why))
 	})
 	if err != nil {
 		return fmt.Errorf("cancelling run %d: %w", run, err)
@@ -254,7 +261,7 @@ func (e *Engine) Cancel(ctx context.Context, run int64, by, why string) error {
 	return nil
 }
 
-func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by, why string) error {
+func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by string, why msg.Reason) error {
 	run, err := tx.LockRun(ctx, id)
 	if err != nil {
 		return err
@@ -268,7 +275,7 @@ func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by, why str
 	}
 	for _, s := range steps {
 		if s.Status == state.StepPending || s.Status == state.StepWaiting {
-			if err := tx.EndStep(ctx, s.StepKey, state.StepSkipped, nil, why); err != nil {
+			if err := tx.EndStep(ctx, s.StepKey, state.StepSkipped, nil, why.String()); err != nil {
 				return err
 			}
 		}
@@ -278,12 +285,12 @@ func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by, why str
 		return err
 	}
 	for _, a := range open {
-		if _, err := tx.Decide(ctx, a.ID, state.ApprovalExpired, by, why); err != nil {
+		if _, err := tx.Decide(ctx, a.ID, state.ApprovalExpired, by, why.String()); err != nil {
 			return err
 		}
 	}
-	return errors.Join(tx.MoveRun(ctx, id, state.RunCancelled, why),
-		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: by, Incident: run.Incident, Run: id, Why: "cancelled" + suffix(why), Data: map[string]any{"state": state.RunCancelled}}))
+	return errors.Join(tx.MoveRun(ctx, id, state.RunCancelled, why.String()),
+		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: by, Incident: run.Incident, Run: id, Reason: runEnded(state.RunCancelled, why), Data: map[string]any{"state": state.RunCancelled}}))
 }
 
 // Undo starts a run that takes back what an ended run did.
@@ -303,7 +310,7 @@ func (e *Engine) Undo(ctx context.Context, id int64, by, why string) (undo state
 		if err != nil {
 			return err
 		}
-		undo, err = e.undo(ctx, tx, run, p, by, why)
+		undo, err = e.undo(ctx, tx, run, p, by, msg.Said(why))
 		return err
 	})
 	if err != nil {
@@ -340,7 +347,7 @@ func (e *Engine) Run(ctx context.Context, playbook string, incident int64, by, w
 		}
 		var created bool
 		run, created, err = tx.StartRun(ctx, state.Run{
-			Playbook: playbook, Version: book.Version, Incident: inc.ID, Asset: inc.Asset, Mode: modeManual, Reason: why,
+			Playbook: playbook, Version: book.Version, Incident: inc.ID, Asset: inc.Asset, Mode: modeManual, Reason: msg.Said(why).String(),
 			Unique: string(state.ModeActive) + " " + playbook + " " + inc.Key, Vars: marshal(vars{Alert: alert.ID, By: by}),
 		})
 		if err == nil && !created {
@@ -367,7 +374,7 @@ func (e *Engine) ResetBreaker(ctx context.Context, key, by, why string) error {
 		if err != nil {
 			return err
 		}
-		return journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: by, Why: fmt.Sprintf("closed %q%s", key, suffix(why)), Data: b})
+		return journal.Append(tx, journal.Entry{Kind: journal.BreakerChanged, Actor: by, Reason: msg.Because("why.breaker.byhand", key, why), Data: b})
 	})
 }
 
@@ -399,8 +406,10 @@ func (e *Engine) Unmute(ctx context.Context, id int64, by string) error {
 }
 
 // Install puts a text in force. A version that is new, or was off, goes through observe
-// for as long as hold says before it becomes active; SetMode shortens that.
-func (e *Engine) Install(ctx context.Context, name, text, origin string, want state.Mode, hold time.Duration, by string) error {
+// for as long as hold says before it becomes active; SetMode shortens that. expect is the
+// version that it replaces as the caller knows it ([AnyVersion]: whichever, "": there is
+// none); [ErrStale] where another is in force by now.
+func (e *Engine) Install(ctx context.Context, name, expect, text, origin string, want state.Mode, hold time.Duration, by string) error {
 	version := state.PlaybookVersion(text)
 	if _, err := e.program(version, text); err != nil {
 		return fmt.Errorf("playbook %s: %w", name, err)
@@ -413,15 +422,18 @@ func (e *Engine) Install(ctx context.Context, name, text, origin string, want st
 		if ignore(err, state.ErrNotFound) != nil {
 			return err
 		}
+		if expect != AnyVersion && current.Version != expect {
+			return fmt.Errorf("putting playbook %s in force: %w", name, ErrStale)
+		}
 		if current.Version == version && (current.Mode == want || current.Mode == state.ModeObserve && want == state.ModeActive && hold > 0) {
 			return nil // nothing new, or held already
 		}
 		if _, err := tx.PutPlaybook(ctx, name, text, origin); err != nil {
 			return err
 		}
-		mode, why := want, "in force"
+		mode, why := want, msg.Because("why.inforce")
 		if (current.Version != version || current.Mode == state.ModeOff) && want == state.ModeActive && hold > 0 {
-			mode, why = state.ModeObserve, fmt.Sprintf("new: observed for %s before it acts", hold)
+			mode, why = state.ModeObserve, msg.Because("why.hold", hold)
 			if err := e.queue.Insert(ctx, tx, jobs.Job{Kind: jobRelease, Args: releaseArgs{name, version, by}, At: tx.Now().Add(hold)}); err != nil {
 				return err
 			}
@@ -430,15 +442,20 @@ func (e *Engine) Install(ctx context.Context, name, text, origin string, want st
 	})
 }
 
+// modeWord is the word of a mode.
+func modeWord(m state.Mode) msg.Word {
+	return map[state.Mode]msg.Word{state.ModeActive: msg.Word("why.mode.active"), state.ModeObserve: msg.Word("why.mode.observe"), state.ModeOff: msg.Word("why.mode.off")}[m]
+}
+
 type releaseArgs struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	By      string `json:"by"`
 }
 
-func (e *Engine) setMode(ctx context.Context, tx *state.Tx, name, version string, mode state.Mode, by, why string) error {
+func (e *Engine) setMode(ctx context.Context, tx *state.Tx, name, version string, mode state.Mode, by string, why msg.Reason) error {
 	return errors.Join(tx.SetMode(ctx, name, version, mode, by),
-		journal.Append(tx, journal.Entry{Kind: journal.PlaybookChanged, Actor: by, Why: fmt.Sprintf("%s: %s%s", name, mode, suffix(why)), Data: map[string]any{"playbook": name, "version": version, "mode": mode}}))
+		journal.Append(tx, journal.Entry{Kind: journal.PlaybookChanged, Actor: by, Reason: msg.Because("why.mode", name, modeWord(mode), why), Data: map[string]any{"playbook": name, "version": version, "mode": mode}}))
 }
 
 // release ends the hold of a version that is still the one in force and observed.
@@ -455,12 +472,14 @@ func (e *Engine) release(ctx context.Context, t *jobs.Task) error {
 		if err != nil || current.Version != args.Version || current.Mode != state.ModeObserve {
 			return ignore(err, state.ErrNotFound)
 		}
-		return e.setMode(ctx, tx, args.Name, args.Version, state.ModeActive, args.By, "its hold is over")
+		return e.setMode(ctx, tx, args.Name, args.Version, state.ModeActive, args.By, msg.Because("why.hold.over"))
 	})
 }
 
 // SetMode changes what the version in force may do, by hand: it ends a hold, too.
-func (e *Engine) SetMode(ctx context.Context, name string, mode state.Mode, by, why string) error {
+// expect is the version that the caller decided about ([AnyVersion]: whichever it is);
+// [ErrStale] where another is in force by now.
+func (e *Engine) SetMode(ctx context.Context, name, expect string, mode state.Mode, by string, why msg.Reason) error {
 	return e.st.Tx(ctx, func(tx *state.Tx) error {
 		if by == "" {
 			return ErrNobody
@@ -468,6 +487,9 @@ func (e *Engine) SetMode(ctx context.Context, name string, mode state.Mode, by, 
 		current, err := tx.CurrentPlaybook(ctx, name)
 		if err != nil {
 			return err
+		}
+		if expect != AnyVersion && current.Version != expect {
+			return fmt.Errorf("changing the mode of playbook %s: %w", name, ErrStale)
 		}
 		return e.setMode(ctx, tx, name, current.Version, mode, by, why)
 	})
@@ -480,11 +502,11 @@ func (e *Engine) Settle(ctx context.Context, k state.StepKey, made bool, by, not
 		if by == "" {
 			return ErrNobody
 		}
-		to := state.StepFailed
+		to, why := state.StepFailed, msg.Because("why.settled.notmade", note)
 		if made {
-			to = state.StepDone
+			to, why = state.StepDone, msg.Because("why.settled.made", note)
 		}
-		return errors.Join(tx.SettleStep(ctx, k, to, note),
-			journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: by, Run: k.Run, Step: k.String(), Why: "settled by hand: " + string(to) + suffix(note)}))
+		return errors.Join(tx.SettleStep(ctx, k, to, msg.Said(note).String()),
+			journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: by, Run: k.Run, Step: k.String(), Reason: why, Data: map[string]any{"status": to}}))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -47,7 +48,7 @@ type Facts struct {
 // inside transactions.
 type Program struct {
 	// Match tells whether the playbook is for what happened, and why, or why not.
-	Match  func(ctx context.Context, f Facts) (ok bool, why string, err error)
+	Match  func(ctx context.Context, f Facts) (ok bool, why msg.Reason, err error)
 	Steps  []Step
 	Verify *Verify
 	Policy Policy
@@ -79,7 +80,7 @@ type Step struct {
 	Delay    time.Duration
 	Approval *Approval
 	// When tells whether the step is to be done; nil: always. Pure, as Program's.
-	When func(ctx context.Context, f Facts) (ok bool, why string, err error)
+	When func(ctx context.Context, f Facts) (ok bool, why msg.Reason, err error)
 	// Input is what the action is told, and what the journal shows; nil: nothing. It holds
 	// references to secrets, never secrets. Pure, as Program's.
 	Input  func(ctx context.Context, f Facts) (json.RawMessage, error)
@@ -185,7 +186,7 @@ type Policy struct {
 	// Undo has what was done undone when a later step fails or nothing helped.
 	Undo bool
 	// Window tells whether it may run at t, and why not; nil: always.
-	Window func(t time.Time) (ok bool, why string) `json:"-"`
+	Window func(t time.Time) (ok bool, why msg.Reason) `json:"-"`
 }
 
 func or[T comparable](v, usual T) T {

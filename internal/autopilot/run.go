@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -127,7 +129,7 @@ func (e *Engine) step(ctx context.Context, t *jobs.Task) error {
 	}
 	wanted, why, err := w.step.wanted(ctx, facts)
 	if err != nil {
-		return e.record(ctx, w, outcome{status: state.StepFailed, why: "its condition: " + err.Error(), final: true})
+		return e.record(ctx, w, outcome{status: state.StepFailed, why: msg.Because("why.condition", err), final: true})
 	}
 	if !wanted {
 		return e.record(ctx, w, outcome{status: state.StepSkipped, why: why})
@@ -137,7 +139,7 @@ func (e *Engine) step(ctx context.Context, t *jobs.Task) error {
 	}
 	input, err := w.step.input(ctx, facts)
 	if err != nil {
-		return e.record(ctx, w, outcome{status: state.StepFailed, why: "its input: " + err.Error(), final: true})
+		return e.record(ctx, w, outcome{status: state.StepFailed, why: msg.Because("why.input", err), final: true})
 	}
 	return e.effect(ctx, w, input)
 }
@@ -149,7 +151,7 @@ func (e *Engine) complete(ctx context.Context, t *jobs.Task) error {
 // leave ends a step of a run that was ended by others.
 func (e *Engine) leave(ctx context.Context, w *work) error {
 	return e.st.Tx(ctx, func(tx *state.Tx) error {
-		err := tx.EndStep(ctx, w.key, state.StepSkipped, nil, "the run has ended")
+		err := tx.EndStep(ctx, w.key, state.StepSkipped, nil, msg.Because("why.run.ended").String())
 		return errors.Join(ignore(err, state.ErrConflict), w.task.Complete(ctx, tx))
 	})
 }
@@ -165,7 +167,7 @@ func (e *Engine) held(ctx context.Context, w *work, f Facts) (bool, error) {
 	}
 	err = e.st.Tx(ctx, func(tx *state.Tx) error {
 		return errors.Join(ignore(tx.Wait(ctx, w.key), state.ErrConflict),
-			ignore(tx.MoveRun(ctx, w.run.ID, state.RunWaiting, fmt.Sprintf("muted by %s: %s", m.By, m.Reason)), state.ErrConflict))
+			ignore(tx.MoveRun(ctx, w.run.ID, state.RunWaiting, msg.Because("why.muted.all", m.By, m.Reason).String()), state.ErrConflict))
 	})
 	if err != nil {
 		return true, err
@@ -216,7 +218,7 @@ func (e *Engine) effect(ctx context.Context, w *work, input json.RawMessage) err
 			}
 		}
 		return errors.Join(tx.Intend(ctx, w.key, input, e.queue.Node().ID), journal.Append(tx, journal.Entry{
-			Kind: journal.StepIntended, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: w.step.Name, Data: map[string]any{"action": w.step.Kind, "input": input},
+			Kind: journal.StepIntended, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: msg.Said(w.step.Name), Data: map[string]any{"action": w.step.Kind, "input": input},
 		}))
 	})
 	switch {
@@ -248,14 +250,14 @@ func (e *Engine) effect(ctx context.Context, w *work, input json.RawMessage) err
 	case errors.Is(err, ErrUnsure) || late && !w.step.Idempotent:
 		return e.unsure(ctx, w, input, err)
 	}
-	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: err.Error()})
+	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: msg.Of(err)})
 }
 
 // outcome is what became of an attempt.
 type outcome struct {
 	status state.StepStatus
 	result json.RawMessage
-	why    string
+	why    msg.Reason
 	// final: another attempt would end the same.
 	final bool
 	// settles: the attempt is stored as unknown.
@@ -292,15 +294,15 @@ func (e *Engine) store(ctx context.Context, tx *state.Tx, w *work, o outcome) er
 		return err
 	}
 	if o.settles {
-		err = tx.SettleStep(ctx, w.key, o.status, o.why)
+		err = tx.SettleStep(ctx, w.key, o.status, o.why.String())
 	} else {
-		err = tx.EndStep(ctx, w.key, o.status, o.result, o.why)
+		err = tx.EndStep(ctx, w.key, o.status, o.result, o.why.String())
 	}
 	if err != nil {
 		return fmt.Errorf("ending step %s: %w", w.key, err)
 	}
 	if err := journal.Append(tx, journal.Entry{
-		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: w.step.Name + ": " + string(o.status) + suffix(o.why),
+		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: stepEnded(w.step.Name, o.status, o.why),
 		Data: map[string]any{"status": o.status, "result": o.result},
 	}); err != nil {
 		return err
@@ -316,7 +318,10 @@ func (e *Engine) store(ctx context.Context, tx *state.Tx, w *work, o outcome) er
 		next.Attempt++
 		return e.add(ctx, tx, run, w.steps, next, w.step.pause(w.key.Attempt))
 	}
-	why := fmt.Sprintf("step %s failed%s", w.step.Name, suffix(o.why))
+	why := msg.Because("why.step.failed", w.step.Name)
+	if !o.why.IsZero() {
+		why = msg.Because("why.step.failed.because", w.step.Name, o.why)
+	}
 	switch w.step.OnFailure {
 	case FailContinue:
 		return e.next(ctx, tx, w, run)
@@ -358,34 +363,72 @@ func (e *Engine) again(w *work, o outcome) bool {
 	return w.step.Idempotent && w.key.Attempt <= int64(w.step.Retries)
 }
 
-func suffix(why string) string {
-	if why == "" {
-		return ""
+// errInterrupted is that a process died between the intent of a step and its result.
+var errInterrupted = errors.New("interrupted between its intent and its result")
+
+// becauseOf is what an error gives as the reason, in our own words where it is ours.
+func becauseOf(err error) msg.Reason {
+	if errors.Is(err, errInterrupted) {
+		return msg.Because("why.interrupted")
 	}
-	return ": " + why
+	if errors.Is(err, ErrUnsure) {
+		rest := strings.Trim(strings.Replace(err.Error(), ErrUnsure.Error(), "", 1), ":; ")
+		if rest == "" {
+			return msg.Because("why.unsure")
+		}
+		return msg.Because("why.unsure.because", rest)
+	}
+	return msg.Of(err)
+}
+
+// stepEnded tells of the end of a step, runEnded of that of a run.
+func stepEnded(name string, to state.StepStatus, why msg.Reason) msg.Reason {
+	word := map[state.StepStatus]msg.Word{
+		state.StepDone: msg.Word("why.step.done"), state.StepFailed: msg.Word("why.step.didfail"), state.StepSkipped: msg.Word("why.step.skipped"), state.StepUnknown: msg.Word("why.step.unknown"),
+	}[to]
+	if why.IsZero() {
+		return msg.Because("why.ended", name, word)
+	}
+	return msg.Because("why.ended.because", name, word, why)
+}
+
+func runEnded(to state.RunState, why msg.Reason) msg.Reason {
+	word := map[state.RunState]msg.Word{
+		state.RunDone: msg.Word("why.run.done"), state.RunFailed: msg.Word("why.run.didfail"), state.RunCancelled: msg.Word("why.run.cancelled"), state.RunHuman: msg.Word("why.run.human"),
+	}[to]
+	return with(word, why)
+}
+
+// with is a word, and a reason where there is one.
+func with(word msg.Word, why msg.Reason) msg.Reason {
+	if why.IsZero() {
+		return msg.Because("why.word", word)
+	}
+	return msg.Because("why.ended.word", word, why)
 }
 
 // interrupted deals with a step whose intent is stored and whose result is not.
 func (e *Engine) interrupted(ctx context.Context, w *work, stored state.Step) error {
 	if w.step.Idempotent && stored.Status == state.StepIntended {
-		return e.record(ctx, w, outcome{status: state.StepFailed, why: "interrupted; it may be made again", crashed: true})
+		return e.record(ctx, w, outcome{status: state.StepFailed, why: msg.Because("why.interrupted.again"), crashed: true})
 	}
-	return e.unsure(ctx, w, stored.Intent, errors.New("interrupted between its intent and its result"))
+	return e.unsure(ctx, w, stored.Intent, errInterrupted)
 }
 
 // unsure has a step of which nobody knows whether its effect was made looked after, by a
 // probe or by a person.
 func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cause error) error {
 	prober, ok := w.step.Action.(Prober)
+	why := becauseOf(cause)
 	mark := func(tx *state.Tx) error {
-		return ignore(tx.EndStep(ctx, w.key, state.StepUnknown, nil, cause.Error()), state.ErrConflict)
+		return ignore(tx.EndStep(ctx, w.key, state.StepUnknown, nil, why.String()), state.ErrConflict)
 	}
 	if !ok {
 		return e.st.Tx(ctx, func(tx *state.Tx) error {
 			if err := mark(tx); err != nil {
 				return err
 			}
-			return e.human(ctx, tx, w, cause.Error())
+			return e.human(ctx, tx, w, why)
 		})
 	}
 	if err := e.st.Tx(ctx, mark); err != nil {
@@ -399,16 +442,16 @@ func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cau
 		return ctx.Err()
 	case err != nil:
 		return e.st.Tx(ctx, func(tx *state.Tx) error {
-			return e.human(ctx, tx, w, cause.Error()+"; its probe: "+err.Error())
+			return e.human(ctx, tx, w, msg.Because("why.probe.failed", why, err))
 		})
 	case made:
-		return e.record(ctx, w, outcome{status: state.StepDone, why: "its probe found the effect made", settles: true})
+		return e.record(ctx, w, outcome{status: state.StepDone, why: msg.Because("why.probe.made"), settles: true})
 	}
-	return e.record(ctx, w, outcome{status: state.StepFailed, why: "its probe found the effect not made", settles: true, crashed: true})
+	return e.record(ctx, w, outcome{status: state.StepFailed, why: msg.Because("why.probe.notmade"), settles: true, crashed: true})
 }
 
 // human ends a run that a person must look at.
-func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why string) error {
+func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why msg.Reason) error {
 	if err := w.task.Complete(ctx, tx); err != nil {
 		return err
 	}
@@ -416,16 +459,16 @@ func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why string) e
 	if err != nil || run.State.Final() {
 		return err
 	}
-	why = fmt.Sprintf("step %s (%s) may have been made: %s", w.step.Name, w.key, why)
+	why = msg.Because("why.maybe", w.step.Name, w.key, why)
 	return errors.Join(
-		journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Why: why, Data: map[string]any{"status": state.StepUnknown}}),
+		journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: why, Data: map[string]any{"status": state.StepUnknown}}),
 		e.handOver(ctx, tx, run, w.prog, why),
 	)
 }
 
 // handOver ends a run and has a person look at it.
-func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why string) error {
-	if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why); err != nil {
+func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why msg.Reason) error {
+	if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why.String()); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -436,6 +479,6 @@ func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *P
 }
 
 // ended writes down the end of a run.
-func (e *Engine) ended(_ context.Context, tx *state.Tx, run state.Run, to state.RunState, why string) error {
-	return journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Why: string(to) + suffix(why), Data: map[string]any{"state": to}})
+func (e *Engine) ended(_ context.Context, tx *state.Tx, run state.Run, to state.RunState, why msg.Reason) error {
+	return journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: runEnded(to, why), Data: map[string]any{"state": to}})
 }

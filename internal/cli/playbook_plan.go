@@ -132,7 +132,7 @@ type rehearsed struct {
 	Confidence float64             `json:"confidence"`
 	Evidence   []keepwell.Evidence `json:"evidence"`
 	Runs       bool                `json:"runs"`
-	Why        string              `json:"why,omitempty"`
+	Why        msg.Reason          `json:"why,omitzero"`
 	Steps      []wire.Planned      `json:"steps"`
 }
 
@@ -162,7 +162,7 @@ func (p *planner) alerts(ctx context.Context, file string) error {
 		}
 		runs, why, steps, err := p.programs.Plan(ctx, p.program, class, alert, time.Now())
 		if err != nil {
-			why = err.Error()
+			why = msg.Of(err)
 		}
 		out.Runs, out.Why = runs && err == nil, why
 		out.Steps = append(out.Steps, steps...)
@@ -195,14 +195,14 @@ func (p *planner) tell(out *rehearsed) {
 		p.say("plan.evidence", e.Source, e.Text)
 	}
 	if !out.Runs {
-		p.say("plan.notfor", p.book.Name, out.Why)
+		p.say("plan.notfor", p.book.Name, out.Why.In(p.a.lang))
 		return
 	}
 	p.say("plan.runs", p.book.Name, p.book.Mode)
 	for _, s := range out.Steps {
 		switch {
 		case s.Skip:
-			p.say("plan.skip", s.Name, s.Why)
+			p.say("plan.skip", s.Name, s.Why.In(p.a.lang))
 		case s.Fault != "":
 			p.say("plan.fault", s.Name, s.Fault)
 		case s.Approval:

@@ -11,7 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/daemon/wire"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
@@ -92,7 +94,7 @@ func (d *Daemon) loadPlaybook(ctx context.Context, file string, there map[string
 	if p.Mode == playbook.ModeActive {
 		want = state.ModeActive
 	}
-	if err := d.eng.Install(ctx, p.Name, p.Text, fromFile+file, want, d.live.Load().Playbooks.Hold, author); err != nil {
+	if err := d.eng.Install(ctx, p.Name, autopilot.AnyVersion, p.Text, fromFile+file, want, d.live.Load().Playbooks.Hold, author); err != nil {
 		return "", err
 	}
 	d.log.Info("playbook in force", "playbook", p.Name, "version", p.Version[:12], "wants", string(want), "file", file)
@@ -109,7 +111,7 @@ func (d *Daemon) dropPlaybooks(ctx context.Context, there map[string]string) err
 		if _, ok := there[c.Name]; ok || c.Mode == state.ModeOff || !strings.HasPrefix(c.Origin, fromFile) {
 			continue
 		}
-		if err := d.eng.SetMode(ctx, c.Name, state.ModeOff, author+" (gone)", "its file is gone"); err != nil {
+		if err := d.eng.SetMode(ctx, c.Name, c.Version, state.ModeOff, author+" (gone)", msg.Because("why.gone")); err != nil {
 			return err
 		}
 		d.log.Warn("playbook is off: its file is gone", "playbook", c.Name)

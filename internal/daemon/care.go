@@ -101,7 +101,7 @@ func (d *Daemon) retain(ctx context.Context) error {
 		return nil
 	}
 	return d.st.Tx(ctx, func(tx *state.Tx) error {
-		return journal.Append(tx, journal.Entry{Kind: journal.Retained, Actor: autopilot.Actor, Why: "older than the configuration keeps", Data: map[string]any{"removed": all, "entries": cut}})
+		return journal.Append(tx, journal.Entry{Kind: journal.Retained, Actor: autopilot.Actor, Reason: msg.Because("why.retained"), Data: map[string]any{"removed": all, "entries": cut}})
 	})
 }
 
@@ -109,17 +109,17 @@ func (d *Daemon) retain(ctx context.Context) error {
 func (d *Daemon) escalate(ctx context.Context, x autopilot.Escalation) error {
 	l := d.live.Load()
 	if _, known := l.Notify[x.To]; !known { // none is named, or it is gone since
-		d.log.Warn("somebody should look", "incident", x.Incident, "run", x.Run, "why", x.Why)
+		d.log.Warn("somebody should look", "incident", x.Incident, "run", x.Run, "why", x.Why.In(d.o.Lang))
 		return nil
 	}
 	about := playbook.About{Incident: x.Incident, Run: x.Run}
-	text := msg.Text(d.o.Lang, "serve.escalation", x.Why)
+	text := msg.Text(d.o.Lang, "serve.escalation", x.Why.In(d.o.Lang))
 	if x.Incident != 0 {
 		inc, err := d.st.Incident(ctx, x.Incident)
 		switch {
 		case err == nil:
 			about.Code, about.Asset, about.Priority = string(inc.Code), inc.Asset, string(inc.Priority)
-			text = msg.Text(d.o.Lang, "serve.escalation.incident", inc.Priority, inc.Title, inc.Asset, x.Why)
+			text = msg.Text(d.o.Lang, "serve.escalation.incident", inc.Priority, inc.Title, inc.Asset, x.Why.In(d.o.Lang))
 		case !errors.Is(err, state.ErrNotFound):
 			return err
 		}

@@ -23,8 +23,10 @@ import (
 
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/api"
+	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/daemon"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 	"github.com/keepwell/keepwell/internal/web"
@@ -213,7 +215,7 @@ func TestSenders(t *testing.T) {
 			}
 		}
 		rows, err := d.State().Journal(t.Context(), state.JournalFilter{Kind: string(journal.AlertRefused)}, state.Page{})
-		if err != nil || len(rows) == 0 || !strings.Contains(rows[len(rows)-1].Body, "truncatedAlerts") && !strings.Contains(rows[0].Body, "truncatedAlerts") {
+		if err != nil || len(rows) == 0 || !strings.Contains(rows[len(rows)-1].Body, `"key":"why.leftout"`) && !strings.Contains(rows[0].Body, `"key":"why.leftout"`) {
 			t.Errorf("nothing of what was left out in the journal: %v %v", rows, err)
 		}
 		alerts, err := d.State().Alerts(t.Context(), state.AlertFilter{}, state.Page{Limit: 1000})
@@ -378,7 +380,7 @@ func TestFollowsPlaybooks(t *testing.T) {
 	if !strings.HasPrefix(first, "a observe ") { // held
 		t.Errorf("at first: %s", first)
 	}
-	if err := d.Engine().SetMode(t.Context(), "a", state.ModeOff, "user:ann", "enough"); err != nil {
+	if err := d.Engine().SetMode(t.Context(), "a", autopilot.AnyVersion, state.ModeOff, "user:ann", msg.Said("enough")); err != nil {
 		t.Fatal(err)
 	}
 	reload(starts("a off "), "what a person set stays")

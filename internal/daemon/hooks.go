@@ -24,6 +24,7 @@ import (
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -145,13 +146,13 @@ func (d *Daemon) store(ctx context.Context, hook string, found []keepwell.Alert,
 		return receipt, err
 	}
 	d.log.Warn("a sender left alerts out, or sent some that cannot be used", "hook", hook, "truncated", g.Truncated, "refused", g.RefusedAlerts, "receiver", g.Receiver)
-	why := fmt.Sprintf("%d alerts were left out by the sender (truncatedAlerts), %d cannot be used", g.Truncated, g.RefusedAlerts)
+	why := msg.Because("why.leftout", g.Truncated, g.RefusedAlerts)
 	data := map[string]any{"hook": hook, "truncated": g.Truncated, "refused": g.RefusedAlerts, "of": g.Alerts, "groupKey": g.GroupKey, "receiver": g.Receiver}
 	if len(g.Refused) > 0 {
 		data["first"] = g.Refused[0].Error()
 	}
 	return receipt, d.st.Tx(ctx, func(tx *state.Tx) error {
-		return journal.Append(tx, journal.Entry{Kind: journal.AlertRefused, Actor: autopilot.Actor, Why: why, Data: data})
+		return journal.Append(tx, journal.Entry{Kind: journal.AlertRefused, Actor: autopilot.Actor, Reason: why, Data: data})
 	})
 }
 

@@ -39,6 +39,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -86,8 +87,10 @@ type Entry struct {
 	Incident, Run int64
 	// Step is the idempotency key of the step that it is about.
 	Step string
-	// Why is the reason in words.
-	Why string
+	// Why is the reason in words of people or other programs, Reason in ours: a key with
+	// arguments, worded where it is read.
+	Why    string
+	Reason msg.Reason
 	// Data is what else there is to say: evidence, conditions, results.
 	Data any
 }
@@ -102,6 +105,7 @@ type Record struct {
 	Run      int64           `json:"run,omitempty"`
 	Step     string          `json:"step,omitempty"`
 	Why      string          `json:"why,omitempty"`
+	Reason   msg.Reason      `json:"reason,omitzero"`
 	Data     json.RawMessage `json:"data,omitempty"`
 	Hash     string          `json:"hash"` // in hex
 }
@@ -116,6 +120,7 @@ type body struct {
 	Run      int64           `json:"run"`
 	Step     string          `json:"step"`
 	Why      string          `json:"why"`
+	Reason   json.RawMessage `json:"reason,omitempty"`
 	Data     json.RawMessage `json:"data"`
 }
 
@@ -159,10 +164,19 @@ func prepare(e Entry) (body, error) {
 	if err != nil {
 		return body{}, err
 	}
-	if len(data)+len(e.Why) > most {
-		return body{}, fmt.Errorf("%d bytes are more than %d", len(data)+len(e.Why), most)
+	var reason json.RawMessage
+	switch {
+	case e.Reason.Key == "" && e.Reason.Text != "":
+		e.Why = e.Reason.Text
+	case e.Reason.Key != "":
+		if reason, err = Canonical(e.Reason); err != nil {
+			return body{}, err
+		}
 	}
-	return body{Kind: e.Kind, Actor: text(e.Actor), Incident: e.Incident, Run: e.Run, Step: text(e.Step), Why: text(e.Why), Data: data}, nil
+	if size := len(data) + len(e.Why) + len(reason); size > most {
+		return body{}, fmt.Errorf("%d bytes are more than %d", size, most)
+	}
+	return body{Kind: e.Kind, Actor: text(e.Actor), Incident: e.Incident, Run: e.Run, Step: text(e.Step), Why: text(e.Why), Reason: reason, Data: data}, nil
 }
 
 // chain is the hash of an entry after the one with the hash before.
@@ -179,10 +193,24 @@ func record(row state.JournalRow) (Record, error) {
 	if err := json.Unmarshal([]byte(row.Body), &b); err != nil {
 		return Record{}, fmt.Errorf("entry %d of the journal: %w", row.Seq, err)
 	}
+	var reason msg.Reason
+	if len(b.Reason) > 0 {
+		if err := json.Unmarshal(b.Reason, &reason); err != nil {
+			return Record{}, fmt.Errorf("entry %d of the journal: %w", row.Seq, err)
+		}
+	}
 	return Record{
-		Seq: b.Seq, At: time.UnixMicro(b.At).UTC(), Kind: b.Kind, Actor: b.Actor, Incident: b.Incident, Run: b.Run, Step: b.Step, Why: b.Why, Data: b.Data,
+		Seq: b.Seq, At: time.UnixMicro(b.At).UTC(), Kind: b.Kind, Actor: b.Actor, Incident: b.Incident, Run: b.Run, Step: b.Step, Why: b.Why, Reason: reason, Data: b.Data,
 		Hash: fmt.Sprintf("%x", row.Hash),
 	}, nil
+}
+
+// In is the record with its reason in words.
+func (r Record) In(lang msg.Lang) Record {
+	if !r.Reason.IsZero() {
+		r.Why = r.Reason.In(lang)
+	}
+	return r
 }
 
 // List lists entries, newest first.

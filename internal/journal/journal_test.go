@@ -16,6 +16,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/mask/masktest"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -104,6 +105,49 @@ func TestAppendListVerify(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// TestReason: a reason is kept as key and arguments, masked, and covered by the chain.
+func TestReason(t *testing.T) {
+	t.Parallel()
+	st := statetest.Open(t, state.Options{Dir: t.TempDir()})
+	appendTo(
+		t, st, journal.Entry{Kind: journal.Decided, Actor: "keepwell", Why: "old words"},
+		journal.Entry{Kind: journal.Decided, Actor: "keepwell", Reason: msg.Because("why.check.failed", "look", "https://ann:hunter2@example.com/x")},
+		journal.Entry{Kind: journal.Decided, Actor: "user:ann", Reason: msg.Said("I say so")},
+	)
+	got, err := journal.List(t.Context(), st.Reader, state.JournalFilter{}, state.Page{})
+	if err != nil || len(got) != 3 {
+		t.Fatal(got, err)
+	}
+	for i, want := range [][2]string{
+		{"I say so", "I say so"},
+		{"the check look: https://***@example.com/x", "验证 look：https://***@example.com/x"},
+		{"old words", "old words"},
+	} {
+		if en, zh := got[i].In(msg.EN).Why, got[i].In(msg.ZH).Why; en != want[0] || zh != want[1] {
+			t.Errorf("%q %q, want %q", en, zh, want)
+		}
+	}
+	if got[1].Reason.Key != "why.check.failed" || got[1].Why != "" {
+		t.Errorf("%+v", got[1])
+	}
+	for _, change := range []string{"REPLACE(body, 'why.check.failed', 'why.check.content')", "REPLACE(body, '\"look\"', '\"book\"')"} {
+		undo := errors.New("undo")
+		err := st.Tx(t.Context(), func(tx *state.Tx) error {
+			if _, err := tx.SQL.ExecContext(t.Context(), "UPDATE journal SET body = "+change+" WHERE seq = 2"); err != nil {
+				return err
+			}
+			r, err := journal.Verify(t.Context(), tx.Reader)
+			if err != nil || len(r.Problems) != 1 || r.Problems[0].Seq != 2 {
+				t.Errorf("%s: %+v %v", change, r, err)
+			}
+			return undo
+		})
+		if !errors.Is(err, undo) {
+			t.Error(err)
+		}
+	}
 }
 
 // TestTampering changes the database in every way there is and has each found.

@@ -264,6 +264,7 @@ var webTable = sync.OnceValue(func() map[string]message {
 		"web.err.same.what":      {"You started it or put the playbook in force. Ask a colleague to look at it.", "该执行由你发起，或该剧本由你启用，请让同事审批。"},
 		"web.err.nothing":        {"Nothing of this run can be undone", "该执行没有可撤销的步骤"},
 		"web.err.nothing.what":   {"Its steps have no undo, or none was done.", "步骤没有定义撤销操作，或没有任何步骤完成。"},
+		"web.err.stale":          {"Another version is in force by now, so nothing was changed. Reload the page and decide about that one.", "当前启用的已是另一个版本，因此没有作任何修改。请刷新页面，针对新版本再作决定。"},
 		"web.err.conflict":       {"Someone was quicker", "状态已改变"},
 		"web.err.conflict.what":  {"It has changed since the page was shown. Look at it again.", "页面显示之后情况已变化，请重新查看。"},
 		"web.err.login":          {"Name or password is wrong", "名称或密码错误"},

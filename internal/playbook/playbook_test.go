@@ -74,7 +74,7 @@ func TestShortFormAsWritten(t *testing.T) {
 	ticket := p.Steps[2]
 	for _, priority := range append(keepwell.Priorities(), "", "P9") {
 		ok, reason, err := ticket.Applies(t.Context(), playbook.Scope{Priority: priority})
-		if err != nil || ok != (priority == keepwell.P0) || ok == (reason != "") {
+		if err != nil || ok != (priority == keepwell.P0) || ok != reason.IsZero() {
 			t.Errorf("if_severity > P1 at %q: %v %q %v", priority, ok, reason, err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Mode says what a playbook may do until a person decides otherwise.
@@ -158,15 +159,15 @@ type Step struct {
 }
 
 // Applies tells whether the step is meant for this scope, and if not why.
-func (s *Step) Applies(ctx context.Context, sc Scope) (ok bool, reason string, err error) {
+func (s *Step) Applies(ctx context.Context, sc Scope) (ok bool, reason msg.Reason, err error) {
 	if s.IfSeverity != nil && !s.IfSeverity.Holds(sc.Priority) {
-		return false, fmt.Sprintf("priority %s is not %s", sc.Priority, s.IfSeverity), nil
+		return false, msg.Because("why.severity", sc.Priority, s.IfSeverity), nil
 	}
 	ok, err = s.If.Holds(ctx, sc)
 	if err != nil || ok {
-		return ok, "", err
+		return ok, msg.Reason{}, err
 	}
-	return false, "condition does not hold: " + s.If.Expr, nil
+	return false, msg.Because("why.condition.false", s.If.Expr), nil
 }
 
 // Retry says how often a step is tried in all and what lies between.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -333,7 +334,7 @@ func (c *call) mode() error {
 	if !slices.Contains([]state.Mode{state.ModeObserve, state.ModeActive, state.ModeOff}, mode) {
 		return errInput
 	}
-	if err := c.Engine.SetMode(c.ctx(), name, mode, c.who(), c.form("why")); err != nil {
+	if err := c.Engine.SetMode(c.ctx(), name, c.form("version"), mode, c.who(), msg.Said(c.form("why"))); err != nil {
 		return err
 	}
 	return c.done("/playbooks/"+url.PathEscape(name), "mode")

@@ -19,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
@@ -69,13 +70,13 @@ func compile(text string) (*autopilot.Program, error) {
 	if p == nil {
 		return nil, fmt.Errorf("%v", problems)
 	}
-	prog := &autopilot.Program{Match: func(_ context.Context, f autopilot.Facts) (bool, string, error) {
+	prog := &autopilot.Program{Match: func(_ context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
 		for _, t := range p.Trigger {
 			if strings.ReplaceAll(f.Incident.Code.Name(), "-", "_") == strings.ReplaceAll(t, "-", "_") {
-				return true, "the trigger is " + t, nil
+				return true, msg.Reason{}, nil
 			}
 		}
-		return false, fmt.Sprintf("its triggers are %v", p.Trigger), nil
+		return false, msg.Because("why.notfor", strings.Join(p.Trigger, ", ")), nil
 	}}
 	for _, s := range p.Steps {
 		step := autopilot.Step{Name: s.Name, Kind: s.Action.Kind, Action: pretend{s.Name}}
@@ -196,7 +197,7 @@ func (d *demo) past(t *testing.T, ago *atomic.Int64) {
 				return err
 			}
 			if mode != "" {
-				run, _, err := tx.StartRun(ctx, state.Run{Playbook: "redis-memory", Incident: inc.ID, Asset: inc.Asset, Mode: mode, Unique: fmt.Sprint("past", i), Reason: "the incident was opened"})
+				run, _, err := tx.StartRun(ctx, state.Run{Playbook: "redis-memory", Incident: inc.ID, Asset: inc.Asset, Mode: mode, Unique: fmt.Sprint("past", i), Reason: msg.Because("why.trigger.opened").String()})
 				if err != nil {
 					return err
 				}
@@ -244,7 +245,7 @@ func (d *demo) present(t *testing.T) {
 		if name == "certificate" {
 			mode = state.ModeObserve
 		}
-		if err := d.engine.Install(ctx, name, text, "playbooks/"+name+".yaml", mode, 0, "user:root"); err != nil {
+		if err := d.engine.Install(ctx, name, autopilot.AnyVersion, text, "playbooks/"+name+".yaml", mode, 0, "user:root"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -209,6 +209,17 @@ func (p *page) Actor(who string) string {
 	return who
 }
 
+// Why words a reason: of the engine, in the reader's language; of people, as it is.
+func (p *page) Why(reason any) string {
+	switch r := reason.(type) {
+	case msg.Reason:
+		return r.In(p.Lang)
+	case string:
+		return msg.ParseReason(r).In(p.Lang)
+	}
+	return ""
+}
+
 // Tone is the colour of a state: good, bad, warn, live or none.
 func (p *page) Tone(word any) string {
 	switch fmt.Sprint(word) {

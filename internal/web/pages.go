@@ -14,6 +14,7 @@ import (
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/classify"
 	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -189,28 +190,34 @@ type entry struct {
 // Doc is the entry's data as people read it.
 func (e entry) Doc() string { return pretty(e.Data) }
 
-func entries(rows []state.JournalRow) []entry {
+func (c *call) entries(rows []state.JournalRow) []entry {
 	all := make([]entry, 0, len(rows))
 	for _, row := range rows {
 		var body struct {
 			Step, Why string
+			Reason    msg.Reason
 			Data      json.RawMessage
 		}
 		_ = json.Unmarshal([]byte(row.Body), &body) // what cannot be read is shown without its data
 		r := journal.Record{
 			Seq: row.Seq, At: row.At, Kind: journal.Kind(row.Kind), Actor: row.Actor, Incident: row.Incident, Run: row.Run,
-			Step: body.Step, Why: body.Why, Data: body.Data, Hash: fmt.Sprintf("%x", row.Hash),
+			Step: body.Step, Why: body.Why, Reason: body.Reason, Data: body.Data, Hash: fmt.Sprintf("%x", row.Hash),
 		}
-		if r.Kind == journal.Decided { // each playbook's reason stands in its data
+		if r.Kind == journal.Decided && r.Reason.IsZero() { // an old one: each playbook's reason stands in its data
 			r.Why, _, _ = strings.Cut(r.Why, ": ")
 		}
-		all = append(all, entry{r, toneOf(r)})
+		all = append(all, entry{r.In(c.page.Lang), toneOf(r)})
 	}
 	return all
 }
 
-// ended tells whether an entry says that something ended so: "done", "NAME: done".
+// ended tells whether an entry says that something ended so: in its data; old ones in
+// their words, "done", "NAME: done".
 func ended(r journal.Record, how string) bool {
+	var data struct{ Status, State string }
+	if !r.Reason.IsZero() && json.Unmarshal(r.Data, &data) == nil {
+		return orWord(data.Status, data.State) == how
+	}
 	why := r.Why
 	if r.Kind == journal.StepEnded {
 		if _, after, ok := strings.Cut(why, ": "); ok {
@@ -259,7 +266,7 @@ func (c *call) incident() error {
 		return err
 	}
 	d := incidentPage{titled: titled{story.Incident, c.titleOf(story.Incident)}, Story: story, About: c.fault(string(story.Incident.Code), c.page.Lang)}
-	d.RunViews, d.Entries = runViews(story.Runs, story.Steps, story.Approvals), entries(story.Journal)
+	d.RunViews, d.Entries = runViews(story.Runs, story.Steps, story.Approvals), c.entries(story.Journal)
 	for _, a := range story.Approvals {
 		if a.State == state.ApprovalAsked {
 			d.Asked = append(d.Asked, a)
@@ -406,7 +413,7 @@ func (c *call) journal() error {
 		rows = rows[:listed]
 		next = rows[listed-1].Seq
 	}
-	d.List = entries(rows)
+	d.List = c.entries(rows)
 	d.Next, d.First = c.pager(next)
 	if d.End, err = c.State.JournalEnd(c.ctx()); err != nil {
 		return err

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -248,7 +249,14 @@ func TestActs(t *testing.T) {
 		t.Fatal(mutes, err)
 	}
 	ok(ann, fmt.Sprintf("/settings/mutes/%d/lift", mutes[0].ID), nil, "The mute is lifted.")
-	ok(root, "/playbooks/certificate/mode", url.Values{"mode": {"active"}, "why": {"seen enough"}}, "The mode has changed.")
+	if status, body, _ := post(t, root, d.URL+"/playbooks/certificate/mode", url.Values{"version": {"another"}, "mode": {"off"}, "why": {"late"}}); status != http.StatusConflict || !strings.Contains(body, "Reload the page") {
+		t.Errorf("a mode for another version: %d", status)
+	}
+	book, err := d.st.CurrentPlaybook(t.Context(), "certificate")
+	if err != nil || book.Mode != state.ModeObserve {
+		t.Fatal(book.Mode, err)
+	}
+	ok(root, "/playbooks/certificate/mode", url.Values{"version": {book.Version}, "mode": {"active"}, "why": {"seen enough"}}, "The mode has changed.")
 	ok(root, "/settings/people", url.Values{"name": {"bob"}, "role": {"viewer"}, "password": {password}}, "bob")
 	ok(root, "/settings/people/bob", url.Values{"disabled": {"yes"}}, "disabled")
 	if body := ok(root, "/settings/tokens", url.Values{"user": {"ann"}, "name": {"ci"}, "role": {"viewer"}, "scope": {"api", "hooks"}, "days": {"7"}}, "kw_"); strings.Contains(body, "done=") {
@@ -313,5 +321,52 @@ func TestAssets(t *testing.T) {
 		if err != nil || !strings.Contains(string(notice), fmt.Sprintf("%s  %s", sum(data), name)) {
 			t.Errorf("%s is not what NOTICE says: %v", name, err)
 		}
+	}
+}
+
+// TestReasonsInTheReadersLanguage: whatever the engine gave as a reason, a Chinese page has
+// none of its English words, and an English one has them.
+func TestReasonsInTheReadersLanguage(t *testing.T) {
+	t.Parallel()
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
+	verb := regexp.MustCompile(`%(\[\d\])?[a-z]|\{[^}]*\}`)
+	var pieces []string
+	for _, key := range msg.Keys() {
+		if !strings.HasPrefix(key, "why.") {
+			continue
+		}
+		for _, piece := range verb.Split(msg.Text(msg.EN, key), -1) {
+			if piece = strings.Trim(piece, " :;,()"); strings.Contains(piece, " ") && len(piece) >= len("not made") {
+				pieces = append(pieces, piece)
+			}
+		}
+	}
+	if len(pieces) < 50 {
+		t.Fatalf("only %d pieces of English", len(pieces))
+	}
+	found := map[string]map[string]bool{}
+	for _, lang := range []string{"en", "zh"} {
+		found[lang] = map[string]bool{}
+		c := d.client(t, "root", lang)
+		for name, path := range d.paths(t) {
+			status, page, _ := get(t, c, d.URL+path)
+			if status != http.StatusOK && path != "/nothing/here" {
+				t.Fatalf("%s: %d", path, status)
+			}
+			for _, piece := range pieces {
+				if strings.Contains(page, html.EscapeString(piece)) {
+					found[lang][piece] = true
+					if lang == "zh" {
+						t.Errorf("%s in Chinese says %q", name, piece)
+					}
+				}
+			}
+			if strings.Contains(page, `{"key":`) || strings.Contains(page, html.EscapeString(`{"key":`)) {
+				t.Errorf("%s shows how a reason is kept", name)
+			}
+		}
+	}
+	if len(found["en"]) < 5 {
+		t.Errorf("the English pages give few reasons: %v", found["en"])
 	}
 }

@@ -50,7 +50,7 @@ type Engine interface {
 	Undo(ctx context.Context, run int64, by, why string) (state.Run, error)
 	Settle(ctx context.Context, k state.StepKey, made bool, by, note string) error
 	Run(ctx context.Context, playbook string, incident int64, by, why string) (state.Run, error)
-	SetMode(ctx context.Context, name string, mode state.Mode, by, why string) error
+	SetMode(ctx context.Context, name, expect string, mode state.Mode, by string, why msg.Reason) error
 	Mute(ctx context.Context, scope string, until time.Time, by, why string) (int64, error)
 	Unmute(ctx context.Context, id int64, by string) error
 	ResetBreaker(ctx context.Context, key, by, why string) error
@@ -298,6 +298,8 @@ func problemOf(err error) problem {
 		return problem{http.StatusConflict, "web.err.same", ""}
 	case errors.Is(err, autopilot.ErrNothing):
 		return problem{http.StatusConflict, "web.err.nothing", ""}
+	case errors.Is(err, autopilot.ErrStale):
+		return problem{http.StatusConflict, "web.err.stale", ""}
 	case errors.Is(err, state.ErrConflict), errors.Is(err, access.ErrStale):
 		return problem{http.StatusConflict, "web.err.conflict", err.Error()}
 	case errors.Is(err, access.ErrLogin):

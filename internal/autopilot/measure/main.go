@@ -23,6 +23,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -76,8 +77,8 @@ func run(database string, n, many int) error {
 	defer st.Close() //nolint:errcheck // measured already
 	begun := make(chan time.Time, 1)
 	e, err := autopilot.Open(ctx, st, autopilot.Options{Classifier: byLabel{}, EscalateAfter: 24 * time.Hour, Compile: func(kind string) (*autopilot.Program, error) {
-		p := &autopilot.Program{Match: func(_ context.Context, f autopilot.Facts) (bool, string, error) {
-			return string(f.Incident.Code) == "measure/"+kind, "its code", nil
+		p := &autopilot.Program{Match: func(_ context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
+			return string(f.Incident.Code) == "measure/"+kind, msg.Reason{}, nil
 		}}
 		act := truth{}
 		if kind == "one" {
@@ -93,7 +94,7 @@ func run(database string, n, many int) error {
 	}
 	for _, kind := range []string{"one", "four", "storm"} {
 		if err == nil {
-			err = e.Install(ctx, kind, kind, "measure", state.ModeActive, 0, "measure")
+			err = e.Install(ctx, kind, autopilot.AnyVersion, kind, "measure", state.ModeActive, 0, "measure")
 		}
 	}
 	if err == nil {

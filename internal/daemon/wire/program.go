@@ -12,6 +12,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -59,37 +60,37 @@ func policy(p *playbook.Program) autopilot.Policy {
 		out.PerTarget = -1
 	}
 	if len(p.Maintenance) > 0 {
-		out.Window = func(t time.Time) (bool, string) {
+		out.Window = func(t time.Time) (bool, msg.Reason) {
 			w, open := p.InMaintenance(t)
 			if !open {
-				return true, ""
+				return true, msg.Reason{}
 			}
-			return false, fmt.Sprintf("the maintenance window %q is open for %s", w.Cron, w.Duration)
+			return false, msg.Because("why.maintenance", w.Cron, w.Duration)
 		}
 	}
 	return out
 }
 
 // match tells whether p is for what happened.
-func match(p *playbook.Program) func(context.Context, autopilot.Facts) (bool, string, error) {
-	return func(ctx context.Context, f autopilot.Facts) (bool, string, error) {
+func match(p *playbook.Program) func(context.Context, autopilot.Facts) (bool, msg.Reason, error) {
+	return func(ctx context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
 		if !p.TriggeredBy(f.Incident.Code, f.Alert.Name()) {
-			return false, fmt.Sprintf("it is for %s", strings.Join(p.Trigger, ", ")), nil
+			return false, msg.Because("why.notfor", strings.Join(p.Trigger, ", ")), nil
 		}
 		for label, admitted := range p.Match.Labels {
 			if !slices.Contains(admitted, f.Alert.Labels[label]) {
-				return false, fmt.Sprintf("the label %s is not one of: %s", label, strings.Join(admitted, ", ")), nil
+				return false, msg.Because("why.label", label, strings.Join(admitted, ", ")), nil
 			}
 		}
 		s, err := scope(p, f)
 		if err != nil {
-			return false, "", err
+			return false, msg.Reason{}, err
 		}
 		ok, err := p.Match.If.Holds(ctx, s)
 		if err != nil || ok {
-			return ok, "", err
+			return ok, msg.Reason{}, err
 		}
-		return false, "condition does not hold: " + p.Match.If.Expr, nil
+		return false, msg.Because("why.condition.false", p.Match.If.Expr), nil
 	}
 }
 
@@ -122,10 +123,10 @@ func (c Programs) step(p *playbook.Program, s *playbook.Step) (autopilot.Step, e
 	out := autopilot.Step{
 		Name: s.Name, Kind: s.Action.Kind, Timeout: s.Timeout, Idempotent: s.Idempotent, Delay: delay, Action: act, OnFailure: onFailure(s.OnFailure),
 		Retries: max(0, s.Retry.Attempts-1), Backoff: s.Retry.Backoff, BackoffMax: s.Retry.Max,
-		When: func(ctx context.Context, f autopilot.Facts) (bool, string, error) {
+		When: func(ctx context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
 			sc, err := within(p, s, f)
 			if err != nil {
-				return false, "", err
+				return false, msg.Reason{}, err
 			}
 			return s.Applies(ctx, sc)
 		},
@@ -158,18 +159,18 @@ func (c Programs) check(p *playbook.Program, s *playbook.Step) (autopilot.Step, 
 	return autopilot.Step{
 		Name: "verify " + s.Name, Kind: s.Verify.Check.Kind, Timeout: s.Timeout, Delay: s.Verify.Delay, Action: act, OnFailure: onFailure(s.OnFailure),
 		Idempotent: true, Check: true, Retries: max(0, s.Verify.Attempts-1), Backoff: s.Verify.Every,
-		When: func(ctx context.Context, f autopilot.Facts) (bool, string, error) {
+		When: func(ctx context.Context, f autopilot.Facts) (bool, msg.Reason, error) {
 			if f.Run == 0 { // a plan: as the step itself
 				sc, err := within(p, s, f)
 				if err != nil {
-					return false, "", err
+					return false, msg.Reason{}, err
 				}
 				return s.Applies(ctx, sc)
 			}
 			if _, done := f.Results[s.Name]; !done {
-				return false, "what it verifies was not done", nil
+				return false, msg.Because("why.notdone"), nil
 			}
-			return true, "", nil
+			return true, msg.Reason{}, nil
 		},
 		Input: input(p, s, s.Verify.Check),
 	}, nil
@@ -271,17 +272,28 @@ type resolved struct {
 // Do implements [autopilot.Action].
 func (r resolved) Do(ctx context.Context, call autopilot.Call) (json.RawMessage, error) {
 	if r.firing == nil || call.Run.Incident == 0 {
-		return nil, errors.New("there is no incident to look at")
+		return nil, reasoned("why.noincident")
 	}
 	n, err := r.firing(ctx, call.Run.Incident)
 	if err != nil {
 		return nil, err
 	}
 	if n > 0 {
-		return nil, fmt.Errorf("%d of the incident's alerts still fire", n)
+		return nil, reasoned("why.fires.count", n)
 	}
 	return json.Marshal(actions.Result{Summary: "the alerts are resolved"})
 }
+
+// reasoned is an error that is known by its key.
+func reasoned(key string, args ...any) error { return because{msg.Because(key, args...)} }
+
+type because struct{ reason msg.Reason }
+
+// Error implements error.
+func (b because) Error() string { return b.reason.In(msg.EN) }
+
+// Reason is what [msg.Of] takes.
+func (b because) Reason() msg.Reason { return b.reason }
 
 // object is raw as an object, or nothing.
 func object(raw json.RawMessage) map[string]any {
@@ -301,7 +313,7 @@ type Planned struct {
 }
 
 // Plan tells what a program would do about an alert, without effects.
-func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilot.Class, a keepwell.Alert, now time.Time) (matched bool, why string, steps []Planned, err error) {
+func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilot.Class, a keepwell.Alert, now time.Time) (matched bool, why msg.Reason, steps []Planned, err error) {
 	f := autopilot.Facts{Now: now, Alert: a, Incident: state.Incident{
 		Code: class.Code, Asset: class.Asset, Priority: class.Priority, Confidence: class.Confidence, Title: class.Title, Evidence: class.Evidence,
 	}}
@@ -320,7 +332,7 @@ func (c Programs) explain(s autopilot.Planned) Planned {
 	switch {
 	case s.Input == nil:
 		if !s.Skip {
-			out.Fault = s.Why
+			out.Fault = s.Why.In(msg.EN)
 		}
 		return out
 	case kind == nil || kind.Engine || c.Actions == nil:

@@ -19,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/classify"
 	"github.com/keepwell/keepwell/internal/daemon/wire"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -121,7 +122,7 @@ func TestChain(t *testing.T) {
 			err = e.Start(t.Context())
 		}
 		if err == nil {
-			err = e.Install(t.Context(), "redis-memory", book, "test", state.ModeActive, 0, "user:ann")
+			err = e.Install(t.Context(), "redis-memory", autopilot.AnyVersion, book, "test", state.ModeActive, 0, "user:ann")
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -191,8 +192,8 @@ func TestPolicy(t *testing.T) {
 	}
 	p := compile(book)
 	open := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC) // a Saturday
-	if ok, why := p.Window(open); ok || why == "" {
-		t.Errorf("a window that is open: %v %q", ok, why)
+	if ok, why := p.Window(open); ok || why.IsZero() {
+		t.Errorf("a window that is open: %v %q", ok, why.In(msg.EN))
 	}
 	if ok, _ := p.Window(open.AddDate(0, 0, 1)); !ok {
 		t.Error("a window that is closed holds back")
@@ -232,8 +233,8 @@ func TestMatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		ok, why, steps, err := programs.Plan(t.Context(), p, class, redis(), time.Now())
-		if err != nil || ok != (want == "") || why != want {
-			t.Errorf("%s: %v %q %v, want %q", change, ok, why, err, want)
+		if err != nil || ok != (want == "") || why.In(msg.EN) != want {
+			t.Errorf("%s: %v %q %v, want %q", change, ok, why.In(msg.EN), err, want)
 		}
 		if ok && (len(steps) != 2 || !steps[0].Skip || steps[1].Fault == "") { // there is no such receiver
 			t.Errorf("%s: plan %+v", change, steps)
