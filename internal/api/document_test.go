@@ -19,7 +19,8 @@ import (
 func samples(f filled) map[string]any {
 	operator := access.Operator
 	return map[string]any{
-		"startRun":   started{"free", f.incident, "to see"},
+		"startRun":            started{"free", f.incident, "to see"},
+		"acknowledgeIncident": answerTo{"mine"}, "closeIncident": reason{"looked at it"},
 		"cancelRun":  reason{"enough"},
 		"undoRun":    reason{"back"},
 		"approveRun": answerTo{"fine"}, "approve": answerTo{"fine"}, "deny": answerTo{"no"},

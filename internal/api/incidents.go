@@ -48,6 +48,14 @@ func (a *api) incidents() []route {
 			reply: story{}, do: a.getIncident,
 		},
 		{
+			method: http.MethodPost, path: prefix + "/incidents/{id}/acknowledge", id: "acknowledgeIncident", what: "Take an open incident: nobody else is told about it any more", role: access.Operator,
+			body: answerTo{}, do: a.acknowledge,
+		},
+		{
+			method: http.MethodPost, path: prefix + "/incidents/{id}/close", id: "closeIncident", what: "End an open incident by hand; it is opened again where its alerts fire again", role: access.Operator,
+			body: reason{}, do: a.closeIncident,
+		},
+		{
 			method: http.MethodGet, path: prefix + "/overview", id: "getOverview", what: "What is open, how long repairs took (in nanoseconds), who made them", role: access.Viewer,
 			reply: state.Overview{}, do: func(c *call) (any, error) { return a.State.Overview(c.Context()) },
 		},
@@ -95,6 +103,26 @@ func (a *api) getIncident(c *call) (any, error) {
 		Incident: cleanIncident(s.Incident), Handled: s.Handled, Alerts: each(s.Alerts, cleanAlert), Runs: each(s.Runs, c.cleanRun),
 		Steps: each(s.Steps, c.cleanStep), Approvals: each(s.Approvals, c.cleanApproval), Journal: records,
 	}, err
+}
+
+func (a *api) acknowledge(c *call) (any, error) {
+	id, err := c.id("id")
+	if err != nil {
+		return nil, err
+	}
+	note, err := c.note()
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Engine.Acknowledge(c.Context(), id, c.person.Actor(), c.why(note))
+}
+
+func (a *api) closeIncident(c *call) (any, error) {
+	id, why, err := c.because()
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Engine.Close(c.Context(), id, c.person.Actor(), why)
 }
 
 func (a *api) listAlerts(c *call) (any, error) {

@@ -66,6 +66,7 @@ const (
 	openedNow trigger = "why.trigger.opened"
 	joined    trigger = "why.trigger.joined"
 	rechecked trigger = "why.trigger.goeson"
+	reopened  trigger = "why.reopened"
 )
 
 // defer time where nothing says when a hindrance ends.

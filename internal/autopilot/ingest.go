@@ -273,7 +273,10 @@ func (e *Engine) needless(ctx context.Context, tx *state.Tx, incident int64) err
 // stillFiring takes in that alerts of an incident came again.
 func (e *Engine) stillFiring(ctx context.Context, tx *state.Tx, id int64) error {
 	inc, err := tx.Incident(ctx, id)
-	if err != nil || inc.State != state.IncidentOpen || tx.Now().Sub(inc.Opened) < e.o.EscalateAfter {
+	if err == nil && inc.State == state.IncidentResolved && inc.Resolution == resolvedByHand {
+		return e.reopen(ctx, tx, inc.ID)
+	}
+	if err != nil || inc.State != state.IncidentOpen || inc.TakenBy != "" || tx.Now().Sub(inc.Opened) < e.o.EscalateAfter {
 		return ignore(err, state.ErrNotFound)
 	}
 	return e.remind(ctx, tx, inc)
@@ -332,6 +335,15 @@ func (e *Engine) escalated(ctx context.Context, t *jobs.Task) error {
 	}
 	if e.o.Escalate == nil {
 		return nil
+	}
+	if x.Incident != 0 { // who has taken it looks after it: nobody else is called
+		inc, err := e.st.Incident(ctx, x.Incident)
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return err
+		}
+		if inc.TakenBy != "" {
+			return nil
+		}
 	}
 	return e.o.Escalate(ctx, x)
 }

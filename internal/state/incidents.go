@@ -41,21 +41,24 @@ type Incident struct {
 	Updated    time.Time `json:"updated"`
 	Resolved   time.Time `json:"resolved,omitzero"`
 	Resolution string    `json:"resolution,omitempty"` // what ended it, in one word of the caller's
+	// TakenBy is who takes care of it, since Taken; "": nobody.
+	TakenBy string    `json:"takenBy,omitempty"`
+	Taken   time.Time `json:"taken,omitzero"`
 }
 
 // IncidentKey joins code and asset. A code holds no blank.
 func IncidentKey(code keepwell.Code, asset string) string { return string(code) + " " + asset }
 
-const incidentColumns = "id, key, code, asset, state, priority, confidence, title, evidence, alerts, joins, opened_at, updated_at, resolved_at, resolution"
+const incidentColumns = "id, key, code, asset, state, priority, confidence, title, evidence, alerts, joins, opened_at, updated_at, resolved_at, resolution, taken_by, taken_at"
 
 func scanIncident(s scanner) (i Incident, err error) {
 	var evidence string
-	var us [3]int64
-	err = s.Scan(&i.ID, &i.Key, &i.Code, &i.Asset, &i.State, &i.Priority, &i.Confidence, &i.Title, &evidence, &i.Alerts, &i.Joins, &us[0], &us[1], &us[2], &i.Resolution)
+	var us [4]int64
+	err = s.Scan(&i.ID, &i.Key, &i.Code, &i.Asset, &i.State, &i.Priority, &i.Confidence, &i.Title, &evidence, &i.Alerts, &i.Joins, &us[0], &us[1], &us[2], &i.Resolution, &i.TakenBy, &us[3])
 	if err != nil {
 		return i, err
 	}
-	whens([]*time.Time{&i.Opened, &i.Updated, &i.Resolved}, us[:])
+	whens([]*time.Time{&i.Opened, &i.Updated, &i.Resolved, &i.Taken}, us[:])
 	return i, json.Unmarshal([]byte(evidence), &i.Evidence)
 }
 
@@ -114,6 +117,19 @@ func (tx *Tx) ResolveIncident(ctx context.Context, id int64, resolution string) 
 		return err
 	}
 	return tx.account(ctx, "?1", id)
+}
+
+// ReopenIncident opens one again that was ended with a resolution; nobody has taken it any
+// more. ErrConflict where it did not end so, or another one of its key is open.
+func (tx *Tx) ReopenIncident(ctx context.Context, id int64, resolution string) error {
+	return tx.must(ctx, "UPDATE incidents SET state = 'open', resolved_at = 0, updated_at = ?3, resolution = '', handled = '', repair = 0, repair_day = 0, taken_by = '', taken_at = 0 "+
+		"WHERE id = ?1 AND state = 'resolved' AND resolution = ?2 AND NOT EXISTS(SELECT 1 FROM incidents other WHERE other.key = incidents.key AND other.state = 'open')",
+		id, resolution, micros(tx.now()))
+}
+
+// TakeIncident notes who takes care of an open incident; ErrConflict where it is none.
+func (tx *Tx) TakeIncident(ctx context.Context, id int64, by string) error {
+	return tx.must(ctx, "UPDATE incidents SET taken_by = ?2, taken_at = ?3, updated_at = ?3 WHERE id = ?1 AND state = 'open'", id, by, micros(tx.now()))
 }
 
 // SetPriority changes how severe an open incident is; ErrConflict where it is none.

@@ -165,10 +165,36 @@ func (c *call) start() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Engine.Run(c.ctx(), c.form("playbook"), id, c.who(), orWord(c.form("why"), "by hand")); err != nil {
+	if _, err := c.Engine.Run(c.ctx(), c.form("playbook"), id, c.who(), orWord(c.form("why"), c.page.T("web.runbyhand"))); err != nil {
 		return err
 	}
 	return c.done(fmt.Sprintf("/incidents/%d", id), "started")
+}
+
+// take makes the person who asks the one who takes care of an incident.
+func (c *call) take() error {
+	id, err := c.id()
+	if err != nil {
+		return err
+	}
+	if err := c.Engine.Acknowledge(c.ctx(), id, c.who(), c.form("note")); err != nil {
+		return err
+	}
+	return c.done(fmt.Sprintf("/incidents/%d", id), "taken")
+}
+
+func (c *call) closeIncident() error {
+	id, err := c.id()
+	if err != nil {
+		return err
+	}
+	if c.form("why") == "" {
+		return errInput
+	}
+	if err := c.Engine.Close(c.ctx(), id, c.who(), c.form("why")); err != nil {
+		return err
+	}
+	return c.done(fmt.Sprintf("/incidents/%d", id), "closed")
 }
 
 type bookRow struct {

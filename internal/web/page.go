@@ -78,7 +78,7 @@ func newPage(r *http.Request, person access.Person, now time.Time) *page {
 // deeds are the words of done.
 func deeds() []string {
 	return []string{
-		"approved", "denied", "cancelled", "undone", "settled", "started", "mode", "muted", "lifted", "reset", "password", "person", "token", "revoked", "look",
+		"approved", "denied", "cancelled", "undone", "settled", "started", "mode", "muted", "lifted", "reset", "password", "person", "token", "revoked", "look", "taken", "closed",
 	}
 }
 

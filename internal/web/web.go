@@ -51,6 +51,8 @@ type Engine interface {
 	Settle(ctx context.Context, k state.StepKey, made bool, by, note string) error
 	Run(ctx context.Context, playbook string, incident int64, by, why string) (state.Run, error)
 	SetMode(ctx context.Context, name, expect string, mode state.Mode, by string, why msg.Reason) error
+	Acknowledge(ctx context.Context, incident int64, by, note string) error
+	Close(ctx context.Context, incident int64, by, why string) error
 	Mute(ctx context.Context, scope string, until time.Time, by, why string) (int64, error)
 	Unmute(ctx context.Context, id int64, by string) error
 	ResetBreaker(ctx context.Context, key, by, why string) error
@@ -168,6 +170,8 @@ func (s *site) routes() http.Handler {
 	act("POST /runs/{id}/undo", (*call).undo)
 	act("POST /runs/{id}/settle", (*call).settle)
 	act("POST /incidents/{id}/run", (*call).start)
+	act("POST /incidents/{id}/take", (*call).take)
+	act("POST /incidents/{id}/close", (*call).closeIncident)
 	act("POST /settings/mutes", (*call).mute)
 	act("POST /settings/mutes/{id}/lift", (*call).unmute)
 	act("POST /settings/breakers", (*call).reset)

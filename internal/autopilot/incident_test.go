@@ -1,0 +1,85 @@
+package autopilot_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/journal"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/state"
+	"github.com/keepwell/keepwell/internal/state/statetest"
+)
+
+// TestTakenAndClosed: who takes an incident keeps others from being called; one that is
+// closed by hand is opened again when its alert fires again.
+func TestTakenAndClosed(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		clock := statetest.NewClock()
+		o.Now = clock.Now
+		r := newRig(t, o, nil)
+		fires := alert(1, "disk/full", "web-1")
+		r.ingest(t, fires, alert(2, "disk/full", "web-2"))
+		open := func(asset string) (inc state.Incident, ok bool) {
+			inc, ok, err := r.st.OpenIncident(t.Context(), "disk/full", asset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return inc, ok
+		}
+		r.until(t, "both are open", func() bool { _, a := open("web-1"); _, b := open("web-2"); return a && b })
+		one, _ := open("web-1")
+		if err := r.Acknowledge(t.Context(), one.ID, "", ""); !errors.Is(err, autopilot.ErrNobody) {
+			t.Errorf("by nobody: %v", err)
+		}
+		if err := r.Acknowledge(t.Context(), one.ID, "user:ann", "looking"); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := open("web-1"); got.TakenBy != "user:ann" || got.Taken.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		clock.Add(time.Hour) // overdue, both
+		r.ingest(t, fires, alert(2, "disk/full", "web-2"))
+		r.until(t, "people are told of the other", func() bool { return len(r.escalations()) > 0 })
+		for _, x := range r.escalations() {
+			if x.Incident == one.ID {
+				t.Errorf("told of what is taken: %+v", x)
+			}
+		}
+		if err := r.Close(t.Context(), one.ID, "user:ann", "it is the test system"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(t.Context(), one.ID, "user:ann", "again"); !errors.Is(err, state.ErrConflict) {
+			t.Errorf("closed twice: %v", err)
+		}
+		if err := r.Acknowledge(t.Context(), one.ID, "user:bob", ""); !errors.Is(err, state.ErrConflict) {
+			t.Errorf("taken when closed: %v", err)
+		}
+		if got, err := r.st.Incident(t.Context(), one.ID); err != nil || got.State != state.IncidentResolved || got.Resolution != "closed" {
+			t.Errorf("%+v %v", got, err)
+		}
+		r.ingest(t, fires)
+		r.until(t, "it is open again", func() bool { _, ok := open("web-1"); return ok })
+		if got, _ := open("web-1"); got.ID != one.ID || got.TakenBy != "" || !got.Resolved.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		records, err := journal.List(t.Context(), r.st.Reader, state.JournalFilter{Incident: one.ID}, state.Page{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]string{}
+		for _, rec := range records {
+			said[rec.In(msg.EN).Why] = rec.Actor
+		}
+		for why, who := range map[string]string{"taken: looking": "user:ann", "closed by hand: it is the test system": "user:ann", "an alert fires again after it was closed by hand": autopilot.Actor} {
+			if said[why] != who {
+				t.Errorf("%q is not in the journal: %v", why, said)
+			}
+		}
+		// One whose alert is over stays closed.
+		r.ingest(t, over(fires))
+		r.until(t, "it is over", func() bool { _, ok := open("web-1"); return !ok })
+	})
+}
