@@ -71,7 +71,7 @@
   function listen() {
     if (!document.getElementById("live") || typeof EventSource === "undefined" || !root.dataset.events) return;
     const source = new EventSource(root.dataset.events);
-    for (const kind of ["message", ...(root.dataset.kinds || "").split(" ")]) source.addEventListener(kind, () => later(400));
+    for (const kind of ["message", "journal", ...(root.dataset.kinds || "").split(" ")]) source.addEventListener(kind, () => later(400));
     addEventListener("pagehide", () => source.close());
   }
 
