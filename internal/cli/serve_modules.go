@@ -45,7 +45,7 @@ func (a *app) serveModules(ctx context.Context, p daemon.Parts) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
-	p.AtEnd(func(context.Context) error { return store.Close() })
+	p.AtEnd(func(context.Context) error { return store.Close() }) //nolint:contextcheck // it is whole at any moment
 	options := teamProxy(env, lists, store, cfg.Private)
 	options.Lang, options.Log = a.lang, p.Log
 	proxy, err := modproxy.New(context.WithoutCancel(ctx), options)

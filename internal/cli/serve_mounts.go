@@ -20,7 +20,7 @@ func (a *app) serveMounts() map[string]func(context.Context, daemon.Parts) (http
 		},
 		modPrefix + "/": a.serveModules,
 		"/": func(_ context.Context, p daemon.Parts) (http.Handler, error) {
-			return web.New(web.Options{
+			return web.New(web.Options{ //nolint:contextcheck // requests have contexts of their own
 				State: p.State, Engine: p.Engine, Door: p.Door, Library: p.Library, Classifier: p.Classifier, Compile: p.Compile, Keys: p.Keys, Log: p.Log,
 			})
 		},

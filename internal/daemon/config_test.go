@@ -129,7 +129,7 @@ func TestDocs(t *testing.T) {
 		_, block, _ := strings.Cut(string(text), "```yaml\nlisten:")
 		block, _, _ = strings.Cut(block, "```")
 		name := configured(t, "listen:"+block)
-		for _, dir := range []string{"playbooks", "fingerprints", "secrets", "scripts"} {
+		for _, dir := range []string{"playbooks", "fingerprints", "secrets", "scripts", "ansible"} {
 			if err := os.Mkdir(filepath.Join(filepath.Dir(name), dir), 0o700); err != nil {
 				t.Fatal(err)
 			}

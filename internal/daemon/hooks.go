@@ -237,7 +237,7 @@ func (d *Daemon) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := d.sender(r)
 		p, known := access.From(r.Context())
-		if d.local(r) || err == nil && who != nil && who.mac == nil || known && p.Role.Allows(access.Viewer) {
+		if d.local(r) || err == nil && who != nil && who.mac == nil || known && p.May(access.ScopeAPI, access.Viewer) {
 			next.ServeHTTP(w, r)
 			return
 		}
