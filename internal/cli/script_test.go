@@ -17,12 +17,21 @@ import (
 	"golang.org/x/text/encoding/unicode"
 
 	"github.com/keepwell/keepwell/internal/cli"
+	"github.com/keepwell/keepwell/internal/state/statetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(databases{m}, map[string]func(){
 		"keepwell": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
+}
+
+// databases ends the server that tests may have started.
+type databases struct{ *testing.M }
+
+func (d databases) Run() int {
+	defer statetest.Stop()
+	return d.M.Run()
 }
 
 // TestScripts runs the sessions of testdata/script: a story each, read like a shell.
@@ -55,6 +64,9 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Condition: func(cond string) (bool, error) {
+			if cond == "postgresql" { // see TestServeOnPostgreSQL
+				return false, nil
+			}
 			if cond == "root" {
 				return os.Getuid() == 0, nil
 			}

@@ -29,7 +29,7 @@ import (
 // Main is the TestMain of a package that uses PostgreSQL: it stops the server in the end.
 func Main(m *testing.M) {
 	code := m.Run()
-	stopServer()
+	Stop()
 	os.Exit(code)
 }
 
@@ -121,7 +121,8 @@ func PostgreSQL(t testing.TB) string {
 	return server.address + name
 }
 
-func stopServer() {
+// Stop ends the server that tests have started, for a TestMain of another kind than [Main].
+func Stop() {
 	server.Lock()
 	defer server.Unlock()
 	if server.stop != nil {
