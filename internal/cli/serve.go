@@ -147,7 +147,7 @@ func (a *app) badServeConfig(err error) error {
 func (a *app) addAdmin(ctx context.Context, d *daemon.Daemon, name string) error {
 	password := rand.Text()
 	if _, err := d.Door().AddUser(ctx, "cli", name, access.Admin, password); err != nil {
-		return &failure{exit: exitError, key: "serve.noadmin", args: []any{err}, unwrapped: err}
+		return &failure{exit: exitError, key: "serve.noadmin", args: []any{wordsOf(a.lang, err)}, unwrapped: err}
 	}
 	_, err := fmt.Fprintf(a.out, "%s\n  %s\n", msg.Text(a.lang, "serve.admin", name), password)
 	return err

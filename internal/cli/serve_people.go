@@ -61,18 +61,21 @@ func atDoor(ctx context.Context, a *app, o *serveOptions, f func(*access.Door) e
 	err = errors.Join(f(d.Door()), d.Stop(context.WithoutCancel(ctx)))
 	var told *failure
 	if err != nil && !errors.As(err, &told) {
-		return &failure{exit: exitError, key: "people.failed", args: []any{wordsOf(err)}, unwrapped: err}
+		return &failure{exit: exitError, key: "people.failed", args: []any{wordsOf(a.lang, err)}, unwrapped: err}
 	}
 	return err
 }
 
 // wordsOf tells apart what people can mend.
-func wordsOf(err error) string {
+func wordsOf(lang msg.Lang, err error) string {
 	switch {
 	case errors.Is(err, state.ErrNotFound):
-		return "there is no such user or token / 没有该用户或令牌"
+		return msg.Text(lang, "people.none")
 	case errors.Is(err, state.ErrConflict):
-		return "the name is taken, or it was revoked already / 名称已被占用，或已撤销"
+		return msg.Text(lang, "people.taken")
+	}
+	if words := access.Words(lang, err); words != "" {
+		return words
 	}
 	return err.Error()
 }

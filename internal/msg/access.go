@@ -18,6 +18,9 @@ var accessTable = sync.OnceValue(func() map[string]message {
 		"hint.access.unavailable":     {"try again in a few seconds; the log tells why", "请几秒后重试；原因见日志"},
 
 		"people.failed":        {"changing who may use the server: %v", "修改用户或令牌：%v"},
+		"people.hint":          {"%s (hint: %s)", "%s（提示：%s）"},
+		"people.none":          {"there is no such user or token", "没有该用户或令牌"},
+		"people.taken":         {"the name is taken, or it was revoked already", "名称已被占用，或已撤销"},
 		"people.role":          {"a role is viewer, operator or admin, not %q", "角色为 viewer、operator 或 admin，不能是 %q"},
 		"people.nothing":       {"say what to change: --role, --disabled or --password", "请指明要修改的内容：--role、--disabled 或 --password"},
 		"people.token":         {"a token needs --user and --scope (api, hooks, mod), and --days that are not negative", "创建令牌需要 --user 和 --scope（api、hooks、mod），--days 不能为负"},

@@ -224,6 +224,9 @@ func TestActs(t *testing.T) {
 		}
 		return body
 	}
+	if status, body, _ := post(t, d.client(t, "root", "zh"), d.URL+"/settings/people/root", url.Values{"disabled": {"yes"}}); status != http.StatusUnprocessableEntity || !strings.Contains(body, "这样将没有任何管理员（提示：") {
+		t.Errorf("the last admin: %d, not in Chinese", status)
+	}
 	lost := d.find(t, "ops/pod-crash-loop")
 	runs, err := d.st.Runs(t.Context(), state.RunFilter{Incident: lost.ID}, state.Page{})
 	if err != nil || len(runs) != 1 {

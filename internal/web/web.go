@@ -287,7 +287,7 @@ func (c *call) write(status int, name string) error {
 type problem struct {
 	Status int
 	Key    string
-	// Reason is what stands behind it, in English.
+	// Reason is what stands behind it, in English where it is rare.
 	Reason string
 }
 
@@ -325,6 +325,9 @@ var errInput = errors.New("the form cannot be understood")
 
 func (c *call) fail(err error) {
 	p := problemOf(err)
+	if words := access.Words(c.page.Lang, err); words != "" {
+		p.Reason = words
+	}
 	if p.Status == http.StatusInternalServerError {
 		c.Log.ErrorContext(c.ctx(), "a page failed", "path", c.r.URL.Path, "error", err)
 	}
