@@ -21,7 +21,7 @@ var rings = [][]string{
 	{"faults", "internal/inflate", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server", "internal/spelling"},
 	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/playbook", "internal/present", "internal/state"},
 	{"internal/act", "internal/actions", "internal/alerts", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/observe", "internal/route", "internal/settings"},
-	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/trace"},
+	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/trace", "internal/workspace"},
 	{"internal/api", "internal/daemon/wire", "internal/doctor", "internal/modconfig", "internal/web"},
 	{"internal/daemon"},
 	{"internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest"}, // for tests only
@@ -30,7 +30,7 @@ var rings = [][]string{
 }
 
 // programs are commands that only build or measure; nobody imports them.
-var programs = []string{"internal/autopilot/measure", "internal/daemon/measure", "internal/diagnose/biglog", "internal/fingerprint/gen", "internal/jobs/measure", "internal/modcache/measure", "internal/modproxy/cost", "internal/modproxy/soak"}
+	{"internal/autopilot/measure", "internal/daemon/measure", "internal/diagnose/biglog", "internal/fingerprint/gen", "internal/jobs/measure", "internal/modcache/measure", "internal/modproxy/cost", "internal/modproxy/soak", "internal/workspace/measure"}
 
 // smallPath is what may be linked into `keepwell explain` and `keepwell faults`
 // from outside the standard library: no database, no network client of others.

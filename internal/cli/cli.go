@@ -259,6 +259,7 @@ func newRoot(a *app) *cobra.Command {
 		newDoctorCmd(a),
 		newMirrorsCmd(a),
 		newCacheCmd(a),
+		newWorkCmd(a),
 		newRunCmd(a),
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),

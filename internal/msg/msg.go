@@ -112,6 +112,7 @@ func tables() []func() map[string]message {
 		systemsTable,
 		traceTable,
 		webTable,
+		workTable,
 	}
 }
 

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/mask"
+	"github.com/keepwell/keepwell/internal/workspace"
+)
+
+func newWorkCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "work",
+		Short: "Modules developed together (go.work): what is in force, what disagrees / 工作区：生效的设置、不一致之处",
+		Long: "work looks after modules that are developed together: status tells what is in force and what disagrees.\n" +
+			"work 照管一起开发的多个模块：status 说明当前生效的设置和不一致之处。",
+	}
+	cmd.AddCommand(newWorkStatusCmd(a))
+	return cmd
+}
+
+// openWorkspace reads the workspace of the current directory.
+func openWorkspace(ctx context.Context) (*workspace.Workspace, goenv.Layers, error) {
+	layers, err := goenv.LoadLayers(ctx, "")
+	if err != nil {
+		return nil, layers, &failure{exit: exitError, key: "err.work.go", args: []any{mask.Text(err.Error())}, hint: "hint.work.go", unwrapped: err}
+	}
+	w, err := workspace.Open(ctx, ".", layers.Go["GOWORK"])
+	if err != nil {
+		return nil, layers, workFailure(err)
+	}
+	return w, layers, nil
+}
+
+// workFailure puts the errors of package workspace into words.
+func workFailure(err error) error {
+	f := &failure{exit: exitError, key: "err.work", args: []any{mask.Text(err.Error())}, hint: "hint.work", unwrapped: err}
+	switch {
+	case errors.Is(err, workspace.ErrNone):
+		f.key, f.args, f.hint = "err.work.none", nil, "hint.work.none"
+	case errors.Is(err, workspace.ErrParse):
+		f.hint = "hint.work.parse"
+	}
+	return f
+}
+
+// within names a file of the workspace briefly.
+func within(w *workspace.Workspace, name string) string {
+	if rel, err := filepath.Rel(w.Root, name); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return home(name)
+}

@@ -1,0 +1,75 @@
+package msg
+
+import "sync"
+
+// workTable holds the words of `keepwell work`.
+var workTable = sync.OnceValue(func() map[string]message {
+	return map[string]message{
+		"err.work.go":      {"asking go for its settings: %s", "向 go 查询设置失败：%s"},
+		"hint.work.go":     {"is go installed and in PATH? Try: go env GOWORK", "请确认 go 已安装且在 PATH 中，可试运行：go env GOWORK"},
+		"err.work":         {"reading the workspace: %s", "读取工作区失败：%s"},
+		"hint.work":        {"keepwell doctor looks at the project's files", "keepwell doctor 可检查项目文件"},
+		"hint.work.parse":  {"mend that line first; nothing was changed", "请先修正这一行；没有做任何改动"},
+		"err.work.none":    {"there is neither a go.work nor a go.mod here or above", "当前目录及上级目录中既没有 go.work，也没有 go.mod"},
+		"hint.work.none":   {"change to the directory of a project", "请切换到项目所在的目录"},
+		"work.reading":     {"reading the workspace ...", "正在读取工作区 ……"},
+		"work.problem":     {"%s: %s", "%s：%s"},
+		"work.and":         {", ", "，"},
+		"work.fine":        {"Nothing disagrees.", "没有发现不一致之处。"},
+		"work.more":        {"... and %d more; --format json has all", "…… 还有 %d 项，完整列表见 --format json"},
+		"work.more.kind":   {"... and %d more of the kind %s; --format json has all", "…… 还有 %d 项 %s，完整列表见 --format json"},
+		"work.status.head": {"%s: %d {module|modules}, go %s", "%s：%d 个模块，go %s"},
+		"work.status.single": {
+			"%s: a module, no go.work in force",
+			"%s：单个模块，没有生效的 go.work",
+		},
+		"work.status.setting":  {"%s (%s)", "%s（%s）"},
+		"work.status.dir":      {"directory", "目录"},
+		"work.status.module":   {"module", "模块"},
+		"work.status.requires": {"requires", "依赖数"},
+		"work.origin.environment": {
+			"environment", "环境变量",
+		},
+		"work.origin.user":    {"user file", "用户文件"},
+		"work.origin.goroot":  {"go's own file", "go 自带文件"},
+		"work.origin.default": {"default", "默认值"},
+		"work.origin.found":   {"found here or above", "在当前或上级目录中找到"},
+		"work.git.committed":  {"committed", "已提交"},
+		"work.git.changed":    {"committed, with changes", "已提交，有未提交的改动"},
+		"work.git.ignored":    {"ignored", "已忽略"},
+		"work.git.untracked":  {"not committed", "未提交"},
+		"work.git.absent":     {"absent", "不存在"},
+		"work.drift.none":     {"%d {dependency|dependencies}: every module asks for the version that is built with.", "%d 个依赖：各模块要求的版本与实际使用的一致。"},
+		"work.drift.head": {
+			"%d {dependency|dependencies}; of %d not every module asks for the version that is built with (*):",
+			"%d 个依赖；其中 %d 个，并非每个模块要求的都是实际使用的版本（*）：",
+		},
+		"work.drift.guess": {
+			"go could not choose offline (%s): the newest version asked for is taken.",
+			"go 无法离线选定版本（%s），此处取各模块要求的最新版本。",
+		},
+		"work.drift.chosen": {"builds with %s", "实际使用 %s"},
+		"work.drift.others": {" and %d more", " 等，另有 %d 个"},
+		"work.problem.unreadable": {
+			"this go.mod cannot be read: %s", "go.mod 无法读取：%s",
+		},
+		"work.problem.use-gone":       {"go.work uses %s, where there is no module: no go command works here", "go.work 使用了 %s，但那里没有模块：所有 go 命令都会失败"},
+		"work.problem.use-twice":      {"go.work uses %s twice", "go.work 重复使用了 %s"},
+		"work.problem.same-path":      {"%s is the path of two modules, %s and %s", "%s 同时是两个模块（%s 和 %s）的路径"},
+		"work.problem.go-line":        {"go.work has go %s, but %s needs go %s; mend: go work use", "go.work 的 go 行是 %s，但 %s 需要 go %s；修复：go work use"},
+		"work.problem.replace-gone":   {"%s is replaced by %s, where there is no module", "%s 被替换为 %s，但那里没有模块"},
+		"work.problem.replace-own":    {"%s is replaced by %s, left over: go.work uses the module anyway", "%s 被替换为 %s，属于残留：go.work 已经使用该模块"},
+		"work.problem.replace-unused": {"%s is replaced by %s, but no module requires it", "%s 被替换为 %s，但没有模块依赖它"},
+		"work.problem.replace-clash":  {"%s is replaced by %s here and by %s in %s: go refuses that; a replace in go.work decides", "%s 在此被替换为 %s，而在另一处被替换为 %s（%s）：go 不允许；可在 go.work 中写 replace 来决定"},
+		"work.problem.not-used":       {"%s (%s) is not in go.work", "%s（%s）未列入 go.work"},
+		"work.problem.flags-mod":      {"GOFLAGS has %s: go refuses -mod=mod in a workspace", "GOFLAGS 为 %s：工作区中不允许 -mod=mod"},
+		"work.problem.flags-modfile":  {"GOFLAGS has %s: go refuses -modfile in a workspace", "GOFLAGS 为 %s：工作区中不允许 -modfile"},
+		"work.problem.work-off":       {"GOWORK=off (%s): this go.work is not in force", "GOWORK=off（%s）：此 go.work 不生效"},
+		"work.problem.elsewhere":      {"GOWORK names %s: this go.work is not in force", "GOWORK 指定了 %s：此 go.work 不生效"},
+		"work.problem.vendor-ignored": {"go.work turns the vendor directory of %s off; go work vendor makes one for all", "有 go.work 时 %s 的 vendor 目录不生效；go work vendor 可为整个工作区生成"},
+		"work.problem.vendor-stale":   {"this vendor directory was not made for what is in force here: go work vendor, or go mod vendor, makes it anew", "此 vendor 目录不是为当前生效的工作区或模块生成的：可用 go work vendor 或 go mod vendor 重新生成"},
+		"work.problem.undecided":      {"go.work is neither committed nor ignored: commit it where all modules are released together, else put it into .gitignore", "go.work 既未提交也未忽略：若各模块总是一起发布，请提交；否则请写入 .gitignore"},
+		"work.problem.sum-apart":      {"go.work is %s, but go.work.sum is %s: keep both alike", "go.work %s，而 go.work.sum %s：二者应一致"},
+		"work.problem.committed":      {"go.work is committed: CI builds the modules together; test each with GOWORK=off too, as its users will build it", "go.work 已提交：CI 会一起构建各模块；请同时用 GOWORK=off 逐个测试，这才是使用者的构建方式"},
+	}
+})
