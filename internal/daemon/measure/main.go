@@ -34,6 +34,8 @@ type bench struct {
 	program  string
 	database string // "": SQLite
 	seconds  int
+	// incidents are how many are stored when the server is started anew.
+	incidents int
 	dir      string
 }
 
@@ -60,6 +62,7 @@ func main() {
 	flag.StringVar(&b.program, "keepwell", "", "the program")
 	flag.StringVar(&b.database, "database", "", "postgres:// address of a server where databases may be made (default: SQLite)")
 	flag.IntVar(&b.seconds, "seconds", 60, "how long the webhook takes one alert a request; tens take a third of it")
+	flag.IntVar(&b.incidents, "incidents", 100_000, "how many incidents are stored when the server is started anew")
 	flag.Parse()
 	if err := b.run(context.Background(), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
