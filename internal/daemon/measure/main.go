@@ -36,7 +36,7 @@ type bench struct {
 	seconds  int
 	// incidents are how many are stored when the server is started anew.
 	incidents int
-	dir      string
+	dir       string
 }
 
 // part is one measurement, with a server and a database of its own.
