@@ -33,12 +33,17 @@ type intake struct {
 	mu      sync.Mutex
 	waiting []*delivery
 	storing bool
+	last    time.Time // when a transaction ended; of who leads
 }
 
 const (
 	// together is how many alerts are stored in one transaction, if more than one sender
 	// brings them.
 	together = 500
+	// pace is the least time from one transaction to the next: what comes alone is stored
+	// at once, and what comes in a stream by the handful, for each transaction costs the
+	// disk a write and the machine a job of triage.
+	pace = 20 * time.Millisecond
 	// storeTime bounds a transaction: whose sender stores may have gone, the others wait.
 	storeTime = 30 * time.Second
 )
@@ -126,7 +131,14 @@ func (e *Engine) Ingest(ctx context.Context, alerts []keepwell.Alert) (Receipt, 
 // lead stores what waits, which begins with own. Its sender alone may give it up.
 func (e *Engine) lead(ctx context.Context, own *delivery) {
 	defer e.in.pass()
+	if wait := pace - time.Since(e.in.last); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done(): // the transaction says so
+		}
+	}
 	batch := e.in.take()
+	defer func() { e.in.last = time.Now() }()
 	if len(batch) > 1 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), storeTime)
@@ -145,7 +157,7 @@ func (e *Engine) lead(ctx context.Context, own *delivery) {
 
 // storeAlerts stores deliveries in one transaction.
 func (e *Engine) storeAlerts(ctx context.Context, batch []*delivery) error {
-	return e.st.Tx(ctx, func(tx *state.Tx) error {
+	return e.st.Urgent(ctx, func(tx *state.Tx) error {
 		var good []keepwell.Alert
 		for _, d := range batch {
 			good = append(good, d.good...)

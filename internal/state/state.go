@@ -73,6 +73,7 @@ type State struct {
 	read  *sql.DB
 	pool  *pgxpool.Pool
 	dir   string
+	line  *line // of SQLite's one writer; nil: PostgreSQL
 
 	appended notice
 }
@@ -119,7 +120,7 @@ func open(ctx context.Context, o Options) (*State, error) {
 		if s.write, s.read, err = openSQLite(o.Dir); err != nil {
 			return nil, err
 		}
-		s.kind, s.q = SQLite, s.read
+		s.kind, s.q, s.line = SQLite, s.read, &line{}
 	case strings.HasPrefix(o.Database, "postgres://"), strings.HasPrefix(o.Database, "postgresql://"):
 		pool, err := openPostgres(ctx, o.Database)
 		if err != nil {
@@ -191,18 +192,32 @@ const tries = 5
 
 // Tx runs f in a transaction: everything or nothing of it happens. What f returns is
 // returned.
-func (s *State) Tx(ctx context.Context, f func(*Tx) error) error {
+func (s *State) Tx(ctx context.Context, f func(*Tx) error) error { return s.tx(ctx, false, f) }
+
+// Urgent is Tx for what somebody waits for who will not wait long: where transactions
+// queue up, it is the next. Few may be urgent at once, or the others wait for ever.
+func (s *State) Urgent(ctx context.Context, f func(*Tx) error) error { return s.tx(ctx, true, f) }
+
+func (s *State) tx(ctx context.Context, urgent bool, f func(*Tx) error) error {
 	for try := 1; ; try++ {
-		err := s.once(ctx, f)
+		err := s.once(ctx, urgent, f)
 		if err == nil || try == tries || !retry(err) {
 			return err
 		}
 	}
 }
 
-func (s *State) once(ctx context.Context, f func(*Tx) error) error {
+func (s *State) once(ctx context.Context, urgent bool, f func(*Tx) error) error {
+	leave := func() {}
+	if s.line != nil {
+		if err := s.line.enter(ctx, urgent); err != nil {
+			return fmt.Errorf("waiting for the turn of a transaction: %w", err)
+		}
+		leave = s.line.leave
+	}
 	tx, err := s.begin(ctx)
 	if err != nil {
+		leave()
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
 	ended := false
@@ -211,6 +226,7 @@ func (s *State) once(ctx context.Context, f func(*Tx) error) error {
 			_ = tx.SQL.Rollback() // f failed or panicked; that is what is told
 		}
 		_ = tx.conn.Close() // goes back to the pool
+		leave()
 		if ended {
 			for _, after := range tx.after {
 				after()
