@@ -162,6 +162,9 @@ func (s *side) exchange(c net.Conn, in *bufio.Reader, request string) said {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
+	for s.p.Under() > 0 { // a zip is answered before it is kept, and kept before the next request
+		runtime.Gosched()
+	}
 	if d := resp.Header["Date"]; len(d) == 1 {
 		if _, err := http.ParseTime(d[0]); err == nil {
 			resp.Header.Del("Date")
