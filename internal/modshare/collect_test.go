@@ -82,23 +82,26 @@ func TestCollect(t *testing.T) {
 	if _, done, err = three.CollectShared(t.Context(), modstore.Keep{}); err != nil || !done {
 		t.Fatal(done, err)
 	}
+	old := func() { // a busy server may not take the lease back in time: then it has to end
+		for done = false; !done; {
+			if _, done, err = three.CollectShared(t.Context(), modstore.Keep{Unused: 5 * 24 * time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, request := range gate.Asked() {
 		if strings.HasPrefix(request, http.MethodGet+" /modules/entries/") {
 			t.Errorf("read again: %s", request)
 		}
 	}
-	if _, _, err := three.CollectShared(t.Context(), modstore.Keep{Unused: 5 * 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
+	old()
 	if want := []string{zipKey(6), zipKey(7)}; !slices.Equal(left(), want) {
 		t.Errorf("left %v", left())
 	}
 	if err := two.Unpin(t.Context(), "go.sum"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := three.CollectShared(t.Context(), modstore.Keep{Unused: 5 * 24 * time.Hour}); err != nil {
-		t.Fatal(err)
-	}
+	old()
 	if want := []string{zipKey(6)}; !slices.Equal(left(), want) {
 		t.Errorf("left %v", left())
 	}
