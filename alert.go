@@ -30,7 +30,8 @@ func (s AlertStatus) Validate() error {
 	return fmt.Errorf("alert status %q is none of firing, resolved", string(s))
 }
 
-// Bounds of one alert; what is larger is refused, not cut.
+// Bounds of one alert. Validate refuses what is larger; readers of foreign bodies cut it
+// before, visibly.
 const (
 	MaxAlertPairs = 256      // labels, and annotations
 	MaxAlertBytes = 64 << 10 // all labels and annotations together
@@ -81,13 +82,9 @@ func (a Alert) Validate() error {
 		say("no fingerprint")
 	}
 	for name, text := range map[string]string{"fingerprint": a.Fingerprint, "source": a.Source} {
-		if len(text) > maxAlertName || !storable(text) {
-			say("%s is longer than %d bytes or no text", name, maxAlertName)
-		}
+		errs = append(errs, textError(name, text, maxAlertName))
 	}
-	if len(a.GeneratorURL) > maxAlertURL || !storable(a.GeneratorURL) {
-		say("generatorURL is longer than %d bytes or no text", maxAlertURL)
-	}
+	errs = append(errs, textError("generatorURL", a.GeneratorURL, maxAlertURL))
 	if y := a.StartsAt.Year(); y < 1970 || y > 9999 {
 		say("startsAt %s is no time of an alert", a.StartsAt.Format(time.RFC3339))
 	}
@@ -98,8 +95,15 @@ func (a Alert) Validate() error {
 		}
 		for k, v := range pairs {
 			size += len(k) + len(v)
-			if k == "" || len(k) > maxAlertName || !storable(k) || !storable(v) {
-				say("of the %s, %.40q is empty, too long or no text", kind, k)
+			switch {
+			case k == "":
+				say("of the %s, one has an empty name", kind)
+			case len(k) > maxAlertName:
+				say("of the %s, the name %.40q is too long: %d bytes, more than %d", kind, k, len(k), maxAlertName)
+			case !storable(k):
+				say("of the %s, the name %.40q is no text", kind, k)
+			case !storable(v):
+				say("of the %s, %.40q is no text", kind, k)
 			}
 		}
 	}
@@ -107,6 +111,17 @@ func (a Alert) Validate() error {
 		say("labels and annotations take %d bytes, more than %d", size, MaxAlertBytes)
 	}
 	return errors.Join(errs...)
+}
+
+// textError tells which it is: too long, or no text.
+func textError(name, text string, longest int) error {
+	switch {
+	case len(text) > longest:
+		return fmt.Errorf("alert: %s is longer than %d bytes: %d", name, longest, len(text))
+	case !storable(text):
+		return fmt.Errorf("alert: %s is no text", name)
+	}
+	return nil
 }
 
 func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

@@ -1,7 +1,8 @@
 // Package alerts reads what monitoring systems send: the webhooks of Alertmanager (all
 // versions' fields) and of Grafana, and any JSON by a [Mapping] of expressions. Each
-// alert counts by itself, whatever group it came in: one that cannot be used is refused
-// with the path of what is wrong, and the others are kept.
+// alert counts by itself, whatever group it came in: texts that are too long are cut with
+// a mark (fit.go); one that cannot be used at all is refused with the path of what is
+// wrong, and the others are kept.
 //
 // Bodies are read as a stream: ten thousand alerts take the memory of one, and of what
 // the caller keeps. Unknown fields are passed over, wrong types are not. The package
@@ -44,8 +45,9 @@ type Group struct {
 	// Reason is why it was sent, where the sender says so ("new alerts", "repeat", …).
 	Reason                                               string
 	GroupLabels, CommonLabels, CommonAnnotations, Routed map[string]string
-	// Alerts counts what was handed on, RefusedAlerts what was not.
-	Alerts, RefusedAlerts int
+	// Alerts counts what was handed on, RefusedAlerts what was not; Cut those handed on
+	// with less than came.
+	Alerts, RefusedAlerts, Cut int
 	// Refused says why, for the first of them.
 	Refused []error
 }
@@ -58,6 +60,15 @@ func (g *Group) refuse(err error) {
 	if len(g.Refused) < maxRefused {
 		g.Refused = append(g.Refused, err)
 	}
+}
+
+// fit makes a storable where that is possible.
+func (g *Group) fit(a *keepwell.Alert) error {
+	cut, err := fit(a)
+	if err = errors.Join(err, a.Validate()); err == nil && cut {
+		g.Cut++
+	}
+	return err
 }
 
 // Each takes one alert; an error of its ends the reading and is returned as it is.
@@ -182,7 +193,7 @@ func (g *Group) alerts(dec *json.Decoder, l Limits, each Each, one func(*json.De
 		case err != nil:
 			return at(fmt.Sprintf("alerts[%d]", i), err)
 		}
-		if err := a.Validate(); err != nil {
+		if err := g.fit(&a); err != nil {
 			g.refuse(at(fmt.Sprintf("alerts[%d]", i), err))
 			continue
 		}

@@ -86,6 +86,61 @@ func TestGrafana(t *testing.T) {
 
 const one = `{"status":"firing","labels":{"a":"b"},"startsAt":"2026-05-04T02:00:00Z"}`
 
+// TestFits: what is too long is cut with a mark, control characters go, and the alert is kept.
+func TestFits(t *testing.T) {
+	t.Parallel()
+	long, many := strings.Repeat("x", 200_000), map[string]string{"summary": "kept"}
+	for i := range 300 {
+		many[fmt.Sprint("a", i)] = "v"
+	}
+	body := func(a map[string]any) string {
+		a["status"], a["startsAt"] = "firing", "2026-05-04T02:00:00Z"
+		data, err := json.Marshal(map[string]any{"alerts": []any{a}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	type pairs = map[string]string
+	for name, tt := range map[string]struct {
+		alert   map[string]any
+		in      string // labels or annotations
+		key     string
+		want    string // how it ends
+		another string // annotation that tells what is left out
+	}{
+		"a long annotation": {map[string]any{"labels": pairs{"alertname": "A"}, "annotations": pairs{"d": long, "summary": "short"}}, "annotations", "d", " B]", ""},
+		"a short one stays": {map[string]any{"labels": pairs{"alertname": "A"}, "annotations": pairs{"d": long, "summary": "short"}}, "annotations", "summary", "short", ""},
+		"a long label":      {map[string]any{"labels": pairs{"alertname": "A", "query": long}, "annotations": pairs{"d": long}}, "labels", "query", " B]", ""},
+		"NUL in a label":    {map[string]any{"labels": pairs{"alertname": "a\x00b"}}, "labels", "alertname", "a\ufffdb", ""},
+		"escapes":           {map[string]any{"labels": pairs{"alertname": "A"}, "annotations": pairs{"d": "a\x1b[2J\n\tb"}}, "annotations", "d", "a\ufffd[2J\n\tb", ""},
+		"a NUL in a name":   {map[string]any{"labels": pairs{"a\x00": "b"}}, "labels", "a\ufffd", "b", ""},
+		"a long name":       {map[string]any{"labels": pairs{"alertname": "A"}, "annotations": pairs{strings.Repeat("n", 300): "v", "d": "e"}}, "annotations", strings.Repeat("n", 224) + "… [keepwell: -76 B]", "v", ""},
+		"an empty name":     {map[string]any{"labels": pairs{"alertname": "A", "": "v"}}, "labels", "alertname", "A", ""},
+		"many annotations":  {map[string]any{"labels": pairs{"alertname": "A"}, "annotations": many}, "annotations", "summary", "kept", "annotations (-46)"},
+		"many labels":       {map[string]any{"labels": many}, "labels", "summary", "kept", "labels (-45)"},
+		"a long address":    {map[string]any{"labels": pairs{"alertname": "A"}, "generatorURL": long}, "labels", "alertname", "A", "generatorURL (-200000 B)"},
+		"a long fingerprint": {
+			map[string]any{"labels": pairs{"alertname": "A"}, "fingerprint": long}, "labels", "alertname", "A", "",
+		},
+	} {
+		var got []keepwell.Alert
+		g, err := alerts.Alertmanager(strings.NewReader(body(tt.alert)), alerts.DefaultLimits(), collect(&got))
+		if err != nil || len(got) != 1 || g.Cut != 1 {
+			t.Errorf("%s: %d alerts, %d cut, %v %v", name, len(got), g.Cut, g.Refused, err)
+			continue
+		}
+		in := map[string]pairs{"labels": got[0].Labels, "annotations": got[0].Annotations}[tt.in]
+		if v := in[tt.key]; !strings.HasSuffix(v, tt.want) || v == "" || got[0].Annotations[alerts.Cutting] != tt.another {
+			t.Errorf("%s: %.80q, and %q", name, v, got[0].Annotations[alerts.Cutting])
+		}
+	}
+	var got []keepwell.Alert
+	if g, err := alerts.Alertmanager(strings.NewReader(`{"alerts":[`+one+`]}`), alerts.DefaultLimits(), collect(&got)); err != nil || g.Cut != 0 {
+		t.Errorf("one that fits: %d cut, %v", g.Cut, err)
+	}
+}
+
 // TestOneBadAlertLosesNoOther: what is wrong is told by its path, and the rest is kept.
 func TestOneBadAlertLosesNoOther(t *testing.T) {
 	t.Parallel()
@@ -96,11 +151,10 @@ func TestOneBadAlertLosesNoOther(t *testing.T) {
 		`{"status":"firing","labels":[]}`:   "alerts[1].labels: is a array",
 		`{"status":"firing","startsAt":5}`:  "alerts[1]",
 		`{"status":"firing","startsAt":""}`: "alerts[1]",
-		`{"status":"firing","labels":{}}`:   "alerts[1]: alert: startsAt",
-		`{"status":"silent","labels":{"a":"b"},"startsAt":"2026-05-04T02:00:00Z"}`:                                   `status "silent" is none of`,
-		`{"labels":{"a":"b"},"startsAt":"2026-05-04T02:00:00Z"}`:                                                     `status "" is none of`,
-		`{"status":"firing","labels":{"a":"b\u0000"},"startsAt":"2026-05-04T02:00:00Z"}`:                             "no text",
-		`{"status":"firing","labels":{"a":"` + strings.Repeat("x", 70_000) + `"},"startsAt":"2026-05-04T02:00:00Z"}`: "more than 65536",
+		`{"status":"firing","labels":{}}`:   "alert: startsAt",
+		`{"status":"silent","labels":{"a":"b"},"startsAt":"2026-05-04T02:00:00Z"}`: `status "silent" is none of`,
+		`{"labels":{"a":"b"},"startsAt":"2026-05-04T02:00:00Z"}`:                   `status "" is none of`,
+		`{"status":"firing","labels":{"":"b"},"startsAt":"2026-05-04T02:00:00Z"}`:  "alerts[1]: labels: none can be used",
 	} {
 		var got []keepwell.Alert
 		g, err := alerts.Alertmanager(strings.NewReader(`{"alerts":[`+one+`,`+bad+`,`+one+`]}`), alerts.DefaultLimits(), collect(&got))

@@ -133,7 +133,7 @@ func (m *Mapping) Read(ctx context.Context, r io.Reader, l Limits, now time.Time
 		v["item"] = item
 		a, err := m.alert(ctx, v, now)
 		if err == nil {
-			err = a.Validate()
+			err = g.fit(&a)
 		}
 		if err != nil {
 			g.refuse(fmt.Errorf("mapping %s: alerts[%d]: %w", m.Name, i, err))
