@@ -165,6 +165,7 @@ func TestSenders(t *testing.T) {
 		}
 		hooks, mod := made("hooks", access.ScopeHooks), made("mod", access.ScopeMod)
 		am, body := base+"/hooks/alertmanager", payload(2)
+		long := strings.Replace(payload(1), `"fingerprint"`, `"annotations":{"d":"`+strings.Repeat("x", 100_000)+`\u0000"},"fingerprint"`, 1)
 		basic := func(p string) string { // Alertmanager's basic_auth
 			r := &http.Request{Header: http.Header{}}
 			r.SetBasicAuth("any", p)
@@ -191,6 +192,7 @@ func TestSenders(t *testing.T) {
 			"no signature":        {am, body, []string{"X-Hub-Signature-256", "sha256=zz"}, 401, "hook.unauthenticated"},
 			"no JSON":             {am, "hello", []string{"Authorization", "Bearer " + token}, 400, `"hint":"/hooks/alertmanager takes`},
 			"no alert":            {am, `{"alerts":[{"status":"on","labels":{"a":"b"}}]}`, []string{"Authorization", "Bearer " + token}, 400, "hook.none"},
+			"too long":            {am, long, []string{"Authorization", "Bearer " + token}, 202, `"cut":1`},
 			"in Chinese":          {am, "hello", []string{"Authorization", "Bearer " + token, "Accept-Language", "zh-CN"}, 400, "正文不是"},
 			"a mapping":           {base + "/hooks/generic/zabbix", `{"events":[{"trigger":"X","host":"h"},{"trigger":"Y"}]}`, []string{"Authorization", "Bearer " + token}, 202, `"unusable":1`},
 			"no mapping":          {base + "/hooks/generic/nagios", `{}`, []string{"Authorization", "Bearer " + token}, 404, "hook.unknown"},
@@ -215,8 +217,14 @@ func TestSenders(t *testing.T) {
 			}
 		}
 		rows, err := d.State().Journal(t.Context(), state.JournalFilter{Kind: string(journal.AlertRefused)}, state.Page{})
-		if err != nil || len(rows) == 0 || !strings.Contains(rows[len(rows)-1].Body, `"key":"why.leftout"`) && !strings.Contains(rows[0].Body, `"key":"why.leftout"`) {
-			t.Errorf("nothing of what was left out in the journal: %v %v", rows, err)
+		var written strings.Builder
+		for _, row := range rows {
+			written.WriteString(row.Body)
+		}
+		for _, want := range []string{`"key":"why.leftout"`, `"key":"why.body"`, `none of the 1 alert`, "is none of alertmanager"} {
+			if err != nil || !strings.Contains(written.String(), want) {
+				t.Errorf("no %s in the journal: %v %v", want, rows, err)
+			}
 		}
 		alerts, err := d.State().Alerts(t.Context(), state.AlertFilter{}, state.Page{Limit: 1000})
 		if err != nil || len(alerts) != 3 { // two of Alertmanager, however often, and one mapped

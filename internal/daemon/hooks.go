@@ -66,6 +66,8 @@ type taken struct {
 	Unread    []string `json:"unread,omitempty"`
 	Unusable  int      `json:"unusable,omitempty"`
 	Truncated int64    `json:"truncated,omitempty"`
+	// Cut counts alerts that were kept with less of their texts than came.
+	Cut int `json:"cut,omitempty"`
 }
 
 // storing bounds how long a body may take to be stored: then the sender may try again.
@@ -73,68 +75,128 @@ const storing = 30 * time.Second
 
 // hook takes the alerts of a body. 202 means that all that could be read are on the disk.
 func (d *Daemon) hook(name string, how func(*http.Request) reading) http.Handler {
-	refuse := func(w http.ResponseWriter, r *http.Request, status int, key string, args ...any) {
-		d.metrics.requests.WithLabelValues(name, fmt.Sprint(status)).Inc()
-		access.Problem(w, r, status, key, args...)
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		read := how(r)
-		if read == nil {
-			refuse(w, r, http.StatusNotFound, "hook.unknown", r.PathValue("name"))
-			return
+		x := &intake{d: d, hook: name, w: w, r: r}
+		if read := how(r); read == nil {
+			x.refuse(http.StatusNotFound, "hook.unknown", r.PathValue("name"))
+		} else if x.known() {
+			x.take(r.Context(), read)
 		}
-		who, err := d.sender(r)
-		if err != nil {
-			d.log.Error("cannot tell senders of alerts", "error", mask.Text(err.Error()))
-			refuse(w, r, http.StatusInternalServerError, "hook.secret")
-			return
-		}
-		if who == nil {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="keepwell"`)
-			refuse(w, r, http.StatusUnauthorized, "hook.unauthenticated")
-			return
-		}
-		limits := alerts.DefaultLimits()
-		var found []keepwell.Alert
-		body := io.TeeReader(http.MaxBytesReader(w, r.Body, limits.Bytes+1), who)
-		group, err := read(r.Context(), body, limits, func(a keepwell.Alert) error { found = append(found, a); return nil })
-		if err == nil {
-			_, err = io.Copy(io.Discard, body) // what follows the document was signed, too
-		}
-		var long *http.MaxBytesError
-		switch {
-		case errors.Is(err, alerts.ErrTooLarge) || errors.As(err, &long):
-			refuse(w, r, http.StatusRequestEntityTooLarge, "hook.large", limits.Bytes>>20, limits.Alerts)
-			return
-		case r.Context().Err() != nil:
-			return // nobody waits
-		case !who.proved(): // before anything is said about the body
-			refuse(w, r, http.StatusUnauthorized, "hook.signature")
-			return
-		case err != nil:
-			refuse(w, r, http.StatusBadRequest, "hook.body", name, err)
-			return
-		case len(found) == 0 && group.RefusedAlerts > 0:
-			refuse(w, r, http.StatusBadRequest, "hook.none", group.RefusedAlerts, errors.Join(group.Refused...))
-			return
-		}
-		receipt, err := d.store(r.Context(), name, found, group)
-		if err != nil {
-			d.log.Error("cannot store alerts; their sender was asked to try again", "hook", name, "alerts", len(found), "error", mask.Text(err.Error()))
-			w.Header().Set("Retry-After", "5")
-			refuse(w, r, http.StatusServiceUnavailable, "hook.unavailable")
-			return
-		}
-		d.metrics.took(receipt, group)
-		d.metrics.requests.WithLabelValues(name, "202").Inc()
-		answer := taken{Receipt: receipt, Unusable: group.RefusedAlerts, Truncated: group.Truncated}
-		for _, e := range group.Refused {
-			answer.Unread = append(answer.Unread, e.Error())
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusAccepted)
-		_ = json.NewEncoder(w).Encode(answer) // who went away has been served
 	})
+}
+
+// intake is one request that brings alerts.
+type intake struct {
+	d    *Daemon
+	hook string
+	w    http.ResponseWriter
+	r    *http.Request
+	who  *proof
+}
+
+func (x *intake) refuse(status int, key string, args ...any) {
+	x.d.metrics.requests.WithLabelValues(x.hook, fmt.Sprint(status)).Inc()
+	access.Problem(x.w, x.r, status, key, args...)
+}
+
+// lost refuses the body of a sender that is known, who may well not send it again: that
+// is logged and written down.
+func (x *intake) lost(ctx context.Context, status, alerts int, key string, args ...any) {
+	why := clip(mask.Text(msg.Text(msg.EN, key, args...)))
+	x.d.log.Warn("alerts were refused, and are lost unless their sender sends them again", "hook", x.hook, "status", status, "alerts", alerts, "why", why)
+	x.d.metrics.alerts.WithLabelValues("refused").Add(float64(alerts))
+	ctx, cancel := context.WithTimeout(ctx, storing)
+	defer cancel()
+	err := x.d.st.Tx(ctx, func(tx *state.Tx) error {
+		return journal.Append(tx, journal.Entry{
+			Kind: journal.AlertRefused, Actor: autopilot.Actor, Reason: msg.Because("why.body", x.hook, status, why),
+			Data: map[string]any{"hook": x.hook, "status": status, "refused": alerts},
+		})
+	})
+	if err != nil {
+		x.d.log.Error("cannot write down that alerts were refused", "hook", x.hook, "error", mask.Text(err.Error()))
+	}
+	x.refuse(status, key, args...)
+}
+
+// clip keeps what one entry needs: senders make up names of any length.
+func clip(s string) string {
+	const longest = 500
+	if len(s) <= longest {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longest], "") + "…"
+}
+
+// known tells whether the sender is, and refuses it otherwise.
+func (x *intake) known() bool {
+	who, err := x.d.sender(x.r)
+	switch {
+	case err != nil:
+		x.d.log.Error("cannot tell senders of alerts; they were asked to try again", "hook", x.hook, "error", mask.Text(err.Error()))
+		x.w.Header().Set("Retry-After", "30")
+		x.refuse(http.StatusServiceUnavailable, "hook.secret")
+	case who == nil:
+		x.d.log.Warn("a sender of alerts did not show who it is", "hook", x.hook, "from", x.r.RemoteAddr)
+		x.w.Header().Set("WWW-Authenticate", `Bearer realm="keepwell"`)
+		x.refuse(http.StatusUnauthorized, "hook.unauthenticated")
+	default:
+		x.who = who
+		return true
+	}
+	return false
+}
+
+func (x *intake) take(ctx context.Context, read reading) {
+	limits := alerts.DefaultLimits()
+	var found []keepwell.Alert
+	body := io.TeeReader(http.MaxBytesReader(x.w, x.r.Body, limits.Bytes+1), x.who)
+	group, err := read(ctx, body, limits, func(a keepwell.Alert) error { found = append(found, a); return nil })
+	if err == nil {
+		_, err = io.Copy(io.Discard, body) // what follows the document was signed, too
+	}
+	var long *http.MaxBytesError
+	large := errors.Is(err, alerts.ErrTooLarge) || errors.As(err, &long)
+	switch {
+	case large && x.who.mac != nil: // who it is shows at the body's end only
+		x.d.log.Warn("a signed body is too large", "hook", x.hook, "from", x.r.RemoteAddr)
+		x.refuse(http.StatusRequestEntityTooLarge, "hook.large", limits.Bytes>>20, limits.Alerts)
+	case large:
+		x.lost(ctx, http.StatusRequestEntityTooLarge, len(found)+group.RefusedAlerts, "hook.large", limits.Bytes>>20, limits.Alerts)
+	case ctx.Err() != nil: // nobody waits
+	case !x.who.proved(): // before anything is said about the body
+		x.d.log.Warn("a signature does not fit its body", "hook", x.hook, "from", x.r.RemoteAddr)
+		x.refuse(http.StatusUnauthorized, "hook.signature")
+	case err != nil:
+		x.lost(ctx, http.StatusBadRequest, len(found)+group.RefusedAlerts, "hook.body", x.hook, err)
+	case len(found) == 0 && group.RefusedAlerts > 0:
+		x.lost(ctx, http.StatusBadRequest, group.RefusedAlerts, "hook.none", group.RefusedAlerts, errors.Join(group.Refused...))
+	default:
+		x.keep(ctx, found, group)
+	}
+}
+
+// keep stores what was found, and answers.
+func (x *intake) keep(ctx context.Context, found []keepwell.Alert, group alerts.Group) {
+	receipt, err := x.d.store(ctx, x.hook, found, group)
+	if err != nil {
+		x.d.log.Error("cannot store alerts; their sender was asked to try again", "hook", x.hook, "alerts", len(found), "error", mask.Text(err.Error()))
+		x.w.Header().Set("Retry-After", "5")
+		x.refuse(http.StatusServiceUnavailable, "hook.unavailable")
+		return
+	}
+	if group.Cut > 0 {
+		x.d.log.Warn("texts of alerts were too long, or held control characters; the alerts were kept with what is left", "hook", x.hook, "alerts", group.Cut, "receiver", group.Receiver)
+	}
+	x.d.metrics.took(receipt, group)
+	x.d.metrics.requests.WithLabelValues(x.hook, "202").Inc()
+	answer := taken{Receipt: receipt, Unusable: group.RefusedAlerts, Truncated: group.Truncated, Cut: group.Cut}
+	for _, e := range group.Refused {
+		answer.Unread = append(answer.Unread, e.Error())
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(x.w).Encode(answer) // who went away has been served
 }
 
 // store stores what a body held, and writes down what it did not hold.
@@ -149,7 +211,7 @@ func (d *Daemon) store(ctx context.Context, hook string, found []keepwell.Alert,
 	why := msg.Because("why.leftout", g.Truncated, g.RefusedAlerts)
 	data := map[string]any{"hook": hook, "truncated": g.Truncated, "refused": g.RefusedAlerts, "of": g.Alerts, "groupKey": g.GroupKey, "receiver": g.Receiver}
 	if len(g.Refused) > 0 {
-		data["first"] = g.Refused[0].Error()
+		data["first"] = clip(mask.Text(g.Refused[0].Error()))
 	}
 	return receipt, d.st.Tx(ctx, func(tx *state.Tx) error {
 		return journal.Append(tx, journal.Entry{Kind: journal.AlertRefused, Actor: autopilot.Actor, Reason: why, Data: data})

@@ -121,6 +121,7 @@ var autopilotTable = sync.OnceValue(func() map[string]message {
 
 		// The server.
 		"why.retained": {"older than the configuration keeps", "超过配置的保留时间"},
+		"why.body":     {"the body for /hooks/%s was refused (%d): %s", "/hooks/%s 的请求正文被拒绝（%d）：%s"},
 		"why.leftout":  {"%d {alert was|alerts were} left out by the sender (truncatedAlerts), %d cannot be used", "发送方截去了 %d 条告警（truncatedAlerts），另有 %d 条无法使用"},
 
 		// Back-tests.
