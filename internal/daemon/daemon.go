@@ -107,6 +107,7 @@ type Daemon struct {
 	undo    []func(context.Context) error
 	loading sync.Mutex
 	working atomic.Bool
+	ready   readiness
 }
 
 // live is a configuration with what is made of it.

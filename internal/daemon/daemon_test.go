@@ -289,6 +289,29 @@ func TestOnlyHere(t *testing.T) {
 	}
 }
 
+// TestReady: it is ready only where it can write and tell its senders, and says which it is.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	d, base := started(t, state.Options{Dir: t.TempDir()}, "")
+	err := d.State().Tx(t.Context(), func(tx *state.Tx) error {
+		_, err := tx.SQL.ExecContext(t.Context(), "CREATE TRIGGER full BEFORE INSERT ON settings WHEN new.name = 'ready' BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, text := get(t, base+"/readyz"); status != 503 || text != "the database cannot be written\n" {
+		t.Errorf("%d %q", status, text)
+	}
+	_, base = started(t, state.Options{Dir: t.TempDir()}, "hooks: {token: '${secret:NONE}'}\n")
+	if status, text := get(t, base+"/readyz"); status != 503 || text != "the secrets of hooks cannot be read\n" {
+		t.Errorf("%d %q", status, text)
+	}
+	if status, text := post(t, base+"/hooks/alertmanager", payload(1)); status != 503 || !strings.Contains(text, "hook.secret") {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
 // TestLife: it says when it is ready, what it does, and leaves a journal that can be proved.
 func TestLife(t *testing.T) {
 	t.Parallel()

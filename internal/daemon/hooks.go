@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/keepwell/keepwell"
@@ -349,18 +350,60 @@ func (d *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// readyz tells whether alerts can be taken.
+// readiness remembers how a write went: probes ask more often than disks should write.
+type readiness struct {
+	sync.Mutex
+	at  time.Time
+	err error
+}
+
+// readyz tells whether alerts can be taken, and in a few words why not; the log has more.
 func (d *Daemon) readyz(w http.ResponseWriter, r *http.Request) {
 	const patience = 2 * time.Second
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	switch err := d.st.Ping(ctx); {
-	case err != nil:
-		d.log.Warn("the database does not answer", "error", mask.Text(err.Error()))
-		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
-	case !d.working.Load():
-		http.Error(w, "stopping", http.StatusServiceUnavailable)
-	default:
+	why, err := d.unready(ctx)
+	if why == "" {
 		_, _ = io.WriteString(w, "ready\n")
+		return
 	}
+	if err != nil {
+		d.log.Warn("not ready: "+why, "error", mask.Text(err.Error()))
+	}
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+func (d *Daemon) unready(ctx context.Context) (why string, err error) {
+	if err := d.st.Ping(ctx); err != nil {
+		return "the database does not answer", err
+	}
+	if err := d.writable(ctx); err != nil {
+		return "the database cannot be written", err
+	}
+	l := d.live.Load()
+	for _, word := range []string{l.Hooks.Token, l.Hooks.HMAC} {
+		if _, err := resolve(word, l.secrets); err != nil {
+			return "the secrets of hooks cannot be read", err
+		}
+	}
+	if !d.working.Load() {
+		return "stopping", nil
+	}
+	return "", nil
+}
+
+// writable writes, as alerts are written, where that was not done a moment ago.
+func (d *Daemon) writable(ctx context.Context) error {
+	const fresh = 5 * time.Second
+	d.ready.Lock()
+	defer d.ready.Unlock()
+	if now := time.Now(); d.ready.at.IsZero() || now.Sub(d.ready.at) >= fresh {
+		err := d.st.Tx(ctx, func(tx *state.Tx) error { return tx.SetSetting(ctx, "ready", now.UTC().Format(time.RFC3339)) })
+		if errors.Is(err, context.Canceled) {
+			return err // who asked went away: that tells nothing of the disk
+		}
+		d.ready.at, d.ready.err = now, err
+	}
+	return d.ready.err
 }
