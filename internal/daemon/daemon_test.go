@@ -184,7 +184,7 @@ func TestSenders(t *testing.T) {
 			"a password":          {am, body, []string{"Authorization", basic(token)}, 202, ""},
 			"a wrong password":    {am, body, []string{"Authorization", basic("x")}, 401, ""},
 			"a token for hooks":   {am, body, []string{"Authorization", hooks}, 202, ""},
-			"a token for others":  {am, body, []string{"Authorization", mod}, 401, ""},
+			"a token for others":  {am, body, []string{"Authorization", mod}, 403, "scope hooks"},
 			"signed":              {am, body, []string{"X-Hub-Signature-256", "sha256=" + sign(body)}, 202, ""},
 			"signed by Grafana":   {base + "/hooks/grafana", body, []string{"X-Grafana-Alerting-Signature", sign(body)}, 202, ""},
 			"another body":        {am, body + " ", []string{"X-Hub-Signature-256", "sha256=" + sign(body)}, 401, "hook.signature"},
@@ -214,6 +214,11 @@ func TestSenders(t *testing.T) {
 			}
 			if strings.Contains(text, token) || strings.Contains(text, key) {
 				t.Errorf("%s: a secret is told: %s", name, text)
+			}
+		}
+		for path, want := range map[string]int{"alertmanager": 405, "grafana": 405, "generic/zabbix": 405, "generic/nagios": 404, "nagios": 404} {
+			if status, text := get(t, base+"/hooks/"+path); status != want {
+				t.Errorf("GET %s: %d %s", path, status, text)
 			}
 		}
 		rows, err := d.State().Journal(t.Context(), state.JournalFilter{Kind: string(journal.AlertRefused)}, state.Page{})

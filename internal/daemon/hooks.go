@@ -48,6 +48,7 @@ func (d *Daemon) hooks(mux *http.ServeMux) {
 			return alerts.Alertmanager(r, l, each)
 		}
 	}))
+	mux.HandleFunc("/hooks/", d.others)
 	mux.Handle("POST /hooks/generic/{name}", d.hook("generic", func(r *http.Request) reading {
 		m := d.live.Load().mappings[r.PathValue("name")]
 		if m == nil {
@@ -57,6 +58,19 @@ func (d *Daemon) hooks(mux *http.ServeMux) {
 			return m.Read(ctx, r, l, time.Now(), each)
 		}
 	}))
+}
+
+// others answers what is no POST to a hook: pages begin at "/", and a sender that is sent
+// to their login learns nothing.
+func (d *Daemon) others(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/hooks/")
+	mapped, generic := strings.CutPrefix(name, "generic/")
+	if name != "alertmanager" && name != "grafana" && (!generic || d.live.Load().mappings[mapped] == nil) {
+		access.Problem(w, r, http.StatusNotFound, "hook.unknown", name)
+		return
+	}
+	w.Header().Set("Allow", http.MethodPost)
+	access.Problem(w, r, http.StatusMethodNotAllowed, "hook.method", r.Method)
 }
 
 // taken is what a sender is told.
@@ -137,6 +151,9 @@ func (x *intake) known() bool {
 		x.d.log.Error("cannot tell senders of alerts; they were asked to try again", "hook", x.hook, "error", mask.Text(err.Error()))
 		x.w.Header().Set("Retry-After", "30")
 		x.refuse(http.StatusServiceUnavailable, "hook.secret")
+	case who == nil && x.scopeless():
+		x.d.log.Warn("a token of a sender has not the scope hooks", "hook", x.hook, "from", x.r.RemoteAddr)
+		x.refuse(http.StatusForbidden, "access.scope", access.ScopeHooks)
 	case who == nil:
 		x.d.log.Warn("a sender of alerts did not show who it is", "hook", x.hook, "from", x.r.RemoteAddr)
 		x.w.Header().Set("WWW-Authenticate", `Bearer realm="keepwell"`)
@@ -146,6 +163,12 @@ func (x *intake) known() bool {
 		return true
 	}
 	return false
+}
+
+// scopeless tells tokens of this server that are for something else.
+func (x *intake) scopeless() bool {
+	p, ok := access.From(x.r.Context())
+	return ok && p.Token != "" && !p.May(access.ScopeHooks, access.Viewer)
 }
 
 func (x *intake) take(ctx context.Context, read reading) {

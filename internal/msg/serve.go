@@ -70,6 +70,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		// What senders of alerts are told.
 		"hook.unknown":         {"there is no hook %q", "没有名为 %q 的入口"},
 		"hint.hook.unknown":    {"name it under hooks.generic of the configuration", "请在配置的 hooks.generic 下定义"},
+		"hook.method":          {"alerts come by POST, not %s", "告警须用 POST 发送，不能用 %s"},
 		"hook.secret":          {"the server cannot read the secrets of its hooks", "服务器无法读取入口的密钥"},
 		"hint.hook.secret":     {"the server's log says which", "详见服务器日志"},
 		"hook.unauthenticated": {"the sender did not show who it is", "发送方未证明身份"},
