@@ -84,7 +84,11 @@ func (o *serveOptions) source() daemon.Source {
 }
 
 func runServe(ctx context.Context, a *app, o *serveOptions) error {
-	cfg, err := daemon.Load(o.source())
+	look := daemon.Load
+	if o.check {
+		look = daemon.Check
+	}
+	cfg, err := look(o.source())
 	if err != nil {
 		return a.badServeConfig(err)
 	}

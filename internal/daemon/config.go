@@ -250,22 +250,29 @@ type Source struct {
 
 // Load reads a configuration and reports everything that is wrong at once, as [ConfigErrors].
 func Load(s Source) (*Config, error) {
+	c, r, err := load(s)
+	if err == nil && len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return c, err
+}
+
+// load reads; what is wrong with what it read is in the reader.
+
+func load(s Source) (*Config, *reader, error) {
 	c := Defaults()
 	r := &reader{where: s.File}
 	if s.File != "" {
 		doc, err := plainfile.Read(s.File)
 		if err != nil {
-			return nil, fmt.Errorf("reading the configuration: %w", err)
+			return nil, nil, fmt.Errorf("reading the configuration: %w", err)
 		}
 		r.read(doc, c)
 	}
 	r.environ(s.Environ, c)
 	r.flags(s.Flags, c)
 	r.judge(c)
-	if len(r.problems) > 0 {
-		return nil, r.problems
-	}
-	return c, nil
+	return c, r, nil
 }
 
 var wordForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) })

@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/keepwell/keepwell/internal/playbook"
+)
+
+// Check is Load for a look before the start: it reports, too, what would show only when
+// somebody is to be told or an alert comes in.
+func Check(s Source) (*Config, error) {
+	c, r, err := load(s)
+	if err != nil {
+		return nil, err
+	}
+	secrets := secretsOf(c, s.Environ)
+	r.judgeListen(c.Listen)
+	r.judgeSecrets(reflect.ValueOf(c).Elem(), "", secrets)
+	for name, to := range c.Notify {
+		r.judgeAddress("notify."+name+".url", to.URL, to.Type == "email", secrets)
+	}
+	for name, t := range c.Tickets {
+		r.judgeAddress("tickets."+name+".url", t.URL, false, secrets)
+	}
+	if len(r.problems) > 0 {
+		slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
+		return nil, r.problems
+	}
+	return c, nil
+}
+
+var hostForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`) })
+
+func (r *reader) judgeListen(listen string) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return // told of
+	}
+	_, noIP := netip.ParseAddr(host)
+	digits := strings.Trim(host, "0123456789.") == "" // is meant as an IP
+	if host != "" && noIP != nil && (digits || !hostForm().MatchString(host)) {
+		r.at("listen", "serve.listen.host", host)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil { //nolint:noctx // a number, or a name of the system's file
+		r.at("listen", "serve.listen.port", port)
+	}
+}
+
+// judgeSecrets looks up each secret that a word refers to.
+func (r *reader) judgeSecrets(v reflect.Value, path string, secrets func(string) (string, error)) {
+	switch v.Kind() { //nolint:exhaustive // the others hold no words
+	case reflect.String:
+		t, err := playbook.ParseText(v.String())
+		if err != nil || !reference().MatchString(v.String()) {
+			return
+		}
+		for _, name := range t.Secrets() {
+			if _, err := secrets(name); err != nil {
+				r.at(path, "serve.secret", path, name)
+			}
+		}
+	case reflect.Struct:
+		for name, f := range names(v.Type()) {
+			if path != "hooks" || name != "generic" { // expressions
+				r.judgeSecrets(v.FieldByIndex(f.Index), join(path, name), secrets)
+			}
+		}
+	case reflect.Map:
+		for key, e := range v.Seq2() {
+			r.judgeSecrets(e, join(path, key.String()), secrets)
+		}
+	case reflect.Slice:
+		for _, e := range v.Seq2() {
+			r.judgeSecrets(e, path, secrets)
+		}
+	}
+}
+
+func (r *reader) judgeAddress(path, word string, mail bool, secrets func(string) (string, error)) {
+	address, err := resolve(word, secrets)
+	if word == "" || err != nil {
+		return // told of
+	}
+	u, err := url.Parse(address)
+	if isWeb(address) || mail && err == nil && u.Host != "" && strings.HasPrefix(u.Scheme, "smtp") {
+		return
+	}
+	if mail {
+		r.at(path, "serve.mail", path)
+		return
+	}
+	r.at(path, "serve.web", path)
+}
