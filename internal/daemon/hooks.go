@@ -94,7 +94,7 @@ func (d *Daemon) hook(name string, how func(*http.Request) reading) http.Handler
 		x := &intake{d: d, hook: name, w: w, r: r}
 		if read := how(r); read == nil {
 			x.refuse(http.StatusNotFound, "hook.unknown", r.PathValue("name"))
-		} else if x.known() {
+		} else if x.known(r.Context()) {
 			x.take(r.Context(), read)
 		}
 	})
@@ -144,14 +144,14 @@ func clip(s string) string {
 }
 
 // known tells whether the sender is, and refuses it otherwise.
-func (x *intake) known() bool {
+func (x *intake) known(ctx context.Context) bool {
 	who, err := x.d.sender(x.r)
 	switch {
 	case err != nil:
 		x.d.log.Error("cannot tell senders of alerts; they were asked to try again", "hook", x.hook, "error", mask.Text(err.Error()))
 		x.w.Header().Set("Retry-After", "30")
 		x.refuse(http.StatusServiceUnavailable, "hook.secret")
-	case who == nil && x.scopeless():
+	case who == nil && scopeless(ctx):
 		x.d.log.Warn("a token of a sender has not the scope hooks", "hook", x.hook, "from", x.r.RemoteAddr)
 		x.refuse(http.StatusForbidden, "access.scope", access.ScopeHooks)
 	case who == nil:
@@ -166,8 +166,8 @@ func (x *intake) known() bool {
 }
 
 // scopeless tells tokens of this server that are for something else.
-func (x *intake) scopeless() bool {
-	p, ok := access.From(x.r.Context())
+func scopeless(ctx context.Context) bool {
+	p, ok := access.From(ctx)
 	return ok && p.Token != "" && !p.May(access.ScopeHooks, access.Viewer)
 }
 
