@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/present"
 )
 
 // Receiver is a place where people read.
@@ -71,7 +72,7 @@ func (a notify) text(to Receiver, r Request) string {
 	if kind == "other" {
 		kind, _, _ = strings.Cut(to.URL, ":")
 	}
-	return short(strings.ToValidUTF8(text, "?"), longest(kind))
+	return short(present.Marked(strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "?")), longest(kind))
 }
 
 func (a notify) receiver(r Request) (name string, to Receiver, err error) {

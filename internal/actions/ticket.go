@@ -69,7 +69,7 @@ func (a ticket) draft(r Request) (name string, t Tracker, d draft, err error) {
 
 func (a ticket) plan(r Request) ([]string, error) {
 	name, _, d, err := a.draft(r)
-	return []string{fmt.Sprintf("create a ticket in %s, unless there is an open one marked %s", name, d.mark()), "title " + d.Title, "labels " + strings.Join(d.Labels, ", ")}, err
+	return []string{fmt.Sprintf("create a ticket in %s, unless there is an open one marked %s", name, d.mark()), "title " + d.Title, "labels " + strings.Join(d.Labels, ", "), "text " + d.Body}, err
 }
 
 // addresses are where tickets are listed and where they are created.

@@ -198,6 +198,8 @@ func (c *call) cleanStep(s state.Step) state.Step {
 
 func (c *call) cleanApproval(a state.Approval) state.Approval {
 	a.Reason, a.Note = mask.Text(a.Reason), c.words(a.Note)
+	a.Intent.Input, a.Intent.Fault = cleanJSON(a.Intent.Input), mask.Text(a.Intent.Fault)
+	a.Intent.Does = each(a.Intent.Does, mask.Text)
 	return a
 }
 

@@ -32,6 +32,7 @@ package autopilot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -70,6 +71,9 @@ type Options struct {
 	// May tells whether who asks in ctx has a role, for approvals that name one; nil: nobody
 	// has.
 	May func(ctx context.Context, role string) bool
+	// Describe says for people what an action of a kind would do with an input, and why it
+	// could not; nil: approvals show the input alone. It has no effect.
+	Describe func(kind string, input json.RawMessage) (does []string, fault string)
 	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
 	MaxRuns int64
 	// Workers is how many steps run at once on this node; 0: 20.

@@ -152,7 +152,11 @@ func TestApproval(t *testing.T) {
 		if err := r.Deny(t.Context(), q.ID, "user:colleague", ""); !errors.Is(err, state.ErrConflict) {
 			t.Errorf("answered twice: %v", err)
 		}
-		r.run(t, "evict", 1, state.RunDone)
+		done := r.run(t, "evict", 1, state.RunDone)
+		steps, err := r.st.Steps(t.Context(), done.ID)
+		if err != nil || len(steps) != 1 || len(steps[0].Intent) < 3 || string(steps[0].Intent) != string(q.Intent.Input) {
+			t.Errorf("done: %+v, approved: %s (%v)", steps, q.Intent.Input, err)
+		}
 		r.ingest(t, alert(2, code, "denied"))
 		if err := r.Deny(t.Context(), question("evict", 2).ID, "user:author", "no"); err != nil {
 			t.Error(err)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,7 @@ func effects(file string) map[string]int {
 
 // compiler makes programs of scripts.
 func compiler(file string, hold func(context.Context, state.StepKey)) func(string) (*autopilot.Program, error) {
+	var made atomic.Int64 // inputs: none is like another
 	return func(text string) (*autopilot.Program, error) {
 		var s script
 		if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -129,7 +131,7 @@ func compiler(file string, hold func(context.Context, state.StepKey)) func(strin
 			act := process{file: file, do: l.Do, hold: hold}
 			step := autopilot.Step{Name: l.Name, Kind: "process", Idempotent: l.Idempotent, Retries: l.Retries, Approval: l.Approval, Action: act, OnFailure: l.OnFailure, Check: l.Check, Delay: l.Delay}
 			step.Input = func(_ context.Context, f autopilot.Facts) (json.RawMessage, error) {
-				return json.Marshal(map[string]string{"asset": f.Incident.Asset})
+				return json.Marshal(map[string]any{"asset": f.Incident.Asset, "made": made.Add(1)})
 			}
 			if l.Probe {
 				step.Action = probed{act}

@@ -33,21 +33,43 @@ var (
 // AnyVersion expects whichever version is in force.
 const AnyVersion = "*"
 
-// approval tells whether a step waits for a person, and asks.
-func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) {
-	need := w.step.Approval
-	if need == nil {
-		return false, nil
+// granted is the approval of a step that was given; nil: none was, or none is needed.
+func (e *Engine) granted(ctx context.Context, w *work) (*state.Approval, error) {
+	if w.step.Approval == nil {
+		return nil, nil //nolint:nilnil // there is none, and that is no fault
 	}
 	answers, err := e.st.Approvals(ctx, state.ApprovalGranted, w.run.ID, state.Page{Limit: 1000})
-	if err != nil || slices.ContainsFunc(answers, func(a state.Approval) bool { return a.Seq == w.key.Seq }) {
-		return false, err
+	if err != nil {
+		return nil, err
 	}
+	i := slices.IndexFunc(answers, func(a state.Approval) bool { return a.Seq == w.key.Seq })
+	if i < 0 {
+		return nil, nil //nolint:nilnil // as above
+	}
+	return &answers[i], nil
+}
+
+// given is an input as the action is told it: null stands for none.
+func given(input json.RawMessage) json.RawMessage {
+	if string(input) == "null" {
+		return nil
+	}
+	return input
+}
+
+// ask has a step wait for a person. The input is kept with the question: it is what is
+// shown, and what is done when it is granted.
+func (e *Engine) ask(ctx context.Context, w *work, input json.RawMessage) error {
+	need := w.step.Approval
 	var v vars
 	if err := json.Unmarshal(w.run.Vars, &v); err != nil {
-		return false, err
+		return err
 	}
-	return true, e.st.Tx(ctx, func(tx *state.Tx) error {
+	intent := state.Intent{Input: input}
+	if e.o.Describe != nil {
+		intent.Does, intent.Fault = e.o.Describe(w.step.Kind, input)
+	}
+	return e.st.Tx(ctx, func(tx *state.Tx) error {
 		if err := w.task.Complete(ctx, tx); err != nil {
 			return err
 		}
@@ -56,7 +78,7 @@ func (e *Engine) approval(ctx context.Context, w *work) (waits bool, err error) 
 			return err
 		}
 		expires := tx.Now().Add(or(need.Expires, time.Hour))
-		a, asked, err := tx.Ask(ctx, state.Approval{Run: run.ID, Seq: w.key.Seq, Reason: or(need.Ask, w.step.Name), AskedBy: v.By, Expires: expires})
+		a, asked, err := tx.Ask(ctx, state.Approval{Run: run.ID, Seq: w.key.Seq, Reason: or(need.Ask, w.step.Name), AskedBy: v.By, Expires: expires, Intent: intent})
 		if err != nil || !asked {
 			return err
 		}

@@ -134,12 +134,19 @@ func (e *Engine) step(ctx context.Context, t *jobs.Task) error {
 	if !wanted {
 		return e.record(ctx, w, outcome{status: state.StepSkipped, why: why})
 	}
-	if waits, err := e.approval(ctx, w); waits || err != nil {
+	granted, err := e.granted(ctx, w)
+	if err != nil {
 		return err
+	}
+	if granted != nil && granted.Intent.Input != nil { // what was seen is what is done
+		return e.effect(ctx, w, given(granted.Intent.Input))
 	}
 	input, err := w.step.input(ctx, facts)
 	if err != nil {
 		return e.record(ctx, w, outcome{status: state.StepFailed, why: msg.Because("why.input", err), final: true})
+	}
+	if w.step.Approval != nil && granted == nil {
+		return e.ask(ctx, w, input)
 	}
 	return e.effect(ctx, w, input)
 }

@@ -185,7 +185,7 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	d.eng, err = autopilot.Open(ctx, d.st, autopilot.Options{
-		Classifier: d.class, Compile: d.programs.Compile, Escalate: d.escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
+		Classifier: d.class, Compile: d.programs.Compile, Describe: d.programs.Describe, Escalate: d.escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
 		MaxRuns: cfg.MaxRuns, Workers: int(cfg.Workers), Jobs: jobs.Options{Log: slog.New(grave{d.log.Handler()})}, More: d.care(),
 		AfterEffect: func(state.StepKey) { d.metrics.effects.Inc() },
 	})

@@ -107,6 +107,27 @@ func Visible(s string, oneLine bool) string {
 	return b.String()
 }
 
+// Marked is [Visible] for texts of many lines that people read in a browser or a message:
+// what is not seen, or changes how the rest is seen, stands as ⟨U+202E⟩. Tabs stay.
+func Marked(s string) string {
+	if !strings.ContainsFunc(s, isUnseen) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if isUnseen(r) {
+			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isUnseen(r rune) bool {
+	return r < 0x20 && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 || isFormatting(r)
+}
+
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] >= 0x7f {

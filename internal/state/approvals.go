@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -31,22 +32,46 @@ type Approval struct {
 	By      string        `json:"by,omitempty"`
 	Decided time.Time     `json:"decided,omitzero"`
 	Note    string        `json:"note,omitempty"`
+	// Intent is what the answer is about.
+	Intent Intent `json:"intent"`
 }
 
-const approvalColumns = "id, run_id, seq, state, reason, asked_by, asked_at, expires_at, decided_by, decided_at, note"
+// Intent is what a step that waits for an approval will do. Granted, this is what is done.
+type Intent struct {
+	// Input is what the action will be told, with references to secrets; null: it is told
+	// nothing.
+	Input json.RawMessage `json:"input"`
+	// Does says it for people, line by line, as it was when it was asked.
+	Does []string `json:"does"`
+	// Fault says why it could not be done as things were then.
+	Fault string `json:"fault,omitempty"`
+}
+
+const approvalColumns = "id, run_id, seq, state, reason, asked_by, asked_at, expires_at, decided_by, decided_at, note, intent"
 
 func scanApproval(s scanner) (a Approval, err error) {
 	var us [3]int64
-	err = s.Scan(&a.ID, &a.Run, &a.Seq, &a.State, &a.Reason, &a.AskedBy, &us[0], &us[1], &a.By, &us[2], &a.Note)
+	var intent string
+	err = s.Scan(&a.ID, &a.Run, &a.Seq, &a.State, &a.Reason, &a.AskedBy, &us[0], &us[1], &a.By, &us[2], &a.Note, &intent)
+	if err == nil && intent != "" {
+		err = json.Unmarshal([]byte(intent), &a.Intent)
+	}
 	whens([]*time.Time{&a.Asked, &a.Expires, &a.Decided}, us[:])
 	return a, err
 }
 
 // Ask asks for an approval, or returns the open one of the same step; asked tells which.
 func (tx *Tx) Ask(ctx context.Context, a Approval) (approval Approval, asked bool, err error) {
-	approval, err = one(ctx, tx.Reader, scanApproval, "INSERT INTO approvals(run_id, seq, state, reason, asked_by, asked_at, expires_at, decided_by, decided_at, note) "+
-		"VALUES(?1, ?2, 'asked', ?3, ?4, ?5, ?6, '', 0, '') ON CONFLICT(run_id, seq) WHERE state = 'asked' DO NOTHING RETURNING "+approvalColumns,
-		a.Run, a.Seq, a.Reason, a.AskedBy, micros(tx.now()), micros(a.Expires))
+	if len(a.Intent.Input) == 0 {
+		a.Intent.Input = json.RawMessage("null")
+	}
+	intent, err := json.Marshal(a.Intent)
+	if err != nil {
+		return approval, false, fmt.Errorf("asking for an approval: %w", err)
+	}
+	approval, err = one(ctx, tx.Reader, scanApproval, "INSERT INTO approvals(run_id, seq, state, reason, asked_by, asked_at, expires_at, decided_by, decided_at, note, intent) "+
+		"VALUES(?1, ?2, 'asked', ?3, ?4, ?5, ?6, '', 0, '', ?7) ON CONFLICT(run_id, seq) WHERE state = 'asked' DO NOTHING RETURNING "+approvalColumns,
+		a.Run, a.Seq, a.Reason, a.AskedBy, micros(tx.now()), micros(a.Expires), string(intent))
 	if !errors.Is(err, ErrNotFound) {
 		return approval, err == nil, err
 	}

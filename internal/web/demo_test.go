@@ -34,6 +34,9 @@ func TestMain(m *testing.M) { statetest.Main(m) }
 // hostile is what an alert may say. Nothing of it may be markup in a page.
 const hostile = `<script>document.title="owned"</script><img src=x onerror=alert(1)>"'&{{.}}`
 
+// backwards has what follows read from right to left.
+const backwards = "\u202egpj.exe\u0007"
+
 const password = "correct horse battery"
 
 type demo struct {
@@ -110,7 +113,9 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := autopilot.Open(ctx, st, autopilot.Options{Classifier: byLabels{}, Compile: compile})
+	engine, err := autopilot.Open(ctx, st, autopilot.Options{Classifier: byLabels{}, Compile: compile, Describe: func(kind string, input json.RawMessage) ([]string, string) {
+		return []string{kind + " promote", "with SAID as " + string(input)}, ""
+	}})
 	if err == nil {
 		err = engine.Start(ctx)
 	}
@@ -260,7 +265,7 @@ func (d *demo) present(t *testing.T) {
 	if _, err := d.engine.Ingest(ctx, []keepwell.Alert{
 		redis,
 		alert("ops/redis-memory-high", "redis-02:6379", "P1", "memory above 90 %"),
-		alert("ops/replication-lag", "db-replica-3", "P0", "db-replica-3 is 312 s behind"),
+		alert("ops/replication-lag", "db-replica-3", "P0", "db-replica-3 is 312 s behind"+backwards+hostile),
 		alert("ops/disk-full", "web-07", "P2", "3 % left on /var"),
 		alert("ops/pod-crash-loop", "支付服务-03", "P1", "重启了 14 次"),
 		alert("ops/certificate-expiring", "edge-paris", "P3", "9 days left"),

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"math"
@@ -263,6 +264,15 @@ func (p *page) Modes() []string {
 
 // Days is described at States.
 func (p *page) Days() []int { return []int{7, 30, 90} }
+
+// Doc is a document as people read it, without secrets.
+func (p *page) Doc(raw json.RawMessage) string {
+	masked, err := journal.Canonical(raw)
+	if err != nil {
+		return ""
+	}
+	return pretty(masked)
+}
 
 // Zone is the zone that times are written in until the script knows better.
 func (p *page) Zone() string { return p.zone.String() }

@@ -112,6 +112,26 @@ func TestPages(t *testing.T) {
 	})
 }
 
+// TestAsked: who approves sees what will be done, as it is, on every page that asks.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
+	for lang, words := range map[string]string{"en": "exactly this is done", "zh": "批准后将执行以下操作"} {
+		c := d.client(t, "ann", lang)
+		for _, path := range []string{"/approvals", d.paths(t)["incident"]} {
+			_, body, _ := get(t, c, d.URL+path)
+			for _, want := range []string{words, "run_script promote", "312 s behind⟨U+202E⟩gpj.exe", "&lt;script&gt;document"} {
+				if !strings.Contains(body, want) {
+					t.Errorf("%s in %s: without %q", path, lang, want)
+				}
+			}
+			if strings.ContainsAny(body, "\u202e\u0007") || strings.Contains(body, "<script>document") {
+				t.Errorf("%s in %s: a label writes more than text", path, lang)
+			}
+		}
+	}
+}
+
 // TestEmpty: a new server says what to do next, on every page.
 func TestEmpty(t *testing.T) {
 	t.Parallel()

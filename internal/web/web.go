@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -33,6 +34,7 @@ import (
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/classify"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -279,8 +281,28 @@ func (c *call) write(status int, name string) error {
 	c.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	c.w.Header().Set("Content-Language", c.page.Code())
 	c.w.WriteHeader(status)
-	_, _ = b.WriteTo(c.w) // whoever asked has gone
+	_, _ = io.WriteString(c.w, marked(b.String())) // an error: whoever asked has gone
 	return nil
+}
+
+// marked is a page on which no foreign text changes how the rest is seen. What stands
+// within tags is left alone: it is sent back as it is.
+func marked(page string) string {
+	if strings.IndexFunc(page, func(r rune) bool { return r != '\n' && present.Marked(string(r)) != string(r) }) < 0 {
+		return page
+	}
+	var b strings.Builder
+	for page != "" {
+		text, rest, _ := strings.Cut(page, "<") // foreign ones are escaped
+		b.WriteString(present.Marked(text))
+		if len(text) == len(page) {
+			break
+		}
+		tag, after, _ := strings.Cut(rest, ">")
+		b.WriteString("<" + tag + ">")
+		page = after
+	}
+	return b.String()
 }
 
 // problem is what the page of an error says.

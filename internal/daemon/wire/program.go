@@ -12,8 +12,10 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -328,24 +330,32 @@ func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilo
 
 func (c Programs) explain(s autopilot.Planned) Planned {
 	out := Planned{Planned: s}
-	kind := playbook.LookupKind(s.Kind)
-	switch {
-	case s.Input == nil:
+	if s.Input == nil {
 		if !s.Skip {
 			out.Fault = s.Why.In(msg.EN)
 		}
 		return out
-	case kind == nil || kind.Engine || c.Actions == nil:
-		return out
+	}
+	out.Does, out.Fault = c.Describe(s.Kind, s.Input)
+	return out
+}
+
+// Describe says what an action would do with an input, for people: with secrets by
+// reference, and with nothing in it that only seems to say something else.
+func (c Programs) Describe(name string, input json.RawMessage) (does []string, fault string) {
+	if kind := playbook.LookupKind(name); input == nil || kind == nil || kind.Engine || c.Actions == nil {
+		return nil, ""
 	}
 	var r actions.Request
-	if err := json.Unmarshal(s.Input, &r.Input); err != nil {
-		out.Fault = err.Error()
-		return out
+	if err := json.Unmarshal(input, &r.Input); err != nil {
+		return nil, err.Error()
 	}
-	var err error
-	if out.Does, err = c.Actions().Plan(r); err != nil {
-		out.Fault = err.Error()
+	does, err := c.Actions().Plan(r)
+	for i := range does {
+		does[i] = strings.ReplaceAll(present.Marked(does[i]), "\n", "\n    ") // a text cannot pose as another line
 	}
-	return out
+	if err != nil {
+		fault = present.Marked(mask.Text(err.Error()))
+	}
+	return does, fault
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/keepwell/keepwell/internal/classify"
 	"github.com/keepwell/keepwell/internal/daemon/wire"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -276,4 +277,27 @@ type metrics struct {
 func (m *metrics) Holds(context.Context, string, time.Time) (bool, error) {
 	m.asked++
 	return m.holds, m.err
+}
+
+// TestDescribe: who approves sees what will run, with nothing hidden by what a label says.
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	set := actions.New(actions.Options{})
+	c := wire.Programs{Actions: func() *actions.Set { return set }}
+	text := func(parts ...playbook.Piece) playbook.Filled { return playbook.Filled{Text: parts} }
+	input, err := json.Marshal(playbook.Input{Kind: "http", Params: map[string]playbook.Filled{
+		"url":     text(playbook.Piece{Text: "https://h.example.org/\u202ex\nrun /bin/true"}),
+		"headers": {Pairs: []playbook.FilledPair{{Name: "Authorization", Text: playbook.Sealed{{Secret: "deploy"}}}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	does, fault := c.Describe("http", input)
+	all := strings.Join(does, "\n")
+	if !strings.Contains(all, "⟨U+202E⟩x") || strings.Contains(all, "\u202e") || strings.Contains(all, "\nrun /bin/true") || fault == "" {
+		t.Errorf("%q, %q", all, fault)
+	}
+	if !strings.Contains(all, "deploy") && !strings.Contains(all, "***") {
+		t.Errorf("the secret is not referred to: %q", all)
+	}
 }
