@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -45,6 +46,9 @@ func (c *call) enter() error {
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError {
 		return err
+	}
+	if errors.Is(err, access.ErrLogin) {
+		p.Status = http.StatusUnauthorized
 	}
 	c.page.Name, c.page.Title = "login", c.page.T("web.login")
 	c.page.D = loginPage{Next: access.Local(c.form("next")), OpenID: c.Door.HasOIDC(), Wrong: p.Key, Name: name}

@@ -132,6 +132,16 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+// TestWrongPassword: the form says so, and so does the status.
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, false)
+	status, body, _ := post(t, d.client(t, "", "en"), d.URL+"/login", url.Values{"name": {"ann"}, "password": {"wrong"}})
+	if status != http.StatusUnauthorized || !strings.Contains(body, `name="password"`) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // TestEmpty: a new server says what to do next, on every page.
 func TestEmpty(t *testing.T) {
 	t.Parallel()
