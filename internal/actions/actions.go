@@ -33,6 +33,9 @@ var ErrUnsure = errors.New("whether the effect was made cannot be told")
 // ErrAgain says that the failure is expected to pass: a later attempt may succeed.
 var ErrAgain = errors.New("a later attempt may succeed")
 
+// ErrFinal says that another attempt would fail the same.
+var ErrFinal = errors.New("another attempt would not succeed")
+
 // Options are what the actions need of the server.
 type Options struct {
 	// Secrets resolves a reference; nil: there are none.
@@ -268,13 +271,18 @@ func (v *vault) learn(secret string) {
 
 // hide takes out what was resolved, and what looks like a secret.
 func (v *vault) hide(s string) string {
+	var out []string
 	for _, k := range v.known {
-		s = strings.ReplaceAll(s, k, mask.Secret)
+		out = append(append(out, k), formsOf(k)...)
 		for line := range strings.Lines(k) {
-			if line = strings.TrimSpace(line); len(line) >= 6 {
-				s = strings.ReplaceAll(s, line, mask.Secret)
+			if line = strings.TrimSpace(line); len(line) >= leastHidden && line != k {
+				out = append(append(out, line), formsOf(line)...)
 			}
 		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return len(b) - len(a) }) // a part would leave the rest
+	for _, secret := range out {
+		s = strings.ReplaceAll(s, secret, mask.Secret)
 	}
 	return mask.Text(s)
 }

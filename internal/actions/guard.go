@@ -63,7 +63,7 @@ func newTLSClient(private func(host string) bool, secure *tls.Config) *http.Clie
 			d.Control = func(_, address string, _ syscall.RawConn) error {
 				to, err := netip.ParseAddrPort(address)
 				if err != nil || !public(to.Addr()) {
-					return fmt.Errorf("%s is a private address (hint: http.private of the server's configuration)", address)
+					return fmt.Errorf("%s is a private address (hint: http.private of the server's configuration): %w", address, ErrFinal)
 				}
 				return nil
 			}
@@ -116,6 +116,9 @@ func send(ctx context.Context, c *http.Client, method, address string, headers h
 		var wrapped *url.Error
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err // without the address, which may hold a secret
+		}
+		if errors.Is(err, ErrFinal) { // nothing was sent, and nothing will be
+			return answer{}, fmt.Errorf("%s %s: %w", method, req.URL.Host, err)
 		}
 		if sent.Load() && !reads {
 			return answer{}, fmt.Errorf("%s %s: %w: %w", method, req.URL.Host, err, ErrUnsure)

@@ -276,7 +276,7 @@ func (a ticket) do(ctx context.Context, r Request) (res Result, err error) {
 	switch {
 	case token != "" && t.User != "":
 		basic := base64.StdEncoding.EncodeToString([]byte(t.User + ":" + token))
-		vaultOf(ctx).learn(basic)
+		vaultOf(ctx).learnLogin(t.User, token)
 		headers.Set("Authorization", "Basic "+basic)
 	case token != "":
 		headers.Set("Authorization", "Bearer "+token)

@@ -154,3 +154,15 @@ func TestTargets(t *testing.T) {
 		}
 	})
 }
+
+// TestFinal: what would fail again is not tried again.
+func TestFinal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, state.Options{Dir: t.TempDir()}, nil)
+	r.install(t, "p", state.ModeActive, script{Code: code, Steps: []line{{Name: "a", Do: "final", Idempotent: true, Retries: 3}}})
+	r.ingest(t, alert(1, code, "web-01"))
+	run := r.run(t, "p", 1, state.RunFailed)
+	if steps, err := r.st.Steps(t.Context(), run.ID); err != nil || len(steps) != 1 {
+		t.Errorf("%+v %v", steps, err)
+	}
+}

@@ -80,6 +80,8 @@ func (p process) Do(ctx context.Context, c autopilot.Call) (json.RawMessage, err
 	switch p.do {
 	case "fail":
 		return nil, errors.New("it failed")
+	case "final":
+		return nil, fmt.Errorf("it is forbidden: %w", autopilot.ErrFinal)
 	case "unsure":
 		return nil, fmt.Errorf("no answer: %w", autopilot.ErrUnsure)
 	case "hang":

@@ -148,6 +148,9 @@ type Prober interface {
 // ErrUnsure says that the effect of a failed action may have been made.
 var ErrUnsure = errors.New("whether the effect was made cannot be told")
 
+// ErrFinal says that another attempt at a failed effect would fail the same: none is made.
+var ErrFinal = errors.New("another attempt would not succeed")
+
 // Verify says how it is told whether a run helped.
 type Verify struct {
 	// After is how long after the last step.

@@ -257,7 +257,7 @@ func (e *Engine) effect(ctx context.Context, w *work, input json.RawMessage) err
 	case errors.Is(err, ErrUnsure) || late && !w.step.Idempotent:
 		return e.unsure(ctx, w, input, err)
 	}
-	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: msg.Of(err)})
+	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: msg.Of(err), final: errors.Is(err, ErrFinal)})
 }
 
 // outcome is what became of an attempt.

@@ -239,6 +239,9 @@ func (e effect) Do(ctx context.Context, call autopilot.Call) (json.RawMessage, e
 	if errors.Is(err, actions.ErrUnsure) {
 		err = unsure{err}
 	}
+	if errors.Is(err, actions.ErrFinal) {
+		err = final{err}
+	}
 	return out, err
 }
 
@@ -257,6 +260,14 @@ type unsure struct{ error }
 func (u unsure) Is(target error) bool { return target == autopilot.ErrUnsure }
 
 func (u unsure) Unwrap() error { return u.error }
+
+// final is an error that the engine knows for one that no further attempt mends.
+type final struct{ error }
+
+// Is implements the interface of [errors.Is].
+func (f final) Is(target error) bool { return target == autopilot.ErrFinal }
+
+func (f final) Unwrap() error { return f.error }
 
 // waited is what comes after a wait, which the engine did.
 type waited struct{}
