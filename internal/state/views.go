@@ -94,6 +94,11 @@ func (r Reader) FindIncidents(ctx context.Context, q IncidentQuery, p Page) (pag
 	return page, err
 }
 
+// UrgentIncidents lists open incidents, the most severe first, of these the oldest.
+func (r Reader) UrgentIncidents(ctx context.Context, most int) ([]Incident, error) {
+	return list(ctx, r, scanIncident, fmt.Sprintf("SELECT %s FROM incidents WHERE state = 'open' ORDER BY priority, opened_at, id LIMIT %d", incidentColumns, most))
+}
+
 // IncidentCount is how many incidents share a state and a priority.
 type IncidentCount struct {
 	State    IncidentState     `json:"state"`

@@ -176,11 +176,11 @@ func (c *call) lists(d *overviewPage) (err error) {
 	if d.Waiting, err = c.State.AskedApprovals(c.ctx(), state.ApprovalAsked, state.Page{Limit: 5}); err != nil {
 		return err
 	}
-	latest, err := c.State.FindIncidents(c.ctx(), state.IncidentQuery{IncidentFilter: state.IncidentFilter{State: state.IncidentOpen}}, state.Page{Limit: 8})
+	latest, err := c.State.UrgentIncidents(c.ctx(), 8)
 	if err != nil {
 		return err
 	}
-	d.Latest = c.titled(latest.Incidents)
+	d.Latest = c.titled(latest)
 	books, err := c.State.CurrentPlaybooks(c.ctx())
 	if err != nil {
 		return err

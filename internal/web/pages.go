@@ -175,7 +175,7 @@ func runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) 
 			v.Steps = append(v.Steps, sv)
 			v.Undoable = v.Undoable || s.Status == state.StepDone
 		}
-		v.Undoable = v.Undoable && r.State.Final() && r.Mode != "undo" && r.Mode != string(state.ModeObserve) && !undone[fmt.Sprintf("undo %d", r.ID)]
+		v.Undoable = v.Undoable && r.State.Final() && r.Mode != "undo" && r.Mode != "on_failure" && r.Mode != string(state.ModeObserve) && !undone[fmt.Sprintf("undo %d", r.ID)]
 		views = append(views, v)
 	}
 	return views

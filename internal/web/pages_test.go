@@ -403,3 +403,18 @@ func TestReasonsInTheReadersLanguage(t *testing.T) {
 		t.Errorf("the English pages give few reasons: %v", found["en"])
 	}
 }
+
+// TestUrgent: what is most severe stands first on the overview, of these the oldest.
+func TestUrgent(t *testing.T) {
+	t.Parallel()
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
+	list, err := d.st.UrgentIncidents(t.Context(), 8)
+	if err != nil || len(list) < 3 || list[0].Priority != "P0" {
+		t.Fatal(list, err)
+	}
+	for i, inc := range list[1:] {
+		if before := list[i]; before.Priority > inc.Priority || before.Priority == inc.Priority && before.Opened.After(inc.Opened) {
+			t.Errorf("%s of %s before %s of %s", before.Priority, before.Opened, inc.Priority, inc.Opened)
+		}
+	}
+}
