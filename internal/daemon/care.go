@@ -124,8 +124,12 @@ func (d *Daemon) escalate(ctx context.Context, x autopilot.Escalation) error {
 			return err
 		}
 		if l.URL != "" {
-			text += "\n" + strings.TrimSuffix(l.URL, "/") + fmt.Sprintf("/incidents/%d", x.Incident)
+			text += "\n" + msg.Text(d.o.Lang, "serve.escalation.do", x.Incident, strings.TrimSuffix(l.URL, "/")+fmt.Sprintf("/incidents/%d", x.Incident))
+		} else {
+			text += "\n" + msg.Text(d.o.Lang, "serve.escalation.nourl", x.Incident)
 		}
+	} else if x.Run != 0 && l.URL != "" {
+		text += "\n" + msg.Text(d.o.Lang, "serve.escalation.run", x.Run, strings.TrimSuffix(l.URL, "/")+fmt.Sprintf("/runs/%d", x.Run))
 	}
 	params := map[string]playbook.Filled{"to": {Text: playbook.Sealed{{Text: x.To}}}, "text": {Text: playbook.Sealed{{Text: text}}}}
 	if l.Escalate.Channel != "" {

@@ -367,7 +367,7 @@ func TestEscalates(t *testing.T) {
 	}
 	select {
 	case text := <-posts:
-		for _, want := range []string{"#oncall", "instance/cache-0", "still firing", "https://keepwell.example/incidents/1"} {
+		for _, want := range []string{"#oncall", "instance/cache-0", "still firing", "Please open incident 1, look at what was tried, and take it or close it: https://keepwell.example/incidents/1"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("told %s, without %s", text, want)
 			}
