@@ -441,9 +441,9 @@ func (fs *flights) turnOf(upstreams []Upstream, most int64) *turn {
 }
 
 // land tells all who wait, unless they were told.
-func (all *flights) land(f *flight, e modstore.Entry, err error) bool {
-	all.mu.Lock()
-	defer all.mu.Unlock()
+func (fs *flights) land(f *flight, e modstore.Entry, err error) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	if f.landed {
 		return false
 	}

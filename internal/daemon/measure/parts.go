@@ -285,6 +285,22 @@ func storm(ctx context.Context, b *bench) error {
 	return s.finish(ctx, want{many, 2 * assets, 2 * assets})
 }
 
+// occupy sends n alerts, numbered from first, and waits until half of their steps were made.
+func (s *server) occupy(ctx context.Context, first, n int) error {
+	alerts := make([]alert, n)
+	for i := range alerts {
+		alerts[i] = firing("RedisMemoryHigh", asset(first+i), first+i)
+	}
+	text, err := body(alerts...)
+	if err != nil {
+		return err
+	}
+	if err := s.post(ctx, text); err != nil {
+		return err
+	}
+	return s.count(ctx, memory, s.sofar(memory)+n/2)
+}
+
 // restart kills a server that has 100,000 incidents and work under way, and starts it.
 // What was interrupted opens the breaker of its playbook: the new alert is another's.
 func restart(ctx context.Context, b *bench) error {
@@ -308,19 +324,7 @@ func restart(ctx context.Context, b *bench) error {
 	var readies, works times
 	const rounds, busy = 3, 100
 	for round := range rounds {
-		alerts := make([]alert, busy)
-		for i := range alerts {
-			n := many + round*1000 + i
-			alerts[i] = firing("RedisMemoryHigh", asset(n), n)
-		}
-		text, err := body(alerts...)
-		if err != nil {
-			return err
-		}
-		if err := s.post(ctx, text); err != nil {
-			return err
-		}
-		if err := s.count(ctx, memory, s.sofar(memory)+busy/2); err != nil {
+		if err := s.occupy(ctx, many+round*1000, busy); err != nil {
 			return err
 		}
 		if err := s.kill(); err != nil {
@@ -332,7 +336,8 @@ func restart(ctx context.Context, b *bench) error {
 			return err
 		}
 		fresh := many + round*1000 + 999
-		if text, err = body(firing("RedisDown", asset(fresh), fresh)); err != nil {
+		text, err := body(firing("RedisDown", asset(fresh), fresh))
+		if err != nil {
 			return err
 		}
 		if err := s.post(ctx, text); err != nil {
