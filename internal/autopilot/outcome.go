@@ -186,6 +186,9 @@ type fault int
 const (
 	failure fault = iota
 	ineffective
+	// interruption is a failure for which this process may be to blame, which ended: it
+	// counts against the asset, not against the playbook, many of whose runs end at once.
+	interruption
 )
 
 // blame counts a fault of a run against its breakers, and opens them.
@@ -198,13 +201,16 @@ func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Polic
 		key   string
 		times int64
 	}{{bookBreaker(run.Playbook), overAll}, {targetBreaker(run.Playbook, run.Asset), 1}} {
+		if kind == interruption && target.times == overAll {
+			continue
+		}
 		opened := false
 		b, err := tx.ChangeBreaker(ctx, target.key, func(b *state.Breaker) {
 			was := b.State
-			if kind == failure {
-				b.Failures++
-			} else {
+			if kind == ineffective {
 				b.Ineffective++
+			} else {
+				b.Failures++
 			}
 			opened = was == state.BreakerHalf || was == state.BreakerClosed && (b.Failures >= p.Failures*target.times || b.Ineffective >= p.Ineffective*target.times)
 			if opened {

@@ -329,17 +329,21 @@ func (e *Engine) store(ctx context.Context, tx *state.Tx, w *work, o outcome) er
 	if !o.why.IsZero() {
 		why = msg.Because("why.step.failed.because", w.step.Name, o.why)
 	}
+	kind := kindOf(w.step)
+	if o.crashed {
+		kind = interruption
+	}
 	switch w.step.OnFailure {
 	case FailContinue:
 		return e.next(ctx, tx, w, run)
 	case FailHuman:
-		return e.handOver(ctx, tx, run, w.prog, why)
+		return e.handOver(ctx, tx, run, w.prog, kind, why)
 	case FailUndo:
 		undoing := *w.prog
 		undoing.Policy.Undo = true
-		return e.lose(ctx, tx, run, &undoing, kindOf(w.step), why)
+		return e.lose(ctx, tx, run, &undoing, kind, why)
 	}
-	return e.lose(ctx, tx, run, w.prog, kindOf(w.step), why)
+	return e.lose(ctx, tx, run, w.prog, kind, why)
 }
 
 // next adds the step after one that has ended, or ends the run.
@@ -427,6 +431,10 @@ func (e *Engine) interrupted(ctx context.Context, w *work, stored state.Step) er
 func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cause error) error {
 	prober, ok := w.step.Action.(Prober)
 	why := becauseOf(cause)
+	kind := failure
+	if errors.Is(cause, errInterrupted) {
+		kind = interruption
+	}
 	mark := func(tx *state.Tx) error {
 		return ignore(tx.EndStep(ctx, w.key, state.StepUnknown, nil, why.String()), state.ErrConflict)
 	}
@@ -435,7 +443,7 @@ func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cau
 			if err := mark(tx); err != nil {
 				return err
 			}
-			return e.human(ctx, tx, w, why)
+			return e.human(ctx, tx, w, kind, why)
 		})
 	}
 	if err := e.st.Tx(ctx, mark); err != nil {
@@ -449,7 +457,7 @@ func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cau
 		return ctx.Err()
 	case err != nil:
 		return e.st.Tx(ctx, func(tx *state.Tx) error {
-			return e.human(ctx, tx, w, msg.Because("why.probe.failed", why, err))
+			return e.human(ctx, tx, w, kind, msg.Because("why.probe.failed", why, err))
 		})
 	case made:
 		return e.record(ctx, w, outcome{status: state.StepDone, why: msg.Because("why.probe.made"), settles: true})
@@ -458,7 +466,7 @@ func (e *Engine) unsure(ctx context.Context, w *work, input json.RawMessage, cau
 }
 
 // human ends a run that a person must look at.
-func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why msg.Reason) error {
+func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, kind fault, why msg.Reason) error {
 	if err := w.task.Complete(ctx, tx); err != nil {
 		return err
 	}
@@ -469,18 +477,18 @@ func (e *Engine) human(ctx context.Context, tx *state.Tx, w *work, why msg.Reaso
 	why = msg.Because("why.maybe", w.step.Name, w.key, why)
 	return errors.Join(
 		journal.Append(tx, journal.Entry{Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: why, Data: map[string]any{"status": state.StepUnknown}}),
-		e.handOver(ctx, tx, run, w.prog, why),
+		e.handOver(ctx, tx, run, w.prog, kind, why),
 	)
 }
 
 // handOver ends a run and has a person look at it.
-func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *Program, why msg.Reason) error {
+func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *Program, kind fault, why msg.Reason) error {
 	if err := tx.MoveRun(ctx, run.ID, state.RunHuman, why.String()); err != nil {
 		return err
 	}
 	return errors.Join(
 		e.ended(ctx, tx, run, state.RunHuman, why),
-		e.blame(ctx, tx, run, p.Policy.filled(), failure, why),
+		e.blame(ctx, tx, run, p.Policy.filled(), kind, why),
 		e.escalate(ctx, tx, Escalation{Incident: run.Incident, Run: run.ID, Why: why}),
 	)
 }

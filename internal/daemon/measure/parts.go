@@ -302,7 +302,7 @@ func (s *server) occupy(ctx context.Context, first, n int) error {
 }
 
 // restart kills a server that has 100,000 incidents and work under way, and starts it.
-// What was interrupted opens the breaker of its playbook: the new alert is another's.
+// The new alert is another playbook's, so that its step is told from those taken up.
 func restart(ctx context.Context, b *bench) error {
 	s, err := b.begin(ctx, "restart", map[string]string{"four": playbook(memory, 4), "fresh": playbook(down, 1)})
 	if err != nil {
