@@ -63,22 +63,6 @@ type validated struct {
 	Text string `json:"text"`
 }
 
-// flaws is what is wrong with a text.
-type flaws struct {
-	Usable   bool   `json:"usable"`
-	Name     string `json:"name,omitempty"`
-	Version  string `json:"version,omitempty"`
-	Problems []flaw `json:"problems"`
-}
-
-type flaw struct {
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Level   string `json:"level" jsonschema:"error or warning"`
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
 // backtested asks what a playbook would have done.
 type backtested struct {
 	Text string    `json:"text,omitempty" jsonschema:"nothing: the version in force"`
@@ -90,7 +74,7 @@ func (a *api) playbooks() []route {
 	one := prefix + "/playbooks/{name}"
 	return []route{
 		{method: http.MethodGet, path: prefix + "/playbooks", id: "listPlaybooks", what: "The playbooks in force, in any mode", role: access.Viewer, reply: list[book]{}, do: a.listPlaybooks},
-		{method: http.MethodPost, path: prefix + "/playbooks/validate", id: "validatePlaybook", what: "All that is wrong with a text; changes nothing", role: access.Operator, body: validated{}, reply: flaws{}, do: a.validate},
+		{method: http.MethodPost, path: prefix + "/playbooks/validate", id: "validatePlaybook", what: "All that is wrong with a text; changes nothing", role: access.Operator, body: validated{}, reply: playbook.Review{}, do: a.validate},
 		{method: http.MethodGet, path: one, id: "getPlaybook", what: "The version in force, with its text", role: access.Viewer, reply: bookText{}, do: a.getPlaybook},
 		{method: http.MethodPut, path: one, id: "installPlaybook", what: "Put a text in force", role: access.Admin, body: installed{}, reply: bookText{}, do: a.install},
 		{method: http.MethodGet, path: one + "/versions", id: "listVersions", what: "All texts that a playbook had, newest first", role: access.Viewer, reply: list[version]{}, do: a.listVersions},
@@ -133,20 +117,8 @@ func (a *api) listVersions(c *call) (any, error) {
 }
 
 // check reads a text.
-func (a *api) check(lang msg.Lang, text, name string) flaws {
-	p, problems := playbook.Read([]byte(text), playbook.Options{Conditions: a.Conditions, Name: name})
-	f := flaws{Usable: p != nil, Problems: make([]flaw, 0, len(problems))}
-	if p != nil {
-		f.Name, f.Version = p.Name, p.Version
-	}
-	for _, pr := range problems {
-		level := "error"
-		if pr.Warning {
-			level = "warning"
-		}
-		f.Problems = append(f.Problems, flaw{pr.Line, pr.Column, level, pr.Key, pr.In(lang)})
-	}
-	return f
+func (a *api) check(lang msg.Lang, text, name string) playbook.Review {
+	return playbook.Examine([]byte(text), playbook.Options{Conditions: a.Conditions, Name: name}, lang)
 }
 
 func (a *api) validate(c *call) (any, error) {

@@ -60,19 +60,8 @@ func newConfineCmd() *cobra.Command {
 
 // linted is what `playbook lint` says of one file to programs.
 type linted struct {
-	File     string `json:"file"`
-	Usable   bool   `json:"usable"`
-	Name     string `json:"name,omitempty"`
-	Version  string `json:"version,omitempty"`
-	Problems []flaw `json:"problems"`
-}
-
-type flaw struct {
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Level   string `json:"level"` // error, warning
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	File string `json:"file"`
+	playbook.Review
 }
 
 func runPlaybookLint(a *app, files []string) error {
@@ -89,7 +78,7 @@ func runPlaybookLint(a *app, files []string) error {
 		if err != nil {
 			return &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
 		}
-		l := lint(a.lang, file, text)
+		l := linted{filepath.ToSlash(file), playbook.Examine(text, playbook.Options{Conditions: wire.Conditions()}, a.lang)}
 		all, usable = append(all, l), usable && l.Usable
 	}
 	if a.format == string(present.JSON) {
@@ -118,20 +107,4 @@ func runPlaybookLint(a *app, files []string) error {
 		return shown(a, err)
 	}
 	return nil
-}
-
-func lint(lang msg.Lang, file string, text []byte) linted {
-	p, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions()})
-	l := linted{File: filepath.ToSlash(file), Usable: p != nil, Problems: make([]flaw, 0, len(problems))}
-	if p != nil {
-		l.Name, l.Version = p.Name, p.Version
-	}
-	for _, pr := range problems {
-		level := "error"
-		if pr.Warning {
-			level = "warning"
-		}
-		l.Problems = append(l.Problems, flaw{pr.Line, pr.Column, level, pr.Key, pr.In(lang)})
-	}
-	return l
 }

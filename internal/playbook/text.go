@@ -60,9 +60,6 @@ func (t Text) Secrets() (names []string) {
 	return names
 }
 
-// Literal makes a text without places; what looks like one stays as it is.
-func Literal(s string) Text { return Text{raw: s, parts: []part{{literal: s}}} }
-
 var placeForm = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*\.([a-z]+)(?:\.([A-Za-z0-9_-]+))?\s*(?:\|\s*default\s+("(?:[^"\\]|\\.)*")\s*)?$`)
 })
