@@ -205,17 +205,10 @@ func (r *rig) install(t *testing.T, name string, mode state.Mode, s script) {
 // until waits for something that the engine does.
 func (r *rig) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			runs, _ := r.st.Runs(t.Context(), state.RunFilter{}, state.Page{})
-			t.Fatalf("waited for: %s; runs %+v", what, runs)
-		}
-	}
+	statetest.Until(t, what, ok, func() any {
+		runs, _ := r.st.Runs(t.Context(), state.RunFilter{}, state.Page{})
+		return runs
+	})
 }
 
 func (r *rig) runs(t *testing.T, f state.RunFilter) []state.Run {

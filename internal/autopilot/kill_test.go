@@ -1,7 +1,6 @@
 package autopilot_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"sync"
@@ -120,38 +118,9 @@ func server(text string) {
 	}
 }
 
-// child is a running server, with what it said.
-type child struct {
-	cmd   *exec.Cmd
-	lines chan string
-	ended chan struct{} // closed when it has ended and all was read
-}
-
-func launch(t *testing.T, c told) *child {
+func launch(t *testing.T, c told) *statetest.Process {
 	t.Helper()
-	text, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &child{cmd: exec.Command(os.Args[0]), lines: make(chan string, 100_000), ended: make(chan struct{})}
-	p.cmd.Env, p.cmd.Stderr = append(os.Environ(), "KEEPWELL_TEST_SERVER="+string(text)), os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err == nil {
-		err = p.cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.ended)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			p.lines <- scan.Text()
-		}
-		_ = p.cmd.Wait()
-		close(p.lines)
-	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.ended })
-	return p
+	return statetest.Launch(t, "KEEPWELL_TEST_SERVER", c)
 }
 
 // account is what servers said, over all their lives.
@@ -177,12 +146,12 @@ func (a *account) take(t *testing.T, l string) {
 	}
 }
 
-func (a *account) until(t *testing.T, p *child, what string, enough func() bool) {
+func (a *account) until(t *testing.T, p *statetest.Process, what string, enough func() bool) {
 	t.Helper()
 	limit := time.After(2 * time.Minute)
 	for !enough() {
 		select {
-		case l, ok := <-p.lines:
+		case l, ok := <-p.Lines:
 			if !ok {
 				t.Fatalf("the server ended; waited for: %s", what)
 			}
@@ -195,11 +164,11 @@ func (a *account) until(t *testing.T, p *child, what string, enough func() bool)
 
 // kill ends p where it stands, and counts the effects that were being made: those whose
 // intent is stored and whose result is not.
-func (a *account) kill(t *testing.T, st *state.State, p *child) int {
+func (a *account) kill(t *testing.T, st *state.State, p *statetest.Process) int {
 	t.Helper()
-	_ = p.cmd.Process.Kill()
-	<-p.ended
-	for l := range p.lines {
+	_ = p.Cmd.Process.Kill()
+	<-p.Ended
+	for l := range p.Lines {
 		a.take(t, l)
 	}
 	going := len(a.going)
@@ -335,8 +304,8 @@ func TestKill(t *testing.T) {
 		}
 		last := launch(t, told{Dir: o.Dir, Database: o.Database})
 		settled(t, st, len(a.acknowledged))
-		_ = last.cmd.Process.Signal(syscall.SIGTERM)
-		<-last.ended
+		_ = last.Cmd.Process.Signal(syscall.SIGTERM)
+		<-last.Ended
 		human := audit(t, st, a, o.Dir+"/effects")
 		if t.Failed() {
 			return
@@ -364,8 +333,8 @@ func TestTwoNodes(t *testing.T) {
 		a.acknowledged[f] = true
 	}
 	settled(t, st, len(a.acknowledged))
-	_ = second.cmd.Process.Signal(syscall.SIGTERM)
-	<-second.ended
+	_ = second.Cmd.Process.Signal(syscall.SIGTERM)
+	<-second.Ended
 	human := audit(t, st, a, o.Dir+"/effects")
 	if t.Failed() {
 		return

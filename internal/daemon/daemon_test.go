@@ -126,16 +126,7 @@ func get(t *testing.T, address string) (int, string) {
 // until waits for something that the daemon does.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatal("waited for: " + what)
-		}
-	}
+	statetest.Until(t, what, ok, nil)
 }
 
 const guarded = `

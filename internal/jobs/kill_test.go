@@ -1,14 +1,12 @@
 package jobs_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -97,42 +95,12 @@ func step(ctx context.Context, st *state.State, t *jobs.Task, hang bool) error {
 	return end(state.StepDone)
 }
 
-// process is a running node, with what it said.
-type process struct {
-	cmd   *exec.Cmd
-	lines chan string
-	ended chan struct{} // closed after lines
-}
-
-func launch(t *testing.T, c child) *process {
+func launch(t *testing.T, c child) *statetest.Process {
 	t.Helper()
-	text, err := json.Marshal(struct {
+	return statetest.Launch(t, "KEEPWELL_TEST_NODE", struct {
 		Dir, Database string
 		Hang          bool
 	}{c.Dir, c.Database, c.Hang})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: exec.Command(os.Args[0]), lines: make(chan string, 10_000), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "KEEPWELL_TEST_NODE="+string(text))
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err == nil {
-		err = p.cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.ended)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			p.lines <- scan.Text()
-		}
-		_ = p.cmd.Wait()
-		close(p.lines)
-	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.ended })
-	return p
 }
 
 // tally counts what nodes said, by word, for each step.
@@ -163,12 +131,12 @@ func (y *tally) count(word string) int {
 }
 
 // until reads lines of p until enough.
-func (y *tally) until(t *testing.T, p *process, enough func() bool) {
+func (y *tally) until(t *testing.T, p *statetest.Process, enough func() bool) {
 	t.Helper()
 	limit := time.After(2 * time.Minute)
 	for !enough() {
 		select {
-		case line, ok := <-p.lines:
+		case line, ok := <-p.Lines:
 			if !ok {
 				t.Fatalf("the node ended: %v", y.said)
 			}
@@ -257,9 +225,9 @@ func TestKill(t *testing.T) {
 		y := &tally{said: map[string]map[int]int{}}
 		first := launch(t, child{Options: o, Hang: true})
 		y.until(t, first, func() bool { return y.count("effect")-y.count("done") >= 25 })
-		_ = first.cmd.Process.Kill()
+		_ = first.Cmd.Process.Kill()
 		killed := time.Now()
-		for line := range first.lines {
+		for line := range first.Lines {
 			y.add(t, line)
 		}
 		inFlight := y.after(t, st)
@@ -267,8 +235,8 @@ func TestKill(t *testing.T) {
 		y.until(t, second, func() bool { return y.count("unknown") > 0 })
 		again := time.Since(killed)
 		y.until(t, second, func() bool { return y.count("done")+y.count("unknown") == steps })
-		_ = second.cmd.Process.Signal(syscall.SIGTERM)
-		for line := range second.lines {
+		_ = second.Cmd.Process.Signal(syscall.SIGTERM)
+		for line := range second.Lines {
 			y.add(t, line)
 		}
 		verify(t, st, y, inFlight)
@@ -287,7 +255,7 @@ func TestTwoNodes(t *testing.T) {
 	second := launch(t, child{Options: o})
 	silent := make(chan struct{})
 	go func() { // both talk now
-		for line := range first.lines {
+		for line := range first.Lines {
 			y.add(t, line)
 		}
 		close(silent)
@@ -296,15 +264,15 @@ func TestTwoNodes(t *testing.T) {
 	if y.count("unknown") > 0 {
 		t.Error("a living node's work was taken up")
 	}
-	_ = first.cmd.Process.Kill()
+	_ = first.Cmd.Process.Kill()
 	killed := time.Now()
 	<-silent
 	inFlight := y.after(t, st)
 	y.until(t, second, func() bool { return y.count("unknown") > 0 })
 	again := time.Since(killed)
 	y.until(t, second, func() bool { return y.count("done")+y.count("unknown") == steps })
-	_ = second.cmd.Process.Signal(syscall.SIGTERM)
-	for line := range second.lines {
+	_ = second.Cmd.Process.Signal(syscall.SIGTERM)
+	for line := range second.Lines {
 		y.add(t, line)
 	}
 	verify(t, st, y, inFlight)

@@ -303,17 +303,10 @@ func (d *demo) present(t *testing.T) {
 
 func (d *demo) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			runs, _ := d.st.Runs(t.Context(), state.RunFilter{}, state.Page{Limit: 10})
-			t.Fatalf("waited for: %s; %+v", what, runs)
-		}
-	}
+	statetest.Until(t, what, ok, func() any {
+		runs, _ := d.st.Runs(t.Context(), state.RunFilter{}, state.Page{Limit: 10})
+		return runs
+	})
 }
 
 // find returns the open incident of a code.
