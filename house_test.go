@@ -30,7 +30,7 @@ var rings = [][]string{
 }
 
 // programs are commands that only build or measure; nobody imports them.
-var programs = []string{"internal/autopilot/measure", "internal/daemon/measure", "internal/diagnose/biglog", "internal/fingerprint/gen", "internal/jobs/measure", "internal/modcache/measure", "internal/modproxy/cost", "internal/modproxy/soak", "internal/workspace/measure"}
+var programs = []string{"internal/daemon/measure", "internal/diagnose/biglog", "internal/fingerprint/gen", "internal/jobs/measure", "internal/modcache/measure", "internal/modproxy/cost", "internal/modproxy/soak", "internal/workspace/measure"}
 
 // smallPath is what may be linked into `keepwell explain` and `keepwell faults`
 // from outside the standard library: no database, no network client of others.
