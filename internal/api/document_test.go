@@ -19,6 +19,7 @@ import (
 func samples(f filled) map[string]any {
 	operator := access.Operator
 	return map[string]any{
+		"planRun":             intended{"free", f.incident},
 		"startRun":            started{"free", f.incident, "to see"},
 		"acknowledgeIncident": answerTo{"mine"}, "closeIncident": reason{"looked at it"},
 		"cancelRun":  reason{"enough"},
@@ -47,7 +48,7 @@ func TestDocument(t *testing.T) {
 		t.Fatalf("%d routes", len(routes))
 	}
 	var doc map[string]any
-	first.must("nobody", http.MethodGet, "/api/openapi.json", nil, &doc)
+	first.must("nobody", http.MethodGet, "/api/v1/openapi.json", nil, &doc)
 	if doc["openapi"] != "3.1.0" {
 		t.Error(doc["openapi"])
 	}

@@ -50,7 +50,7 @@ func (a *api) server() []route {
 			method: http.MethodGet, path: prefix + "/events", id: "streamEvents", what: "Entries of the journal as they are written, as server-sent events; Last-Event-ID goes on after one", role: access.Viewer,
 			query: []param{{name: "after", what: "where there is no Last-Event-ID: from the entry after this one; nothing: from now", number: true}}, text: "text/event-stream", do: a.stream,
 		},
-		{method: http.MethodGet, path: "/api/openapi.json", id: "getDocument", what: "This document", public: true, text: "application/json", do: func(c *call) (any, error) {
+		{method: http.MethodGet, path: prefix + "/openapi.json", id: "getDocument", what: "This document", public: true, text: "application/json", do: func(c *call) (any, error) {
 			c.w.Header().Set("Content-Type", "application/json")
 			_, err := c.w.Write(a.document)
 			return nil, err

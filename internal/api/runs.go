@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -38,6 +40,12 @@ type started struct {
 	Why      string `json:"why" jsonschema:"why, for the journal"`
 }
 
+// intended asks what a run by hand would do.
+type intended struct {
+	Playbook string `json:"playbook"`
+	Incident int64  `json:"incident"`
+}
+
 func (a *api) runs() []route {
 	run := prefix + "/runs/{id}"
 	return append(a.approvals(), []route{
@@ -55,6 +63,10 @@ func (a *api) runs() []route {
 		{
 			method: http.MethodPost, path: prefix + "/runs", id: "startRun", what: "Run a playbook by hand for an open incident", role: access.Operator,
 			body: started{}, reply: state.Run{}, made: true, do: a.startRun,
+		},
+		{
+			method: http.MethodPost, path: prefix + "/runs/plan", id: "planRun", what: "What a run by hand would do; changes nothing", role: access.Operator,
+			body: intended{}, reply: list[autopilot.Foreseen]{}, do: a.planRun,
 		},
 		{
 			method: http.MethodPost, path: run + "/cancel", id: "cancelRun", what: "End a run: what is being done is finished, and nothing follows", role: access.Operator,
@@ -145,6 +157,21 @@ func (a *api) startRun(c *call) (any, error) {
 	}
 	run, err := a.Engine.Run(c.Context(), in.Playbook, in.Incident, c.person.Actor(), c.why(in.Why))
 	return c.cleanRun(run), err
+}
+
+func (a *api) planRun(c *call) (any, error) {
+	var in intended
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
+	if !word(in.Playbook) {
+		return nil, refuse(http.StatusUnprocessableEntity, "api.text", "playbook", mostWord)
+	}
+	plan, err := a.Engine.Foresee(c.Context(), in.Playbook, in.Incident)
+	for i := range plan {
+		plan[i].Input, plan[i].Fault, plan[i].Does = cleanJSON(plan[i].Input), mask.Text(plan[i].Fault), each(plan[i].Does, mask.Text)
+	}
+	return list[autopilot.Foreseen]{Items: plan}, err
 }
 
 // because reads a body that says why, for the thing with the number in the path.

@@ -126,7 +126,7 @@ func summary(why trigger, decisions []Decision) msg.Reason {
 }
 
 func (e *Engine) decideOne(ctx context.Context, tx *state.Tx, b state.CurrentPlaybook, inc state.Incident, alert state.StoredAlert, why trigger) (Decision, error) {
-	s := subject{book: b, facts: Facts{Now: tx.Now(), Incident: inc, Alert: alert.Alert}, trigger: why}
+	s := subject{book: b, facts: Facts{Now: tx.Now(), Playbook: b.Name, Incident: inc, Alert: alert.Alert}, trigger: why}
 	d := Decision{Playbook: b.Name, Version: b.Version, Mode: b.Mode}
 	var err error
 	if s.program, err = e.program(b.Version, b.Text); err != nil {

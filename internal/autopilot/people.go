@@ -386,6 +386,50 @@ func (e *Engine) Run(ctx context.Context, playbook string, incident int64, by, w
 	return run, nil
 }
 
+// Foreseen is a step of a plan, with what its action says it would do.
+type Foreseen struct {
+	Planned
+	// Does says it for people, with secrets by reference; Fault, that it could not be done.
+	Does  []string `json:"does,omitempty"`
+	Fault string   `json:"fault,omitempty"`
+}
+
+// Foresee tells what [Engine.Run] would do for an incident, with the facts of now.
+func (e *Engine) Foresee(ctx context.Context, playbook string, incident int64) ([]Foreseen, error) {
+	inc, err := e.st.Incident(ctx, incident)
+	if err != nil {
+		return nil, fmt.Errorf("planning for incident %d: %w", incident, err)
+	}
+	book, err := e.st.CurrentPlaybook(ctx, playbook)
+	if err != nil {
+		return nil, fmt.Errorf("planning with playbook %s: %w", playbook, err)
+	}
+	p, err := e.program(book.Version, book.Text)
+	if err != nil {
+		return nil, fmt.Errorf("planning with playbook %s: %w", playbook, err)
+	}
+	alert, err := lastFiring(ctx, e.st.Reader, incident)
+	if err != nil {
+		return nil, fmt.Errorf("planning for incident %d: %w", incident, err)
+	}
+	return Foretell(Plan(ctx, p, Facts{Now: e.st.Now(), Playbook: playbook, Incident: inc, Alert: alert.Alert}), e.o.Describe), nil
+}
+
+// Foretell says what the steps of a plan would do; describe is that of [Options].
+func Foretell(plan []Planned, describe func(kind string, input json.RawMessage) (does []string, fault string)) (out []Foreseen) {
+	for _, s := range plan {
+		f := Foreseen{Planned: s}
+		switch {
+		case s.Input != nil && describe != nil:
+			f.Does, f.Fault = describe(s.Kind, s.Input)
+		case s.Input == nil && !s.Skip:
+			f.Fault = s.Why.In(msg.EN)
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
 // ResetBreaker closes a breaker by hand.
 func (e *Engine) ResetBreaker(ctx context.Context, key, by, why string) error {
 	return e.st.Tx(ctx, func(tx *state.Tx) error {

@@ -35,7 +35,9 @@ type Classifier interface {
 
 // Facts are what a playbook sees. Alert is foreign text.
 type Facts struct {
-	Now      time.Time
+	Now time.Time
+	// Playbook is the name under which it is in force; "": as its text says.
+	Playbook string
 	Incident state.Incident
 	Alert    keepwell.Alert
 	// Run is 0 where there is none yet.

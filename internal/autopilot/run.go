@@ -184,7 +184,7 @@ func (e *Engine) held(ctx context.Context, w *work, f Facts) (bool, error) {
 
 // factsOf gathers what a playbook sees of its run.
 func (e *Engine) factsOf(ctx context.Context, run state.Run, steps []state.Step) (Facts, error) {
-	f := Facts{Now: e.st.Now(), Run: run.ID, Results: map[string]json.RawMessage{}}
+	f := Facts{Now: e.st.Now(), Playbook: run.Playbook, Run: run.ID, Results: map[string]json.RawMessage{}}
 	var v vars
 	if err := json.Unmarshal(run.Vars, &v); err != nil {
 		return f, err

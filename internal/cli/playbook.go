@@ -18,12 +18,13 @@ import (
 func newPlaybookCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "playbook",
-		Short: "Check what is to be done about operational faults / 检查剧本：发生运维故障时要做什么",
-		Long:  "Check playbooks: what is to be done about operational faults.\n检查剧本：发生运维故障时要做什么。",
+		Short: "Check, rehearse and run playbooks: what is to be done about operational faults / 剧本（发生运维故障时做什么）：检查、演练、执行",
+		Long:  "Check, rehearse and run playbooks: what is to be done about operational faults.\n检查、演练和执行剧本：发生运维故障时要做什么。",
 		Args:  cobra.NoArgs,
 	}
 	cmd.AddCommand(
 		newPlaybookPlanCmd(a),
+		newPlaybookRunCmd(a),
 		&cobra.Command{
 			Use:     "lint FILE…",
 			Short:   "Tell everything that is wrong with playbooks, with line and column / 列出剧本中的所有错误及其行列位置",
@@ -78,7 +79,7 @@ func runPlaybookLint(a *app, files []string) error {
 		if err != nil {
 			return &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
 		}
-		l := linted{filepath.ToSlash(file), playbook.Examine(text, playbook.Options{Conditions: wire.Conditions()}, a.lang)}
+		l := linted{filepath.ToSlash(file), playbook.Examine(text, playbook.Options{Conditions: wire.Conditions(), Name: baseName(file)}, a.lang)}
 		all, usable = append(all, l), usable && l.Usable
 	}
 	if a.format == string(present.JSON) {

@@ -90,31 +90,9 @@ func runPlaybookPlan(ctx context.Context, a *app, o *planOptions, file string) e
 	if f := present.Format(a.format); f != present.Text && f != present.JSON {
 		return misused("err.listformat", a.format)
 	}
-	text, err := plainfile.Read(file)
+	p, cfg, err := newPlanner(a, file, o.source())
 	if err != nil {
-		return &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
-	}
-	book, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions()})
-	if book == nil {
-		for _, p := range problems {
-			fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "play.problem", file, p.Line, p.Column, p.In(a.lang)), true))
-		}
-		return &failure{exit: exitFaults, key: "plan.unusable", args: []any{file}}
-	}
-	cfg, err := daemon.Load(o.source())
-	if err != nil {
-		return a.badServeConfig(err)
-	}
-	lib, err := classify.Default()
-	if err == nil && cfg.Fingerprints != "" {
-		lib, err = lib.With(os.DirFS(cfg.Fingerprints))
-	}
-	if err != nil {
-		return &failure{exit: exitError, key: "plan.fingerprints", args: []any{classify.ErrorWords(err, a.lang)}, unwrapped: err}
-	}
-	p := &planner{a: a, file: file, book: book, programs: wire.Programs{Actions: daemon.Actions(cfg, o.source().Environ, a.lang)}, class: &wire.Classifier{Library: lib, Lang: a.lang}}
-	if p.program, err = p.programs.Program(book); err != nil {
-		return &failure{exit: exitError, key: "plan.unusable", args: []any{file}, unwrapped: err}
+		return err
 	}
 	if o.history {
 		return p.history(ctx, cfg, o.days)
@@ -122,43 +100,97 @@ func runPlaybookPlan(ctx context.Context, a *app, o *planOptions, file string) e
 	return p.alerts(ctx, o.alert)
 }
 
+// newPlanner reads a playbook, and what of the server's configuration it is planned with.
+func newPlanner(a *app, file string, source daemon.Source) (*planner, *daemon.Config, error) {
+	text, err := plainfile.Read(file)
+	if err != nil {
+		return nil, nil, &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
+	}
+	book, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions(), Name: baseName(file)})
+	if book == nil {
+		for _, p := range problems {
+			fmt.Fprintln(a.errs, present.Visible(msg.Text(a.lang, "play.problem", file, p.Line, p.Column, p.In(a.lang)), true))
+		}
+		return nil, nil, &failure{exit: exitFaults, key: "plan.unusable", args: []any{file}}
+	}
+	cfg, err := daemon.Load(source)
+	if err != nil {
+		return nil, nil, a.badServeConfig(err)
+	}
+	lib, err := classify.Default()
+	if err == nil && cfg.Fingerprints != "" {
+		lib, err = lib.With(os.DirFS(cfg.Fingerprints))
+	}
+	if err != nil {
+		return nil, nil, &failure{exit: exitError, key: "plan.fingerprints", args: []any{classify.ErrorWords(err, a.lang)}, unwrapped: err}
+	}
+	p := &planner{a: a, file: file, book: book, programs: wire.Programs{Actions: daemon.Actions(cfg, source.Environ, a.lang)}, class: &wire.Classifier{Library: lib, Lang: a.lang}}
+	if p.program, err = p.programs.Program(book); err != nil {
+		return nil, nil, &failure{exit: exitError, key: "plan.unusable", args: []any{file}, unwrapped: err}
+	}
+	return p, cfg, nil
+}
+
 // rehearsed is what a playbook would do about one alert.
 type rehearsed struct {
-	Alert      string              `json:"alert"`
-	Code       keepwell.Code       `json:"code"`
-	Title      string              `json:"title"`
-	Asset      string              `json:"asset"`
-	Priority   keepwell.Priority   `json:"priority"`
-	Confidence float64             `json:"confidence"`
-	Evidence   []keepwell.Evidence `json:"evidence"`
-	Runs       bool                `json:"runs"`
-	Why        msg.Reason          `json:"why,omitzero"`
-	Steps      []wire.Planned      `json:"steps"`
+	Alert      string               `json:"alert"`
+	Code       keepwell.Code        `json:"code"`
+	Title      string               `json:"title"`
+	Asset      string               `json:"asset"`
+	Priority   keepwell.Priority    `json:"priority"`
+	Confidence float64              `json:"confidence"`
+	Evidence   []keepwell.Evidence  `json:"evidence"`
+	Runs       bool                 `json:"runs"`
+	Why        msg.Reason           `json:"why,omitzero"`
+	Steps      []autopilot.Foreseen `json:"steps"`
 }
 
 // alerts goes through the alerts of a file.
 func (p *planner) alerts(ctx context.Context, file string) error {
+	found, err := p.read(file)
+	if err != nil {
+		return err
+	}
+	all, err := p.rehearse(ctx, file, found)
+	if err != nil {
+		return err
+	}
+	if p.a.format == string(present.JSON) {
+		return p.a.document(map[string]any{"playbook": p.book.Name, "version": p.book.Version, "alerts": all})
+	}
+	for i := range all {
+		p.tell(&all[i])
+	}
+	return nil
+}
+
+// read reads the alerts of a file.
+func (p *planner) read(file string) (found []keepwell.Alert, err error) {
 	body, err := plainfile.Read(file)
 	if err != nil {
-		return &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, unwrapped: err}
+		return nil, &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, unwrapped: err}
 	}
-	var found []keepwell.Alert
 	group, err := alerts.Alertmanager(bytes.NewReader(body), alerts.DefaultLimits(), func(a keepwell.Alert) error { found = append(found, a); return nil })
 	if err == nil && len(found) == 0 {
 		err = errors.Join(append([]error{errors.New("it holds no alert that can be used")}, group.Refused...)...)
 	}
 	if err != nil {
-		return &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, hint: "hint.plan.alert", unwrapped: err}
+		return nil, &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, hint: "hint.plan.alert", unwrapped: err}
 	}
+	return found, nil
+}
+
+// rehearse tells what would be done about each of the alerts of a file.
+func (p *planner) rehearse(ctx context.Context, file string, found []keepwell.Alert) ([]rehearsed, error) {
 	all := make([]rehearsed, 0, len(found))
 	for _, alert := range found {
 		class, err := p.class.Classify(ctx, alert)
 		if err != nil {
-			return &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, unwrapped: err}
+			return nil, &failure{exit: exitError, key: "plan.alert", args: []any{file, err}, unwrapped: err}
 		}
 		out := rehearsed{
 			Alert: alert.Name(), Code: or(class.Code, autopilot.Unclassified), Title: class.Title, Asset: class.Asset, Priority: class.Priority,
-			Confidence: class.Confidence, Evidence: class.Evidence, Steps: []wire.Planned{},
+			Confidence: class.Confidence, Evidence: class.Evidence, Steps: []autopilot.Foreseen{},
 		}
 		runs, why, steps, err := p.programs.Plan(ctx, p.program, class, alert, time.Now())
 		if err != nil {
@@ -168,13 +200,12 @@ func (p *planner) alerts(ctx context.Context, file string) error {
 		out.Steps = append(out.Steps, steps...)
 		all = append(all, out)
 	}
-	if p.a.format == string(present.JSON) {
-		return p.a.document(map[string]any{"playbook": p.book.Name, "version": p.book.Version, "alerts": all})
-	}
-	for i := range all {
-		p.tell(&all[i])
-	}
-	return nil
+	return all, nil
+}
+
+// baseName is what the server calls a playbook of a file that names none itself.
+func baseName(file string) string {
+	return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 }
 
 func or[T comparable](v, usual T) T {
@@ -199,7 +230,12 @@ func (p *planner) tell(out *rehearsed) {
 		return
 	}
 	p.say("plan.runs", p.book.Name, p.book.Mode)
-	for _, s := range out.Steps {
+	p.steps(out.Steps)
+}
+
+// steps lists what the steps of a plan would do.
+func (p *planner) steps(plan []autopilot.Foreseen) {
+	for _, s := range plan {
 		switch {
 		case s.Skip:
 			p.say("plan.skip", s.Name, s.Why.In(p.a.lang))

@@ -78,6 +78,8 @@ type Options struct {
 	// Mounts make handlers by the prefix of their paths, such as "/api/"; they are called
 	// once, by New, and their routes say whom they let in.
 	Mounts map[string]func(context.Context, Parts) (http.Handler, error)
+	// alone: for one run, and nobody sends alerts; see [Once].
+	alone bool
 }
 
 // Daemon is a server.
@@ -172,7 +174,7 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 		}
 	}
 	d.dir = where.Dir
-	d.programs = wire.Programs{Actions: func() *actions.Set { return d.live.Load().set }, Firing: d.st.Firing}
+	d.programs = wire.Programs{Actions: func() *actions.Set { return d.live.Load().set }, Firing: d.st.Firing, Alone: d.o.alone}
 	d.class = &wire.Classifier{Library: d.lib, Metrics: questions{d}, Lang: d.o.Lang, Failed: func(err error) {
 		if d.live.Load().Prometheus != "" {
 			d.log.Warn("metrics were not asked", "error", mask.Text(err.Error()))
@@ -184,8 +186,12 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 	if d.door, err = access.Open(d.st, opts); err != nil {
 		return err
 	}
+	escalate := d.escalate
+	if d.o.alone {
+		escalate = nil
+	}
 	d.eng, err = autopilot.Open(ctx, d.st, autopilot.Options{
-		Classifier: d.class, Compile: d.programs.Compile, Describe: d.programs.Describe, Escalate: d.escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
+		Classifier: d.class, Compile: d.programs.Compile, Describe: d.programs.Describe, Escalate: escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
 		MaxRuns: cfg.MaxRuns, Workers: int(cfg.Workers), Jobs: jobs.Options{Log: slog.New(grave{d.log.Handler()})}, More: d.care(),
 		AfterEffect: func(state.StepKey) { d.metrics.effects.Inc() },
 	})

@@ -10,6 +10,7 @@
 package playbook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -266,9 +267,10 @@ type Scope struct {
 	Vars  map[string]string
 }
 
-// For returns the scope in which p's conditions and templates are read.
+// For returns the scope in which p's conditions and templates are read. Where s names no
+// playbook, it is called as the text says.
 func (p *Program) For(s Scope) (Scope, error) {
-	s.Playbook = p.Name
+	s.Playbook = cmp.Or(s.Playbook, p.Name)
 	if p.Severity != "" {
 		s.Priority = p.Severity
 	}

@@ -26,6 +26,9 @@ type Programs struct {
 	Actions func() *actions.Set
 	// Firing counts the alerts of an incident that fire; nil: it cannot be told.
 	Firing func(ctx context.Context, incident int64) (int64, error)
+	// Alone says that nobody will tell when the alerts are over: checks that wait for it
+	// are left out.
+	Alone bool
 }
 
 // Compile makes a program of a text.
@@ -105,7 +108,7 @@ func (c Programs) steps(p *playbook.Program, list []playbook.Step) (out []autopi
 			return nil, err
 		}
 		out = append(out, step)
-		if s.Verify == nil {
+		if s.Verify == nil || c.Alone && s.Verify.Check.Kind == "alert" {
 			continue
 		}
 		check, err := c.check(p, s)
@@ -317,38 +320,15 @@ func object(raw json.RawMessage) map[string]any {
 	return m
 }
 
-// Planned is a step of a plan, with what its action says it would do.
-type Planned struct {
-	autopilot.Planned
-	// Does says it for people, with secrets by reference; Fault, that it could not be done.
-	Does  []string `json:"does,omitempty"`
-	Fault string   `json:"fault,omitempty"`
-}
-
 // Plan tells what a program would do about an alert, without effects.
-func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilot.Class, a keepwell.Alert, now time.Time) (matched bool, why msg.Reason, steps []Planned, err error) {
+func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilot.Class, a keepwell.Alert, now time.Time) (matched bool, why msg.Reason, steps []autopilot.Foreseen, err error) {
 	f := autopilot.Facts{Now: now, Alert: a, Incident: state.Incident{
 		Code: class.Code, Asset: class.Asset, Priority: class.Priority, Confidence: class.Confidence, Title: class.Title, Evidence: class.Evidence,
 	}}
 	if matched, why, err = p.Match(ctx, f); err != nil || !matched {
 		return matched, why, nil, err
 	}
-	for _, s := range autopilot.Plan(ctx, p, f) {
-		steps = append(steps, c.explain(s))
-	}
-	return true, why, steps, nil
-}
-
-func (c Programs) explain(s autopilot.Planned) Planned {
-	out := Planned{Planned: s}
-	if s.Input == nil {
-		if !s.Skip {
-			out.Fault = s.Why.In(msg.EN)
-		}
-		return out
-	}
-	out.Does, out.Fault = c.Describe(s.Kind, s.Input)
-	return out
+	return true, why, autopilot.Foretell(autopilot.Plan(ctx, p, f), c.Describe), nil
 }
 
 // Describe says what an action would do with an input, for people: with secrets by

@@ -121,7 +121,8 @@ func or[T comparable](v, usual T) T {
 // scope is what conditions and templates of p see of facts.
 func scope(p *playbook.Program, f autopilot.Facts) (playbook.Scope, error) {
 	return p.For(playbook.Scope{
-		Alert: f.Alert, Code: f.Incident.Code, Asset: f.Incident.Asset, Priority: f.Incident.Priority, Confidence: f.Incident.Confidence,
+		Playbook: f.Playbook,
+		Alert:    f.Alert, Code: f.Incident.Code, Asset: f.Incident.Asset, Priority: f.Incident.Priority, Confidence: f.Incident.Confidence,
 		Incident: f.Incident.ID, Run: f.Run, Now: f.Now, Steps: results(f),
 	})
 }
