@@ -33,7 +33,21 @@ WORDS = {
     "stayed": ("{n} of {all} keys of users are still there", "{all} 个用户键中仍有 {n} 个"),
     "samples": ("memory of Redis, from 0 to 100 %, over {s:.0f} s", "{s:.0f} 秒内的 Redis 内存，0 到 100 %"),
     "journal": ("What keepwell wrote down (its journal):", "keepwell 的日志（journal）："),
-    "missing": ("did not happen within {s} s: {what}", "{s} 秒内没有发生：{what}"),
+    "missing": ("what should have happened and did not: {what}", "本应发生而没有发生：{what}"),
+}
+
+# What a demonstration that succeeds has in it.
+MISSING = {
+    "breach": ("Redis fills up", "Redis 内存写满"),
+    "firing": ("the alert of Prometheus", "Prometheus 告警"),
+    "incident.opened": ("an incident of keepwell", "keepwell 的事件"),
+    "run.started": ("a run of the playbook", "剧本的执行"),
+    "evicted": ("keys are removed", "清除键"),
+    "slack": ("a message to Slack", "发往 Slack 的消息"),
+    "ticket": ("a ticket, or a reason why there is none", "工单，或未建工单的原因"),
+    "resolved": ("the end of the alert", "告警恢复"),
+    "incident.resolved": ("the end of the incident", "事件解决"),
+    "run.ended": ("the end of the run", "执行结束"),
 }
 
 
@@ -117,6 +131,7 @@ class Watch:
         self.events, self.journal, self.samples = {}, [], []
         self.began = self.breach = None
         self.share = 0.0
+        self.failed = False  # the run: nothing more will come
 
     def words(self, key, **values):
         return WORDS[key][self.zh].format(**values)
@@ -161,7 +176,9 @@ class Watch:
         elif e["kind"] == "incident.resolved":
             self.tell("incident.resolved", at, incident=e["incident"])
         elif e["kind"] == "run.ended":
-            self.tell("run.ended", at, how=data.get("state") or e.get("why", ""))
+            how = data.get("state") or e.get("why", "")
+            self.tell("run.ended", at, how=how)
+            self.failed = how != "done"
 
     def follow_prometheus(self):
         while True:
@@ -215,9 +232,9 @@ class Watch:
         for follow in (self.follow_journal, self.follow_prometheus, self.follow_catcher):
             threading.Thread(target=follow, daemon=True).start()
         self.fill()
-        wanted = ["breach", "firing", "incident.opened", "run.started", "evicted", "slack", "resolved", "incident.resolved", "run.ended"]
+        wanted = [what for what in MISSING if what != "ticket"]
         end = time.time() + self.a.within
-        while time.time() < end and not (set(wanted) <= set(self.events) and {"ticket", "no ticket"} & set(self.events)):
+        while time.time() < end and not self.failed and not (set(wanted) <= set(self.events) and {"ticket", "no ticket"} & set(self.events)):
             self.sample()
             time.sleep(0.1)
         return self.conclude(wanted)
@@ -243,7 +260,7 @@ class Watch:
                 head = f"{e['seq']:4} {at}  {e['kind']:18} "
                 print(head + fitting(e.get("why", ""), 100 - len(head)))
         for what in missing:
-            print(self.words("missing", s=self.a.within, what=what), file=sys.stderr)
+            print(self.words("missing", what=MISSING[what][self.zh]), file=sys.stderr)
         return 0 if not missing and stayed == self.a.users else 1
 
 

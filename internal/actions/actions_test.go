@@ -143,6 +143,7 @@ func TestScriptsThatAreRefused(t *testing.T) {
 	set := actions.New(actions.Options{Secrets: secrets, Scripts: actions.Scripts{Dirs: []string{dir}}})
 	for name, want := range map[string]string{
 		"loose.sh": "written by others", "plain.sh": "not executable", "out.sh": "leads out", "up/x": "in none of", "none.sh": "in none of", "in.sh": "",
+		filepath.Base(dir) + "/in.sh": "", filepath.Base(dir) + "/out.sh": "leads out", "x/in.sh": "in none of",
 	} {
 		r := request(t, "run_script: "+name, scope())
 		_, err := set.Do(t.Context(), r)

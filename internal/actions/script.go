@@ -48,7 +48,8 @@ func (a script) find(name string) (string, error) {
 	return path, safe(path)
 }
 
-// within finds a file below one of some directories, also by symbolic links.
+// within finds a file below one of some directories, also by symbolic links. A name may
+// begin with the directory's own: scripts/x.sh is x.sh of /srv/scripts.
 func within(dirs []string, name, what string) (string, error) {
 	if !filepath.IsLocal(name) {
 		return "", fmt.Errorf("%s %q leaves its directory", what, name)
@@ -58,7 +59,11 @@ func within(dirs []string, name, what string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("a directory of the configuration: %w", err)
 		}
-		path, err := filepath.EvalSymlinks(filepath.Join(root, filepath.FromSlash(name)))
+		local := filepath.FromSlash(name)
+		path, err := filepath.EvalSymlinks(filepath.Join(root, local))
+		if rest, ok := strings.CutPrefix(local, filepath.Base(dir)+string(filepath.Separator)); ok && errors.Is(err, fs.ErrNotExist) {
+			path, err = filepath.EvalSymlinks(filepath.Join(root, rest))
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
