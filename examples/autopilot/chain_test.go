@@ -63,6 +63,7 @@ func chain(t *testing.T, l *lab, priority string, tickets int, serve ...string) 
 	if !l.late {
 		l.until("the incident is resolved", func() bool { return strings.Contains(l.get("keepwell", "/metrics"), "\nkeepwell_incidents_open 0\n") })
 	}
+	l.shown()
 	if n, err := l.redis.DBSize(t.Context()).Result(); err != nil || n != users {
 		t.Errorf("%d keys are left, %v; want the %d of users", n, err, users)
 	}

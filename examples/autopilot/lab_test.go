@@ -79,7 +79,6 @@ type edit struct{ file, from, to string }
 
 func newLab(t *testing.T, edits ...edit) *lab {
 	t.Helper()
-	needs(t, "redis-server", "redis-cli", "prometheus", "prometheus-alertmanager", "prometheus-redis-exporter")
 	l := &lab{t: t, dir: t.TempDir(), ports: sparePorts(t, "redis", "exporter", "prometheus", "alertmanager", "keepwell")}
 	caught := httptest.NewServer(l)
 	t.Cleanup(caught.Close)
@@ -215,6 +214,7 @@ func (l *lab) server(args ...string) *program {
 // be above anything.
 func (l *lab) startAll(serve ...string) *program {
 	l.t.Helper()
+	needs(l.t, "redis-server", "redis-cli", "prometheus", "prometheus-alertmanager", "prometheus-redis-exporter")
 	l.start("redis-server", "--port", l.ports["redis"], "--bind", "127.0.0.1", "--maxmemory", "64mb", "--maxmemory-policy", "noeviction", "--save", "", "--dir", l.dir)
 	l.start("prometheus-redis-exporter", "-redis.addr", "redis://127.0.0.1:"+l.ports["redis"], "-web.listen-address", "127.0.0.1:"+l.ports["exporter"])
 	l.start("prometheus", "--config.file", "prometheus.yml", "--storage.tsdb.path", "tsdb", "--web.listen-address", "127.0.0.1:"+l.ports["prometheus"])

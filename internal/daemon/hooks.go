@@ -91,7 +91,7 @@ const storing = 30 * time.Second
 // hook takes the alerts of a body. 202 means that all that could be read are on the disk.
 func (d *Daemon) hook(name string, how func(*http.Request) reading) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &intake{d: d, hook: name, w: w, r: r}
+		x := &intake{d: d, hook: name, w: w, r: r, begun: time.Now()}
 		if read := how(r); read == nil {
 			x.refuse(http.StatusNotFound, "hook.unknown", r.PathValue("name"))
 		} else if x.known(r.Context()) {
@@ -107,6 +107,8 @@ type intake struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	who  *proof
+
+	begun time.Time
 }
 
 func (x *intake) refuse(status int, key string, args ...any) {
@@ -221,6 +223,7 @@ func (x *intake) keep(ctx context.Context, found []keepwell.Alert, group alerts.
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(x.w).Encode(answer) // who went away has been served
+	x.d.metrics.latency.WithLabelValues(x.hook).Observe(time.Since(x.begun).Seconds())
 }
 
 // store stores what a body held, and writes down what it did not hold.

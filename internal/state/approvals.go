@@ -106,6 +106,11 @@ func (r Reader) Approvals(ctx context.Context, state ApprovalState, run int64, p
 	return list(ctx, r, scanApproval, "SELECT "+approvalColumns+" FROM approvals"+w.page("id", p), w.args...)
 }
 
+// CountApprovals counts the approvals in a state.
+func (r Reader) CountApprovals(ctx context.Context, state ApprovalState) (int64, error) {
+	return one(ctx, r, number, "SELECT COUNT(*) FROM approvals WHERE state = ?1", string(state))
+}
+
 // Overdue lists open approvals whose time is over.
 func (r Reader) Overdue(ctx context.Context) ([]Approval, error) {
 	return list(ctx, r, scanApproval, "SELECT "+approvalColumns+" FROM approvals WHERE state = 'asked' AND expires_at <= ?1 ORDER BY id", micros(r.now()))

@@ -344,6 +344,21 @@ func (r Reader) BookRuns(ctx context.Context) ([]BookRuns, error) {
 		"SELECT playbook, mode, state, COUNT(*) FROM runs GROUP BY playbook, mode, state ORDER BY playbook, mode, state")
 }
 
+// EndedRuns counts the runs that acted, or were to, and have ended since a time, by state.
+func (r Reader) EndedRuns(ctx context.Context, since time.Time) (map[RunState]int64, error) {
+	type count struct {
+		state RunState
+		n     int64
+	}
+	counts, err := list(ctx, r, func(s scanner) (c count, err error) { return c, s.Scan(&c.state, &c.n) },
+		"SELECT state, COUNT(*) FROM runs WHERE ended_at >= ?1 AND mode IN ('active', 'manual') GROUP BY state", micros(since))
+	ended := map[RunState]int64{}
+	for _, c := range counts {
+		ended[c.state] = c.n
+	}
+	return ended, err
+}
+
 // AskedApproval is an approval with the run that waits for it.
 type AskedApproval struct {
 	Approval

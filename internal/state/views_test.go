@@ -227,6 +227,16 @@ func TestStory(t *testing.T) {
 		if diff := cmp.Diff(want, must(st.BookRuns(ctx))(t)); diff != "" {
 			t.Error(diff)
 		}
+		ended := map[state.RunState]int64{state.RunDone: 2, state.RunFailed: 1}
+		if diff := cmp.Diff(ended, must(st.EndedRuns(ctx, st.Now().Add(-time.Hour)))(t)); diff != "" {
+			t.Error(diff)
+		}
+		if later := must(st.EndedRuns(ctx, st.Now().Add(time.Hour)))(t); len(later) > 0 {
+			t.Error(later)
+		}
+		if granted, open := must(st.CountApprovals(ctx, state.ApprovalGranted))(t), must(st.CountApprovals(ctx, state.ApprovalAsked))(t); granted != 2 || open != 0 {
+			t.Errorf("%d granted, %d asked", granted, open)
+		}
 	})
 }
 
@@ -264,6 +274,7 @@ func BenchmarkViews(b *testing.B) {
 			"overview": func() error { _, err := st.Overview(b.Context()); return err },
 			"story":    func() error { _, err := st.Story(b.Context(), 50_000); return err },
 			"books":    func() error { _, err := st.BookRuns(b.Context()); return err },
+			"ended":    func() error { _, err := st.EndedRuns(b.Context(), st.Now().Add(-time.Hour)); return err },
 		} {
 			b.Run(name+"/"+what, func(b *testing.B) {
 				for b.Loop() {
