@@ -3,6 +3,7 @@ package autopilot
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
@@ -38,8 +39,12 @@ func (e *Engine) Acknowledge(ctx context.Context, id int64, by, note string) err
 	return nil
 }
 
-// Close ends an open incident by hand. Where an alert of it fires again, it is opened
-// again: the same incident for an alert that never was over, a new one for a new alert.
+// Close ends an open incident by hand. It is opened again where an alert of it that never
+// was over is received once more after that: whoever closes knows of what came before,
+// however late it is looked at, and time that goes by is no news. What counts is the
+// order in the database, not the clocks of nodes. An alert that did not belong to it when
+// it was closed opens a new incident, also where it was received just before: nobody had
+// seen it there.
 func (e *Engine) Close(ctx context.Context, id int64, by, why string) error {
 	err := e.st.Tx(ctx, func(tx *state.Tx) error {
 		if by == "" {
@@ -64,12 +69,13 @@ func (e *Engine) Close(ctx context.Context, id int64, by, why string) error {
 	return nil
 }
 
-// reopen opens an incident again that a person closed while its alerts fired, and decides
-// on it anew.
-func (e *Engine) reopen(ctx context.Context, tx *state.Tx, id int64) error {
+// reopen opens an incident again that a person closed at a time while its alerts fired,
+// and decides on it anew. Where it was opened since, and maybe closed once more, nothing
+// is to be done.
+func (e *Engine) reopen(ctx context.Context, tx *state.Tx, id int64, closed time.Time) error {
 	inc, err := tx.LockIncident(ctx, id)
-	if err != nil {
-		return err
+	if err != nil || !inc.Resolved.Equal(closed) {
+		return ignore(err, state.ErrNotFound)
 	}
 	firing, err := tx.Firing(ctx, id)
 	if err != nil || firing == 0 {

@@ -1,11 +1,15 @@
 package autopilot_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/jobs"
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
@@ -81,5 +85,70 @@ func TestTakenAndClosed(t *testing.T) {
 		// One whose alert is over stays closed.
 		r.ingest(t, over(fires))
 		r.until(t, "it is over", func() bool { _, ok := open("web-1"); return !ok })
+	})
+}
+
+// TestClosedStaysClosed: what was received before a person closed an incident does not open
+// it again when its turn comes after that, nor does the look at what is open for long; what
+// is received after does.
+func TestClosedStaysClosed(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		r := newRig(t, o, nil)
+		fires := alert(1, "disk/full", "web-1")
+		r.ingest(t, fires)
+		var inc state.Incident
+		r.until(t, "it is open", func() (ok bool) {
+			var err error
+			if inc, ok, err = r.st.OpenIncident(t.Context(), "disk/full", "web-1"); err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		})
+		if err := r.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// As on a node that has much to do: taken in, and not looked at yet.
+		late, err := autopilot.Open(t.Context(), r.st, autopilot.Options{Classifier: labels{}, Compile: compiler(r.file, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := late.Ingest(t.Context(), []keepwell.Alert{fires}); err != nil {
+			t.Fatal(err)
+		}
+		if err := late.Close(t.Context(), inc.ID, "user:ann", "it is the test system"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.st.Tx(t.Context(), func(tx *state.Tx) error {
+			return late.Queue().Insert(t.Context(), tx, jobs.Job{Kind: "overdue", Args: map[string]int64{"incident": inc.ID}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := late.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := late.Stop(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+		r.until(t, "all was looked at", func() bool {
+			work, err := r.st.JobCounts(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The first look at what is open for long is due in a quarter of an hour.
+			return !slices.ContainsFunc(work, func(c state.JobCount) bool { return c.Kind == "triage" || c.Kind == "overdue" && c.State != "scheduled" })
+		})
+		if got, err := r.st.Incident(t.Context(), inc.ID); err != nil || got.State != state.IncidentResolved || got.Resolution != "closed" {
+			t.Errorf("opened by what came before it was closed: %+v %v", got, err)
+		}
+		if _, err := late.Ingest(t.Context(), []keepwell.Alert{fires}); err != nil {
+			t.Fatal(err)
+		}
+		r.until(t, "it is open again", func() bool {
+			got, err := r.st.Incident(t.Context(), inc.ID)
+			return err == nil && got.State == state.IncidentOpen
+		})
 	})
 }

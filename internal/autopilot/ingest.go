@@ -32,6 +32,8 @@ const triageChunk = 100
 type triageArgs struct {
 	Alerts []int64 `json:"alerts,omitempty"`
 	Still  []int64 `json:"still,omitempty"` // incidents whose alerts came again
+	// Closed are those of Still that a person had closed when the alerts came, and when.
+	Closed map[int64]time.Time `json:"closed,omitempty"`
 }
 
 // group are the firing alerts of one code and asset.
@@ -94,7 +96,7 @@ func (e *Engine) triage(ctx context.Context, t *jobs.Task) error {
 			return err
 		}
 		for _, id := range args.Still {
-			if err := e.stillFiring(ctx, tx, id); err != nil {
+			if err := e.cameAgain(ctx, tx, id, args.Closed[id]); err != nil {
 				return err
 			}
 		}
@@ -270,12 +272,18 @@ func (e *Engine) needless(ctx context.Context, tx *state.Tx, incident int64) err
 	return nil
 }
 
-// stillFiring takes in that alerts of an incident came again.
+// cameAgain takes in that alerts of an incident came again, after a person had closed it;
+// zero: it was not closed then.
+func (e *Engine) cameAgain(ctx context.Context, tx *state.Tx, id int64, closed time.Time) error {
+	if closed.IsZero() {
+		return e.stillFiring(ctx, tx, id)
+	}
+	return e.reopen(ctx, tx, id, closed)
+}
+
+// stillFiring looks at an incident whose alerts go on.
 func (e *Engine) stillFiring(ctx context.Context, tx *state.Tx, id int64) error {
 	inc, err := tx.Incident(ctx, id)
-	if err == nil && inc.State == state.IncidentResolved && inc.Resolution == resolvedByHand {
-		return e.reopen(ctx, tx, inc.ID)
-	}
 	if err != nil || inc.State != state.IncidentOpen || inc.TakenBy != "" || tx.Now().Sub(inc.Opened) < e.o.EscalateAfter {
 		return ignore(err, state.ErrNotFound)
 	}

@@ -190,7 +190,11 @@ func (e *Engine) storeAlerts(ctx context.Context, batch []*delivery) error {
 			work = append(work, jobs.Job{Kind: jobTriage, Args: triageArgs{Alerts: ids}})
 		}
 		for ids := range slices.Chunk(slices.Sorted(maps.Keys(still)), triageChunk) {
-			work = append(work, jobs.Job{Kind: jobTriage, Args: triageArgs{Still: ids}})
+			args := triageArgs{Still: ids}
+			if args.Closed, err = tx.ResolvedAs(ctx, resolvedByHand, ids...); err != nil {
+				return err
+			}
+			work = append(work, jobs.Job{Kind: jobTriage, Args: args})
 		}
 		return e.queue.Insert(ctx, tx, work...)
 	})

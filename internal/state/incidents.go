@@ -127,6 +127,21 @@ func (tx *Tx) ReopenIncident(ctx context.Context, id int64, resolution string) e
 		id, resolution, micros(tx.now()))
 }
 
+// ResolvedAs tells which of incidents ended with a resolution, and when.
+func (r Reader) ResolvedAs(ctx context.Context, resolution string, incidents ...int64) (map[int64]time.Time, error) {
+	if len(incidents) == 0 {
+		return nil, nil
+	}
+	ended := map[int64]time.Time{}
+	_, err := list(ctx, r, func(s scanner) (any, error) {
+		var id, at int64
+		err := s.Scan(&id, &at)
+		ended[id] = when(at)
+		return nil, err
+	}, "SELECT id, resolved_at FROM incidents WHERE id IN ("+ids(incidents)+") AND state = 'resolved' AND resolution = ?1", resolution)
+	return ended, err
+}
+
 // TakeIncident notes who takes care of an open incident; ErrConflict where it is none.
 func (tx *Tx) TakeIncident(ctx context.Context, id int64, by string) error {
 	return tx.must(ctx, "UPDATE incidents SET taken_by = ?2, taken_at = ?3, updated_at = ?3 WHERE id = ?1 AND state = 'open'", id, by, micros(tx.now()))

@@ -214,6 +214,12 @@ func TestIncidents(t *testing.T) {
 		if _, ok, err := st.OpenIncident(ctx, draft.Code, draft.Asset); ok || err != nil {
 			t.Error(ok, err)
 		}
+		if ended := must(st.ResolvedAs(ctx, "alerts resolved", one.ID, one.ID+1))(t); len(ended) != 1 || !ended[one.ID].Equal(clock.Now()) {
+			t.Errorf("%v", ended)
+		}
+		if ended := must(st.ResolvedAs(ctx, "closed", one.ID))(t); len(ended) != 0 {
+			t.Errorf("%v", ended)
+		}
 		if i, opened := join(draft); !opened || i.ID == one.ID {
 			t.Errorf("a resolved incident was joined: %+v", i)
 		}
