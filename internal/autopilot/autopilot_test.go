@@ -21,19 +21,28 @@ const code = "redis/memory-high"
 func TestWhole(t *testing.T) {
 	t.Parallel()
 	statetest.Each(t, func(t *testing.T, o state.Options) {
-		r := newRig(t, o, nil)
+		telling, ended := make(chan struct{}), make(chan struct{})
+		r := newRig(t, o, func(o *autopilot.Options) {
+			o.BeforeEffect = func(k state.StepKey) {
+				if k.Seq == 2 { // as long as the alert has not ended
+					close(telling)
+					<-ended
+				}
+			}
+		})
 		r.install(t, "evict", state.ModeActive, script{
-			Code: code, Steps: []line{{Name: "evict"}, {Name: "left out", Skip: true}, {Name: "tell"}}, Verify: &check{After: 300 * time.Millisecond},
+			Code: code, Steps: []line{{Name: "evict"}, {Name: "left out", Skip: true}, {Name: "tell"}}, Verify: &check{},
 		})
 		r.install(t, "other", state.ModeActive, script{Code: "disk/full", Steps: []line{{Name: "never"}}})
 		a := alert(1, code, "redis-1")
 		if got := r.ingest(t, a, keepwell.Alert{}); got.New != 1 || len(got.Refused) != 1 {
 			t.Errorf("%+v", got)
 		}
-		r.run(t, "evict", 1, state.RunWaiting) // for verify
+		<-telling
 		if got := r.ingest(t, a, over(a)); got.New != 1 || got.Repeated != 1 {
 			t.Errorf("%+v", got)
 		}
+		close(ended)
 		run := r.run(t, "evict", 1, state.RunDone)
 		steps, err := r.st.Steps(t.Context(), run.ID)
 		if err != nil || len(steps) != 3 || steps[0].Status != state.StepDone || steps[1].Status != state.StepSkipped || steps[2].Status != state.StepDone {

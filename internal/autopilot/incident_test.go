@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,7 +139,9 @@ func TestClosedStaysClosed(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The first look at what is open for long is due in a quarter of an hour.
-			return !slices.ContainsFunc(work, func(c state.JobCount) bool { return c.Kind == "triage" || c.Kind == "overdue" && c.State != "scheduled" })
+			return !slices.ContainsFunc(work, func(c state.JobCount) bool {
+				return c.Kind == "triage" || c.Kind == "overdue" && c.State != "scheduled"
+			})
 		})
 		if got, err := r.st.Incident(t.Context(), inc.ID); err != nil || got.State != state.IncidentResolved || got.Resolution != "closed" {
 			t.Errorf("opened by what came before it was closed: %+v %v", got, err)
@@ -150,5 +153,53 @@ func TestClosedStaysClosed(t *testing.T) {
 			got, err := r.st.Incident(t.Context(), inc.ID)
 			return err == nil && got.State == state.IncidentOpen
 		})
+	})
+}
+
+// TestCloseIsNoProof: that a person closes an incident does not prove that a run helped; its
+// alerts do. A check is one entry in the journal.
+func TestCloseIsNoProof(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		busy, closed := make(chan struct{}), make(chan struct{})
+		r := newRig(t, o, func(o *autopilot.Options) {
+			o.BeforeEffect = func(k state.StepKey) {
+				if k.Seq == 0 {
+					close(busy)
+					<-closed
+				}
+			}
+		})
+		r.install(t, "evict", state.ModeActive, script{Code: code, Steps: []line{{Name: "evict"}, {Name: "look", Check: true, Idempotent: true}}, Verify: &check{}})
+		r.ingest(t, alert(1, code, "redis-1"))
+		<-busy
+		inc, ok, err := r.st.OpenIncident(t.Context(), code, "redis-1")
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := r.Close(t.Context(), inc.ID, "user:ann", "never mind"); err != nil {
+			t.Fatal(err)
+		}
+		close(closed)
+		run := r.run(t, "evict", 1, state.RunFailed)
+		if got := msg.ParseReason(run.Error); got.Key != "why.futile" {
+			t.Errorf("it failed as %+v", got)
+		}
+		rows, err := r.st.Journal(t.Context(), state.JournalFilter{Run: run.ID}, state.Page{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var begun, ended []string
+		for _, row := range rows {
+			switch journal.Kind(row.Kind) {
+			case journal.StepIntended:
+				begun = append(begun, row.Body)
+			case journal.StepEnded:
+				ended = append(ended, row.Body)
+			}
+		}
+		if len(begun) != 1 || len(ended) != 2 || !strings.Contains(ended[0], `"look"`) || !strings.Contains(ended[0], `"input":{"asset":"redis-1"`) {
+			t.Errorf("begun %v\nended %v", begun, ended)
+		}
 	})
 }

@@ -64,17 +64,11 @@ func (e *Engine) verify(ctx context.Context, t *jobs.Task) error {
 	})
 }
 
-// helped asks the check of a program, or looks at the incident.
+// helped asks the check of a program, or the alerts of the incident. That a person closed
+// the incident proves nothing.
 func (e *Engine) helped(ctx context.Context, run state.Run, check *Step) (ok bool, why msg.Reason, err error) {
 	if check == nil {
-		inc, err := e.st.Incident(ctx, run.Incident)
-		if errors.Is(err, state.ErrNotFound) {
-			return true, msg.Because("why.noincident"), nil
-		}
-		if err != nil || inc.State == state.IncidentResolved {
-			return err == nil, msg.Because("why.resolved"), err
-		}
-		return false, msg.Because("why.fires"), nil
+		return e.quiet(ctx, run.Incident)
 	}
 	steps, err := e.st.Steps(ctx, run.ID)
 	if err != nil {
@@ -98,6 +92,18 @@ func (e *Engine) helped(ctx context.Context, run state.Run, check *Step) (ok boo
 		return false, msg.Because("why.check.failed", check.Name, err), nil
 	}
 	return true, msg.Because("why.check.content", check.Name), nil
+}
+
+// quiet tells whether no alert of an incident fires.
+func (e *Engine) quiet(ctx context.Context, incident int64) (ok bool, why msg.Reason, err error) {
+	if _, err := e.st.Incident(ctx, incident); errors.Is(err, state.ErrNotFound) {
+		return true, msg.Because("why.noincident"), nil
+	}
+	firing, err := e.st.Firing(ctx, incident)
+	if err != nil || firing > 0 {
+		return false, msg.Because("why.fires"), err
+	}
+	return true, msg.Because("why.resolved"), nil
 }
 
 // succeed ends a run that did what it should.

@@ -224,9 +224,12 @@ func (e *Engine) effect(ctx context.Context, w *work, input json.RawMessage) err
 				return err
 			}
 		}
-		return errors.Join(tx.Intend(ctx, w.key, input, e.queue.Node().ID), journal.Append(tx, journal.Entry{
+		if err := tx.Intend(ctx, w.key, input, e.queue.Node().ID); err != nil || w.step.Check {
+			return err // a check changes nothing: the entry of its end says all
+		}
+		return journal.Append(tx, journal.Entry{
 			Kind: journal.StepIntended, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: msg.Said(w.step.Name), Data: map[string]any{"action": w.step.Kind, "input": input},
-		}))
+		})
 	})
 	switch {
 	case errors.Is(err, state.ErrConflict): // another is at it, or was: seen at the next look
@@ -251,13 +254,13 @@ func (e *Engine) effect(ctx context.Context, w *work, input json.RawMessage) err
 	}
 	switch {
 	case err == nil:
-		return e.record(ctx, w, outcome{status: state.StepDone, result: result})
+		return e.record(ctx, w, outcome{status: state.StepDone, result: result, input: input})
 	case ctx.Err() != nil: // this node stops: whoever takes it up finds the intent
 		return ctx.Err()
 	case errors.Is(err, ErrUnsure) || late && !w.step.Idempotent:
 		return e.unsure(ctx, w, input, err)
 	}
-	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: msg.Of(err), final: errors.Is(err, ErrFinal)})
+	return e.record(ctx, w, outcome{status: state.StepFailed, result: result, why: msg.Of(err), final: errors.Is(err, ErrFinal), input: input})
 }
 
 // outcome is what became of an attempt.
@@ -271,6 +274,8 @@ type outcome struct {
 	settles bool
 	// crashed: it failed by a crash, which uses up no retry.
 	crashed bool
+	// input is what was given to the action.
+	input json.RawMessage
 }
 
 // recordTries bounds how often the result of an effect is tried to be stored.
@@ -308,9 +313,12 @@ func (e *Engine) store(ctx context.Context, tx *state.Tx, w *work, o outcome) er
 	if err != nil {
 		return fmt.Errorf("ending step %s: %w", w.key, err)
 	}
+	data := map[string]any{"status": o.status, "result": o.result}
+	if w.step.Check && o.input != nil {
+		data["action"], data["input"] = w.step.Kind, o.input
+	}
 	if err := journal.Append(tx, journal.Entry{
-		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: stepEnded(w.step.Name, o.status, o.why),
-		Data: map[string]any{"status": o.status, "result": o.result},
+		Kind: journal.StepEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Step: w.key.String(), Reason: stepEnded(w.step.Name, o.status, o.why), Data: data,
 	}); err != nil {
 		return err
 	}
