@@ -156,6 +156,12 @@ func (s *story) fill() {
 		}
 	}
 	write("user:", 0, users, 1000)
+	// Names that are awkward to pass on: the first one's second line is a key that must stay.
+	for _, name := range []string{"tmp:x\nuser:0", `tmp:"a" 'b' \ $(c)`, "tmp:\xff\x00 "} {
+		if err := s.redis.Set(s.t.Context(), name, "x", 0).Err(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	for n := 0; s.used() < 0.93; n += 200 {
 		write("tmp:", n, 200, 4000)
 	}
@@ -228,7 +234,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	needs(t, "redis-server", "redis-cli", "prometheus", "prometheus-alertmanager", "prometheus-redis-exporter", "python3", "curl")
 	out, err := exec.Command("./demo", "--once", "--lang", "zh", "--priority", "P0").CombinedOutput()
-	for _, want := range []string{"执行结束：done", "已创建工单：P0 " + alertname, "500 个用户键中仍有 500 个"} {
+	for _, want := range []string{"keepwell：执行结束：", "事件新开", "已创建工单：P0 " + alertname, "500 个用户键中仍有 500 个"} {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Fatalf("no %q, %v:\n%s", want, err, out)
 		}

@@ -7,6 +7,7 @@ journal (a stream of events), and reads what arrived at the stand-in for Slack a
 import argparse
 import datetime
 import json
+import re
 import socket
 import sys
 import threading
@@ -15,12 +16,12 @@ import unicodedata
 import urllib.request
 
 WORDS = {
-    "fill": ("{n} keys of users (user:*), then temporary keys (tmp:*) until it is nearly full", "{n} 个用户键（user:*），再写入临时键（tmp:*）直到内存将满"),
-    "breach": ("Redis is above 90 %", "Redis 超过 90 %"),
+    "fill": ("{n} keys of users (user:*), then temporary keys ({keys}*) until it is nearly full", "{n} 个用户键（user:*），再写入临时键（{keys}*）直到内存将满"),
+    "breach": ("Redis is above {above:.0f} %", "Redis 超过 {above:.0f} %"),
     "firing": ("Prometheus: RedisMemoryHigh fires", "Prometheus：RedisMemoryHigh 触发"),
     "incident.opened": ("keepwell: incident {incident} ({code})", "keepwell：事件 {incident}（{code}）"),
     "run.started": ("keepwell: the playbook runs", "keepwell：开始执行剧本"),
-    "evicted": ("Redis is below 90 % again: keys are going", "Redis 回落到 90 % 以下：正在清除键"),
+    "evicted": ("Redis is below {above:.0f} % again: keys are going", "Redis 回落到 {above:.0f} % 以下：正在清除键"),
     "slack": ("Slack {channel} reads:", "Slack {channel} 收到："),
     "ticket": ("a ticket was made: {title}", "已创建工单：{title}"),
     "no ticket": ("no ticket: {why}", "未创建工单：{why}"),
@@ -114,8 +115,8 @@ def fitting(text, columns):
 
 
 def reason(why):
-    """What stands after "NAME: skipped:"."""
-    return why.split("skipped:", 1)[-1].strip()
+    """What stands after "NAME: skipped:", in any language."""
+    return re.split("[:：]", why, maxsplit=2)[-1].strip()
 
 
 def bar(share, columns=16):
@@ -134,7 +135,7 @@ class Watch:
         self.failed = False  # the run: nothing more will come
 
     def words(self, key, **values):
-        return WORDS[key][self.zh].format(**values)
+        return WORDS[key][self.zh].format(above=100 * self.a.above, keys=self.a.keys, **values)
 
     def tell(self, key, at=None, name=None, **values):
         """Writes one event, once."""
@@ -154,10 +155,11 @@ class Watch:
 
     def follow_journal(self):
         """Reads keepwell's events as they come."""
+        headers = {"Authorization": "Bearer " + self.a.token, "Accept-Language": self.a.lang}
         while True:
             try:
                 after = self.journal[-1]["seq"] if self.journal else 0
-                with self.get(f"{self.a.keepwell}/api/v1/events?after={after}", {"Authorization": "Bearer " + self.a.token}, 60) as stream:
+                with self.get(f"{self.a.keepwell}/api/v1/events?after={after}", headers, 60) as stream:
                     for line in stream:
                         if line.startswith(b"data:"):
                             self.entry(json.loads(line[5:]))
@@ -176,9 +178,8 @@ class Watch:
         elif e["kind"] == "incident.resolved":
             self.tell("incident.resolved", at, incident=e["incident"])
         elif e["kind"] == "run.ended":
-            how = data.get("state") or e.get("why", "")
-            self.tell("run.ended", at, how=how)
-            self.failed = how != "done"
+            self.tell("run.ended", at, how=e.get("why", ""))
+            self.failed = data.get("state") != "done"
 
     def follow_prometheus(self):
         while True:
@@ -211,7 +212,7 @@ class Watch:
     def sample(self):
         self.share = self.redis.share()
         self.samples.append((time.time(), self.share))
-        if self.share > 0.9:
+        if self.share > self.a.above:
             self.tell("breach")
         elif self.breach:
             self.tell("evicted")
@@ -223,8 +224,8 @@ class Watch:
         print(f"{pad(self.words('time'), 10)}{pad(self.words('memory'), 24)}{self.words('event')}", flush=True)
         self.sample()
         n = 0
-        while self.share <= 0.93:
-            self.redis.ask_all([("SET", f"tmp:{n + i}", b"t" * 4000) for i in range(200)])
+        while self.share <= self.a.above + 0.03:
+            self.redis.ask_all([("SET", f"{self.a.keys}{n + i}", b"t" * 4000) for i in range(200)])
             n += 200
             self.sample()
 
@@ -278,6 +279,8 @@ def main():
     p.add_argument("--keepwell", required=True)
     p.add_argument("--token", required=True)
     p.add_argument("--caught", required=True)
+    p.add_argument("--above", type=float, default=0.9, help="the share of memory that the alert is about")
+    p.add_argument("--keys", default="tmp:", help="how the keys begin that the playbook removes")
     p.add_argument("--lang", choices=["en", "zh"], default="en")
     p.add_argument("--users", type=int, default=500)
     p.add_argument("--within", type=int, default=60)
