@@ -120,7 +120,8 @@ func (a *api) stream(c *call) (any, error) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	f := &follower{api: a, call: c, control: http.NewResponseController(c.w), after: after}
-	if err := f.send(": " + strconv.FormatInt(after, 10) + "\n\n"); err != nil {
+	// An id alone is no event: it is where a browser goes on that has heard of none yet.
+	if err := f.send("id: " + strconv.FormatInt(after, 10) + "\n\n"); err != nil {
 		return nil, nil // the client is gone
 	}
 	if err := f.follow(c.Context()); err != nil && c.Context().Err() == nil {

@@ -28,6 +28,7 @@ var webTable = sync.OnceValue(func() map[string]message {
 		"web.astable":      {"As a table", "表格形式"},
 		"web.toover":       {"To the overview", "返回总览"},
 
+		"web.offline":         {"connection lost; trying again", "连接已断开，正在重试"},
 		"web.login":           {"Log in", "登录"},
 		"web.logout":          {"Log out", "退出登录"},
 		"web.login.what":      {"Alerts, playbooks and what was done about them.", "告警、剧本，以及所做的一切处理。"},

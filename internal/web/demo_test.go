@@ -17,6 +17,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/api"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -144,43 +145,21 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 			t.Fatal(err)
 		}
 	}
-	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Keys: []ed25519.PublicKey{key.Public()}, Events: "/api/v1/events"})
+	stopping := make(chan struct{})
+	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Keys: []ed25519.PublicKey{key.Public()}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/events", d.events)
+	programs, err := api.New(api.Options{State: st, Engine: engine, Door: door, Stopping: stopping})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux.Handle("/api/", programs)
 	mux.Handle("/", pages)
 	d.Server = httptest.NewServer(door.Handler(mux))
-	t.Cleanup(d.Close)
+	t.Cleanup(func() { close(stopping); d.Close() })
 	return d
-}
-
-// events is what the API's stream is to pages: the journal's entries.
-func (d *demo) events(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	end, err := d.st.JournalEnd(r.Context())
-	if err != nil {
-		return
-	}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for seq := end.Seq; ; {
-		_ = http.NewResponseController(w).Flush()
-		select {
-		case <-r.Context().Done():
-			return
-		case <-tick.C:
-		}
-		rows, err := d.st.JournalAfter(r.Context(), seq, 100)
-		if err != nil {
-			return
-		}
-		for _, row := range rows {
-			seq = row.Seq
-			fmt.Fprintf(w, "id: %d\nevent: %s\ndata: {}\n\n", row.Seq, row.Kind)
-		}
-	}
 }
 
 // past stores two months: first people repair, later more and more playbooks do.

@@ -29,9 +29,12 @@ type page struct {
 	Person      access.Person
 	Path        string
 	Done        string
-	Events      string
-	Waiting     int // approvals that wait
-	D           any
+	// Events is the stream that the page listens to, After the last entry of the journal
+	// before the page was made.
+	Events  string
+	After   int64
+	Waiting int // approvals that wait
+	D       any
 
 	zone *time.Location
 	now  time.Time
@@ -96,9 +99,6 @@ func (p *page) Code() string {
 
 // May tells whether a role suffices.
 func (p *page) May(role string) bool { return p.Person.Role.Allows(access.Role(role)) }
-
-// Kinds are the names of events that a page listens to.
-func (p *page) Kinds() string { return strings.Join(kinds(), " ") }
 
 // link is a line of the menu.
 type link struct {
@@ -280,7 +280,7 @@ func (p *page) Zone() string { return p.zone.String() }
 // Back is the page to return to after a change of language or light.
 func (p *page) Back() string { return p.Path }
 
-// kinds are those of journal entries, which are the names of events, too.
+// kinds are those of journal entries.
 func kinds() []string {
 	all := []journal.Kind{
 		journal.AlertRefused, journal.IncidentOpened, journal.IncidentChanged, journal.IncidentEnded, journal.Decided, journal.RunStarted, journal.RunEnded,

@@ -252,6 +252,11 @@ func (s *site) need(role access.Role, f view) http.HandlerFunc {
 			return errForbidden
 		}
 		if c.r.Method == http.MethodGet {
+			end, err := s.State.JournalEnd(c.ctx()) // before all else is read
+			if err != nil {
+				return err
+			}
+			c.page.After = end.Seq
 			asked, err := s.State.Approvals(c.ctx(), state.ApprovalAsked, 0, state.Page{Limit: 100})
 			if err != nil {
 				return err

@@ -68,11 +68,32 @@
     });
   }
   function later(ms) { if (!timer) timer = setTimeout(refresh, ms); }
+  // A browser goes on by itself where a connection broke, and gives up where it was
+  // answered with anything but a stream (by a proxy while the server starts anew, say):
+  // then it is tried again from here. The first entry asked for is the one after what the
+  // page was made of, later ones follow the last that came: nothing in between is missed.
+  let source = null, last = root.dataset.after || "", wait = 1000, again = 0;
+  function offline(is) { const e = document.getElementById("offline"); if (e) e.hidden = !is; }
+  function open() {
+    close();
+    if (document.hidden) return; // many tabs would use up the connections of a browser
+    source = new EventSource(root.dataset.events + (last ? "?after=" + encodeURIComponent(last) : ""));
+    source.addEventListener("journal", (e) => { last = e.lastEventId || last; later(400); });
+    source.addEventListener("open", () => { wait = 1000; offline(false); });
+    source.addEventListener("error", (e) => {
+      offline(true);
+      if (e.target.readyState !== EventSource.CLOSED || e.target !== source) return;
+      again = setTimeout(open, wait);
+      wait = Math.min(wait * 2, 60000);
+    });
+  }
+  function close() { clearTimeout(again); if (source) source.close(); source = null; }
   function listen() {
     if (!document.getElementById("live") || typeof EventSource === "undefined" || !root.dataset.events) return;
-    const source = new EventSource(root.dataset.events);
-    for (const kind of ["message", "journal", ...(root.dataset.kinds || "").split(" ")]) source.addEventListener(kind, () => later(400));
-    addEventListener("pagehide", () => source.close());
+    open();
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", (e) => { if (e.persisted) open(); });
+    document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
   }
 
   // Keys: g and a letter goes to a page, / to the search, ? to the list of keys.
