@@ -51,6 +51,9 @@ var (
 	ErrNoRole = errors.New("none of the groups that the provider tells has a role here (hint: an admin maps groups to roles in the configuration)")
 	// ErrTaken refuses to let a name of the provider be the same as another account.
 	ErrTaken = errors.New("the name that the provider tells is another account's here (hint: an admin renames one of them)")
+	// ErrAnswer refuses what the provider answered: it is not signed by it, not for this
+	// server or this login, or no longer. It comes with [ErrLogin].
+	ErrAnswer = errors.New("what the OpenID provider answered cannot be accepted")
 	// ErrNoProvider says that there is none.
 	ErrNoProvider = errors.New("no OpenID provider is configured")
 )
@@ -173,7 +176,7 @@ func (d *Door) Return(w http.ResponseWriter, r *http.Request) (next string, err 
 	d.setCookie(w, r, flowCookie, "", 0) // once
 	c, err := d.oidc.claims(r.Context(), f, q.Get("code"))
 	if err != nil {
-		return "", errors.Join(ErrLogin, err, d.refused(r.Context(), r, "", "oidc"))
+		return "", errors.Join(fmt.Errorf("%w: %w", ErrAnswer, err), ErrLogin, d.refused(r.Context(), r, "", "oidc"))
 	}
 	name, err := d.provide(r.Context(), c)
 	if err != nil {

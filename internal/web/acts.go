@@ -12,6 +12,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
@@ -60,6 +61,7 @@ func (c *call) openid() error { return c.Door.Begin(c.w, c.r, access.Local(c.que
 func (c *call) back() error {
 	next, err := c.Door.Return(c.w, c.r)
 	if err != nil {
+		c.Log.WarnContext(c.ctx(), "somebody could not log in with OpenID", "error", mask.Text(err.Error()))
 		return err
 	}
 	http.Redirect(c.w, c.r, access.Local(next), http.StatusSeeOther)

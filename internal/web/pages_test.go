@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keepwell/keepwell/internal/access"
+	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 	"github.com/keepwell/keepwell/internal/state/statetest"
@@ -164,6 +167,22 @@ func TestStateWords(t *testing.T) {
 			key := "web." + kind + "." + v
 			if msg.Text(msg.EN, key) == key || msg.Text(msg.ZH, key) == key {
 				t.Errorf("no words for %s", key)
+			}
+		}
+	}
+}
+
+// TestProblemWords: every error that a page tells of has a title and what to do next.
+func TestProblemWords(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		errors.New("inside"), state.ErrNotFound, state.ErrConflict, autopilot.ErrRole, autopilot.ErrSamePerson, autopilot.ErrNothing, autopilot.ErrStale, access.ErrStale, access.ErrLogin,
+		access.ErrBusy, access.ErrPassword, access.ErrName, access.ErrLastAdmin, access.ErrProvider, access.ErrToken, access.ErrFlow, access.ErrNoRole, access.ErrTaken, access.ErrAnswer, &http.MaxBytesError{},
+	} {
+		key := web.ProblemKey(err)
+		for _, k := range []string{key, key + ".what"} {
+			if msg.Text(msg.EN, k) == k || msg.Text(msg.ZH, k) == k {
+				t.Errorf("%v: no words for %s", err, k)
 			}
 		}
 	}

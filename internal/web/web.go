@@ -333,12 +333,20 @@ func problemOf(err error) problem {
 		return problem{http.StatusConflict, "web.err.stale", ""}
 	case errors.Is(err, state.ErrConflict), errors.Is(err, access.ErrStale):
 		return problem{http.StatusConflict, "web.err.conflict", err.Error()}
+	case errors.Is(err, access.ErrAnswer):
+		return problem{http.StatusUnprocessableEntity, "web.err.answer", ""}
+	case errors.Is(err, access.ErrFlow):
+		return problem{http.StatusUnprocessableEntity, "web.err.flow", ""}
+	case errors.Is(err, access.ErrNoRole):
+		return problem{http.StatusForbidden, "web.err.norole", ""}
+	case errors.Is(err, access.ErrTaken):
+		return problem{http.StatusUnprocessableEntity, "web.err.taken", ""}
 	case errors.Is(err, access.ErrLogin):
 		return problem{http.StatusUnprocessableEntity, "web.err.login", ""}
 	case errors.As(err, &late), errors.Is(err, access.ErrBusy):
 		return problem{http.StatusTooManyRequests, "web.err.slow", ""}
 	case errors.Is(err, access.ErrPassword), errors.Is(err, access.ErrName), errors.Is(err, access.ErrLastAdmin), errors.Is(err, access.ErrProvider),
-		errors.Is(err, access.ErrToken), errors.Is(err, access.ErrFlow), errors.Is(err, access.ErrNoRole), errors.Is(err, access.ErrTaken), errors.Is(err, errInput):
+		errors.Is(err, access.ErrToken), errors.Is(err, errInput):
 		return problem{http.StatusUnprocessableEntity, "web.err.input", err.Error()}
 	}
 	var large *http.MaxBytesError
