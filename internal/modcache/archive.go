@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/klauspost/compress/flate"
 	"golang.org/x/mod/module"
@@ -36,7 +37,102 @@ type reader struct {
 var (
 	errContent = errors.New("a file of the archive is damaged")
 	errBounds  = errors.New("it reaches beyond the end of the archive")
+	errSize    = errors.New("larger than go allows")
+	errName    = errors.New("not a name that go allows")
+	errTwice   = errors.New("differs from another name in case only, or is file and directory")
 )
+
+// checkNames holds the names and announced sizes in an archive to the rules by which
+// golang.org/x/mod/zip unpacks. Its own CheckZip opens the file itself, which would
+// count as use; a test holds this to it.
+func checkNames(m module.Version, z *zip.Reader) error {
+	if module.CanonicalVersion(m.Version) != m.Version {
+		return &module.InvalidVersionError{Version: m.Version, Err: errName}
+	}
+	if err := module.Check(m.Path, m.Version); err != nil {
+		return err
+	}
+	prefix := m.Path + "@" + m.Version + "/"
+	room := uint64(modzip.MaxZipFile)
+	names := claims{}
+	for _, f := range z.File {
+		rel, ok := strings.CutPrefix(f.Name, prefix)
+		name, dir := strings.CutSuffix(rel, "/")
+		switch {
+		case !ok:
+			return fmt.Errorf("%q: %w: not below %s", f.Name, errName, prefix)
+		case rel == "":
+			continue
+		case path.Clean(name) != name:
+			return fmt.Errorf("%q: %w", rel, errName)
+		}
+		if err := module.CheckFilePath(name); err != nil {
+			return err
+		}
+		if !names.claim(name, dir) {
+			return fmt.Errorf("%q: %w", rel, errTwice)
+		}
+		if dir {
+			continue
+		}
+		most := room
+		switch {
+		case name == "go.mod":
+			most = min(most, modzip.MaxGoMod)
+		case name == "LICENSE":
+			most = min(most, modzip.MaxLICENSE)
+		case strings.EqualFold(path.Base(name), "go.mod"):
+			return fmt.Errorf("%q: %w", rel, errName)
+		}
+		if f.UncompressedSize64 > most {
+			return fmt.Errorf("%q: %w", rel, errSize)
+		}
+		room -= f.UncompressedSize64
+	}
+	return nil
+}
+
+// claims are the names of an archive by what a file system without case makes of them.
+type claims map[string]claim
+
+type claim struct {
+	name string
+	dir  bool
+}
+
+// claim takes a name and the directories above it; it is refused where another one has
+// it: a file twice, a file and a directory, two that differ in case only.
+func (c claims) claim(name string, dir bool) bool {
+	for file := !dir; name != "."; name, file = path.Dir(name), false {
+		key, mine := folded(name), claim{name, !file}
+		if other, ok := c[key]; ok {
+			if file || other != mine {
+				return false
+			}
+			return true // and all above it
+		}
+		c[key] = mine
+	}
+	return true
+}
+
+// folded is the same for all names that differ in case only.
+func folded(name string) string {
+	plain := func(r rune) bool { return r < 'A' || r > 'Z' && r < 0x80 }
+	if strings.IndexFunc(name, func(r rune) bool { return !plain(r) }) < 0 {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		if 'A' <= least && least <= 'Z' {
+			least += 'a' - 'A'
+		}
+		return least
+	}, name)
+}
 
 // summary is what a dirhash is made of: a line a file.
 type summary struct{ lines []string }
@@ -85,17 +181,17 @@ func slurp(name string, size int64, buf []byte) ([]byte, error) {
 // the directory root, byte by byte.
 func (r *reader) archive(name string, size int64, m module.Version, root string, tree map[string]entry) (compared, error) {
 	var c compared
-	cf, err := modzip.CheckZip(m, name)
-	if err == nil {
-		err = cf.Err()
+	if size > modzip.MaxZipFile {
+		return c, errSize
 	}
-	if err != nil {
-		return c, err
-	}
+	var err error
 	if r.packed, err = slurp(name, size, r.packed); err != nil {
 		return c, err
 	}
 	z, err := zip.NewReader(bytes.NewReader(r.packed), int64(len(r.packed)))
+	if err == nil {
+		err = checkNames(m, z)
+	}
 	if err != nil {
 		return c, err
 	}

@@ -70,8 +70,10 @@ func (u *Unit) Toolchain() bool { return u.Path == toolchain }
 
 // Clone is a clone of a repository.
 type Clone struct {
-	// Name is the directory's, Remote what it is a clone of, as far as that is known.
+	// Name is the directory's, Remote what it is a clone of and Tool whose ("git"), as far
+	// as that is known.
 	Name   string `json:"name"`
+	Tool   string `json:"tool,omitempty"`
 	Remote string `json:"remote,omitempty"`
 	Amount
 	LastUse time.Time `json:"last_use"`
@@ -184,7 +186,7 @@ func Stat(ctx context.Context, c Cache) (*Stats, error) {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), semver.Compare(a.Version.Version, b.Version.Version), cmp.Compare(a.Version.Version, b.Version.Version))
 	})
 	for _, cl := range k.clones {
-		cl.Remote = remoteOf(filepath.Join(c.vcs(), cl.Name+extInfo))
+		cl.Tool, cl.Remote = remoteOf(filepath.Join(c.vcs(), cl.Name+extInfo))
 		s.Clones = append(s.Clones, cl)
 	}
 	slices.SortFunc(s.Clones, func(a, b *Clone) int { return cmp.Or(cmp.Compare(b.Disk, a.Disk), cmp.Compare(a.Name, b.Name)) })
@@ -196,18 +198,21 @@ func Stat(ctx context.Context, c Cache) (*Stats, error) {
 }
 
 // remoteOf reads what a clone is of, from the line that go leaves beside it:
-// "git3:https://...".
-func remoteOf(name string) string {
+// "git3:https://..." or "vcs1.hg:https://...", where the number is that of go's layout.
+func remoteOf(name string) (tool, remote string) {
 	info, err := os.Lstat(name)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > 4<<10 {
-		return ""
+		return "", ""
 	}
-	data, err := os.ReadFile(name)
+	data, err := slurp(name, info.Size(), nil)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	_, remote, _ := strings.Cut(strings.TrimSpace(string(data)), ":")
-	return remote
+	kind, remote, _ := strings.Cut(strings.TrimSpace(string(data)), ":")
+	if _, other, ok := strings.Cut(kind, "."); ok {
+		return other, remote
+	}
+	return strings.TrimRight(kind, "0123456789"), remote
 }
 
 // share is what one directory adds to something.

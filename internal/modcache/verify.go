@@ -493,8 +493,9 @@ func (l *looking) readMod() {
 	const most = 16 << 20
 	remove := []Mend{{Action: ActRemove, Path: l.path(extMod)}}
 	if !l.has(extMod) {
-		// An archive that was only looked into for a package has come without it.
-		if want, _ := l.wanted("/go.mod"); l.has(extZip) && want != "" {
+		// An archive that was only looked into for a package, and each toolchain, has come
+		// without it; what a go.sum names, its builds read.
+		if _, source := l.wanted("/go.mod"); l.has(extZip) && source == "go.sum" {
 			l.add(Fault{Kind: KindModGone, Path: l.path(extMod), Fetch: true})
 		}
 		return
