@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modcache"
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -27,6 +29,7 @@ type cacheCleanOptions struct {
 	maxSize                    string
 	toolchains, vcs, leftovers bool
 	lost, dryRun, yes, report  bool
+	timeout, silent            time.Duration
 	tools                      []string
 }
 
@@ -36,12 +39,14 @@ func newCacheCleanCmd(a *app) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove what is not needed and can be fetched again / 清理不再需要且能重新获取的内容",
 		Long: "clean removes what is selected from the module cache: by pattern, by age, what no project given with --keep needs, or\n" +
-			"the least recently used until the rest fits --max-size. What go's settings would not bring again (GOPROXY=off, private\n" +
-			"names, a directory that does not have it) stays, unless --lost agrees. What a running go has locked stays. --dry-run\n" +
-			"shows exactly what would go. It also drops what repair kept for undo.\n" +
+			"the least recently used until the rest fits --max-size. Before that it asks the places that go would fetch from\n" +
+			"(GOPROXY, GOPRIVATE, repositories) whether they still have it: what would not come again, or of which nobody answers,\n" +
+			"stays unless --lost agrees. What a running go has locked stays. --dry-run shows exactly what would go. It also drops\n" +
+			"what repair kept for undo.\n" +
 			"clean 从模块缓存中清理选定的内容：按模式、按未使用时间、--keep 所列项目都不需要的，或从最久未用的开始清理直到\n" +
-			"不超过 --max-size。按当前设置无法重新获取的内容（GOPROXY=off、私有模块、目录代理里没有的）会保留，除非用 --lost\n" +
-			"同意。正被 go 使用的内容保留。--dry-run 精确显示将要删除的内容。同时丢弃 repair 为撤销保留的内容。",
+			"不超过 --max-size。清理前会向 go 将要获取的来源（GOPROXY、GOPRIVATE、仓库）询问是否还有这些内容：无法重新获取\n" +
+			"或无人回答的会保留，除非用 --lost 同意。正被 go 使用的内容保留。--dry-run 精确显示将要删除的内容。\n" +
+			"同时丢弃 repair 为撤销保留的内容。",
 		Example: "  keepwell cache clean --unused 90 --dry-run\n  keepwell cache clean --keep . --keep ../other --yes\n  keepwell cache clean --module 'github.com/aws/*' --yes\n" +
 			"  keepwell cache clean --max-size 5GiB --leftovers --yes",
 		Args: cobra.NoArgs,
@@ -51,11 +56,13 @@ func newCacheCleanCmd(a *app) *cobra.Command {
 	flags.StringSliceVar(&o.modules, "module", nil, "versions of the modules that a pattern of GOPRIVATE's kind names, with an optional @version / 按 GOPRIVATE 的模式选择模块，可带 @版本")
 	flags.IntVar(&o.unused, "unused", 0, "only what nobody used for so many days / 只选多少天未使用的内容")
 	flags.StringSliceVar(&o.keep, "keep", nil, "all that the go.sum of these projects does not need / 清理这些项目的 go.sum 不需要的全部内容")
-	flags.StringVar(&o.maxSize, "max-size", "", "the least recently used, until the cache takes no more than this (5GiB) / 从最久未用的开始，直到不超过此大小（如 5GiB）")
+	flags.StringVar(&o.maxSize, "max-size", "", "the least recently used of what the others select (else of all modules), until the cache takes no more than this (5GiB) / 从最久未用的开始，直到不超过此大小（如 5GiB）")
 	flags.BoolVar(&o.toolchains, "toolchains", false, "go commands other than the one in use / 除正在使用的以外的 go 工具链")
 	flags.BoolVar(&o.vcs, "vcs", false, "clones of repositories / 仓库克隆")
 	flags.BoolVar(&o.leftovers, "leftovers", false, "what killed runs left / 中断后的残留")
-	flags.BoolVar(&o.lost, "lost", false, "also what might not come again / 包括可能无法重新获取的内容")
+	flags.BoolVar(&o.lost, "lost", false, "also what might not come again; nobody is asked / 包括可能无法重新获取的内容，不再询问来源")
+	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "end asking after this time: the rest stays / 询问的总时限，未问到的保留")
+	flags.DurationVar(&o.silent, "silent", 8*time.Second, "how long a server may say nothing / 服务器最长沉默时间")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show exactly what would go, and stop / 只精确显示将要删除的内容")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask / 不再询问")
 	flags.BoolVar(&o.report, "report", false, "compare before and after: size, a clean build, consistency / 对比前后：大小、全新构建用时、一致性")
@@ -82,8 +89,10 @@ type cleanedItem struct {
 	Name  string          `json:"name"`
 	Why   modcache.Reason `json:"selected_by"`
 	Stays modcache.Reason `json:"stays,omitempty"`
-	Disk  int64           `json:"disk"`
-	Paths []string        `json:"paths"`
+	// Detail is what was answered where it might not come again.
+	Detail string   `json:"detail,omitempty"`
+	Disk   int64    `json:"disk"`
+	Paths  []string `json:"paths"`
 }
 
 func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
@@ -108,6 +117,9 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 	if err != nil {
 		return err
 	}
+	if !o.lost {
+		sel.Ask = (&cacheAsker{a: a, timeout: o.timeout, silent: o.silent}).ask
+	}
 	e, err := engine()
 	if err != nil {
 		return err
@@ -127,9 +139,7 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 			a.say("cache.clean.finished", done.Finished)
 		}
 	}
-	stop := a.progress(func() string { return msg.Text(a.lang, "cache.counting", home(c.Dir)) })
 	plan, err := modcache.PlanClean(ctx, c, sel)
-	stop()
 	if err != nil {
 		return a.cleanFailure(c, err)
 	}
@@ -213,12 +223,14 @@ func (o *cacheCleanOptions) selection(env goenv.Env) (modcache.Selection, error)
 	sel := modcache.Selection{
 		Patterns: o.modules, Unneeded: len(o.keep) > 0 && len(o.modules) == 0 && o.maxSize == "" && !o.toolchains && !o.vcs && !o.leftovers,
 		Unused:     time.Duration(o.unused) * 24 * time.Hour,
-		Toolchains: o.toolchains, VCS: o.vcs, Leftovers: o.leftovers, Lost: o.lost, Now: time.Now(),
-		Keep: []string{env.Value("GOVERSION")}, Again: modcache.Again(env.Value("GOPROXY"), env.Value("GONOPROXY")),
+		Toolchains: o.toolchains, VCS: o.vcs, Leftovers: o.leftovers, Now: time.Now(),
+		Keep: []string{env.Value("GOVERSION")},
 	}
 	switch {
 	case o.unused < 0:
 		return sel, misused("err.cache.unused", o.unused)
+	case o.timeout <= 0 || o.silent <= 0:
+		return sel, misused("err.cache.time")
 	case len(o.modules) == 0 && len(o.keep) == 0 && o.unused == 0 && o.maxSize == "" && !o.toolchains && !o.vcs && !o.leftovers:
 		return sel, misused("err.cache.nothing")
 	}
@@ -238,8 +250,34 @@ func (o *cacheCleanOptions) selection(env goenv.Env) (modcache.Selection, error)
 			return sel, err
 		}
 		sel.Sums = sums
+		sel.Keep = append(sel.Keep, keptToolchains(o.keep)...)
 	}
 	return sel, nil
+}
+
+// keptToolchains are the go commands that the go.mod and go.work of projects name: the
+// toolchain line, and the go line, which is the least that will do.
+func keptToolchains(projects []string) (out []string) {
+	for _, dir := range projects {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			dir = filepath.Dir(dir)
+		}
+		for _, name := range []string{"go.mod", "go.work"} {
+			data, err := plainfile.Read(filepath.Join(dir, name))
+			if err != nil {
+				continue // then it names none
+			}
+			for line := range strings.Lines(string(data)) {
+				switch f := strings.Fields(line); {
+				case len(f) >= 2 && f[0] == "toolchain":
+					out = append(out, f[1])
+				case len(f) >= 2 && f[0] == "go":
+					out = append(out, "go"+f[1])
+				}
+			}
+		}
+	}
+	return out
 }
 
 // parseSize reads 500MB, 5GiB, 5G or a number of bytes.
@@ -285,14 +323,14 @@ func (a *app) agreeToClean(ctx context.Context, o cacheCleanOptions) error {
 func cleanedItems(list []modcache.Item) []cleanedItem {
 	out := []cleanedItem{}
 	for _, i := range list {
-		out = append(out, cleanedItem{itemName(i), i.Why, i.Stays, i.Disk, i.Paths})
+		out = append(out, cleanedItem{itemName(i), i.Why, i.Stays, mask.Text(i.Detail), i.Disk, i.Paths})
 	}
 	return out
 }
 
 func itemName(i modcache.Item) string {
 	if i.Path == "" {
-		return i.Name
+		return mask.Text(i.Name)
 	}
 	return i.String()
 }
@@ -327,9 +365,38 @@ func (a *app) cleanLines(p *modcache.CleanPlan) []present.Line {
 	}
 	if len(p.Stay) > 0 {
 		out = append(out, table(p.Stay, "cache.clean.stays", "cache.clean.why", func(i modcache.Item) string { return msg.Text(a.lang, "cache.stays."+string(i.Stays)) })...)
+		out = append(out, a.doubtLines(p.Stay)...)
 	}
 	frees := p.Frees()
 	sum := say("cache.clean.sum", len(p.Go), amount(frees.Disk), grouped(frees.Inodes), amount(p.Before.Disk), amount(p.Before.Disk-frees.Disk))
 	sum.Tone = present.Bold
 	return append(out, sum)
+}
+
+// mostDoubts bounds the answers that text shows.
+const mostDoubts = 8
+
+// doubtLines say what was answered of that which might not come again, each once.
+func (a *app) doubtLines(list []modcache.Item) []present.Line {
+	count := map[string]int{}
+	doubtful := 0
+	for _, i := range list {
+		switch i.Stays {
+		case modcache.StaysNoProxy, modcache.StaysPrivate, modcache.StaysNotServed, modcache.StaysNoAnswer:
+			doubtful++
+			if i.Detail != "" {
+				count[msg.Text(a.lang, "cache.stays."+string(i.Stays))+" ("+mask.Text(i.Detail)+")"]++
+			}
+		}
+	}
+	if doubtful == 0 {
+		return nil
+	}
+	texts := sortedNames(count)
+	slices.SortStableFunc(texts, func(x, y string) int { return count[y] - count[x] })
+	var out []present.Line
+	for _, t := range texts[:min(len(texts), mostDoubts)] {
+		out = append(out, present.Line{Gutter: "  ", Rest: "    ", Text: fmt.Sprintf("%d × %s", count[t], t)})
+	}
+	return append(out, present.Line{Text: msg.Text(a.lang, "cache.clean.lost", doubtful)}, present.Line{})
 }

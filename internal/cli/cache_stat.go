@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modcache"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
@@ -228,7 +229,7 @@ func (a *app) goStatLines(g *goCacheStat) []present.Line {
 	if len(g.Clones) > 0 {
 		rows = nil
 		for _, c := range g.Clones[:min(len(g.Clones), 10)] {
-			rows = append(rows, present.Row{Cells: []string{cmp.Or(c.Remote, c.Name), amount(c.Disk), a.ago(c.LastUse), picture(c.Disk, g.Clones[0].Disk, 12)}})
+			rows = append(rows, present.Row{Cells: []string{mask.Text(cmp.Or(c.Remote, c.Name)), amount(c.Disk), a.ago(c.LastUse), picture(c.Disk, g.Clones[0].Disk, 12)}})
 		}
 		out = append(out, present.Line{})
 		out = append(out, present.Table(a.style(), []present.Column{

@@ -40,10 +40,26 @@ const (
 	StaysHeld      Reason = "held"       // a running go is at work on it
 	StaysForeign   Reason = "foreign"    // it belongs to somebody else
 	StaysNoProxy   Reason = "off"        // GOPROXY allows nobody to be asked
-	StaysPrivate   Reason = "private"    // its name is private: whether its host still has it is not known
-	StaysDirect    Reason = "direct"     // only its own host could be asked
-	StaysNotServed Reason = "not-served" // the directory that GOPROXY names does not have it
+	StaysPrivate   Reason = "private"    // its name looks private, and only public servers could be asked
+	StaysNotServed Reason = "not-served" // all that may be asked say that they do not have it
+	StaysNoAnswer  Reason = "no-answer"  // whether it would come again could not be learnt
 )
+
+// Wanted is what would go, and would have to come again.
+type Wanted struct {
+	module.Version
+	// Zip says that more than the go.mod goes.
+	Zip bool
+	// Clone is set in place of a version.
+	Clone *Clone
+}
+
+// Doubt is why something might not come again; its zero value says that it would.
+type Doubt struct {
+	Why Reason
+	// Detail is what was answered.
+	Detail string
+}
 
 // Selection says what is to go. Empty selects nothing.
 type Selection struct {
@@ -53,28 +69,31 @@ type Selection struct {
 	Unused time.Duration
 	// Unneeded selects what no kept project needs.
 	Unneeded bool
-	// Quota is how much the cache may take of the disk; 0: any.
+	// Quota is how much the cache may take of the disk; 0: any. Where it is set, the
+	// others say what may go for it, the least recently used first: versions of modules, of
+	// the patterns where there are any, and toolchains and clones where those are selected.
 	Quota int64
-	// Toolchains, VCS and Leftovers select those.
+	// Toolchains, VCS and Leftovers select those; leftovers go whatever the quota.
 	Toolchains, VCS, Leftovers bool
 	// Sums are those of the projects whose needs stay, as in Check.
 	Sums map[string]string
 	// Keep are toolchains that stay, as versions of go: "go1.25.7".
 	Keep []string
-	// Again says why a version might not come again; "" where it would.
-	Again func(m module.Version) Reason
-	// Lost agrees that also goes what might not come again.
-	Lost bool
-	Now  time.Time
+	// Ask says of each thing that would go why it might not come again; nil: all that is
+	// selected goes, whether it comes again or not.
+	Ask func(ctx context.Context, list []Wanted) ([]Doubt, error)
+	Now time.Time
 }
 
 // Item is something that would go, or that was selected and stays.
 type Item struct {
 	module.Version
 	// Name is the path below the cache of what is no version: a clone, a leftover.
-	Name    string
-	Why     Reason
-	Stays   Reason // "" where it goes
+	Name  string
+	Why   Reason
+	Stays Reason // "" where it goes
+	// Detail is what was answered where it stays for that.
+	Detail  string
 	Disk    int64
 	Inodes  int64
 	LastUse time.Time
@@ -111,20 +130,20 @@ func PlanClean(ctx context.Context, c Cache, sel Selection) (*CleanPlan, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &cleaning{cache: c, sel: sel, inv: inv, plan: &CleanPlan{Before: s.Total}}
-	for _, u := range s.Units {
-		if why := p.selected(u); why != "" {
-			p.add(u, why)
-		}
-	}
-	if sel.VCS {
-		p.clones(s)
-	}
+	p := &cleaning{ctx: ctx, cache: c, sel: sel, inv: inv, plan: &CleanPlan{Before: s.Total}}
 	if sel.Leftovers {
 		p.leftovers()
 	}
-	if sel.Quota > 0 {
-		p.quota(s)
+	if list := p.candidates(s); sel.Quota > 0 {
+		err = p.quota(s.Total.Disk, list)
+	} else {
+		for _, c := range list {
+			c.add()
+		}
+		err = p.settle()
+	}
+	if err != nil {
+		return nil, err
 	}
 	order := func(a, b Item) int {
 		return cmp.Or(cmp.Compare(b.Disk, a.Disk), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Version.Version, b.Version.Version), cmp.Compare(a.Name, b.Name))
@@ -135,29 +154,56 @@ func PlanClean(ctx context.Context, c Cache, sel Selection) (*CleanPlan, error) 
 }
 
 type cleaning struct {
+	ctx   context.Context
 	cache Cache
 	sel   Selection
 	inv   *inventory
 	plan  *CleanPlan
+	// open are items that go if they would come again, wants what to ask for each.
+	open  []Item
+	wants []Wanted
 }
+
+// candidate is something that may go.
+type candidate struct {
+	used time.Time
+	add  func()
+}
+
+// candidates are what the selection names, the least recently used first.
+func (p *cleaning) candidates(s *Stats) (out []candidate) {
+	for _, u := range s.Units {
+		if why := p.selected(u); why != "" && p.idle(u.LastUse) {
+			out = append(out, candidate{u.LastUse, func() { p.add(u, why) }})
+		}
+	}
+	for _, c := range s.Clones {
+		if p.sel.VCS && p.idle(c.LastUse) {
+			out = append(out, candidate{c.LastUse, func() { p.clone(c) }})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return a.used.Compare(b.used) })
+	return out
+}
+
+func (p *cleaning) idle(used time.Time) bool { return p.sel.Now.Sub(used) >= p.sel.Unused }
 
 // selected says why a version would go; "" where nothing selects it.
 func (p *cleaning) selected(u *Unit) Reason {
-	idle := p.sel.Now.Sub(u.LastUse) >= p.sel.Unused
 	switch {
+	case u.Toolchain() && !p.sel.Toolchains:
+		return ""
+	case !u.Toolchain() && len(p.sel.Patterns) > 0 && !p.matches(u.Version):
+		return ""
+	case p.sel.Quota > 0:
+		return ByQuota
 	case u.Toolchain():
-		if p.sel.Toolchains && idle {
-			return ByToolchain
-		}
-		return ""
+		return ByToolchain
 	case len(p.sel.Patterns) > 0:
-		if p.matches(u.Version) && idle {
-			return ByPattern
-		}
-		return ""
-	case p.sel.Unneeded && idle:
+		return ByPattern
+	case p.sel.Unneeded:
 		return ByNoProject
-	case p.sel.Unused > 0 && idle && !p.sel.Toolchains && !p.sel.VCS:
+	case p.sel.Unused > 0 && !p.sel.Toolchains && !p.sel.VCS:
 		return ByUnused
 	}
 	return ""
@@ -182,18 +228,21 @@ func (p *cleaning) needs(m module.Version) (code, mod bool) {
 
 // add puts a version where it belongs: of one whose go.mod alone is needed, that stays.
 func (p *cleaning) add(u *Unit, why Reason) {
-	i := Item{Version: u.Version, Why: why, Disk: u.Disk, Inodes: u.Inodes, LastUse: u.LastUse}
+	i := Item{Version: u.Version, Why: why, Disk: u.Tree.Disk, Inodes: u.Tree.Inodes, LastUse: u.LastUse}
 	h := p.inv.versions[u.Version]
 	if h == nil {
 		return // it went meanwhile
 	}
 	code, mod := p.needs(u.Version)
-	if mod && !code && u.HasZip || mod && !code && u.HasTree {
-		i.Disk, i.Inodes = u.Tree.Disk+u.Zip.Disk, u.Tree.Inodes+u.Zip.Inodes
-		mod = false
-		i.Paths = p.paths(h, extZip, extHash)
-	} else {
-		i.Paths = p.paths(h, extZip, extHash, extPartial, extMod, extInfo)
+	exts := []string{extZip, extHash, extPartial, extMod, extInfo} // not the lock: go keeps it
+	if mod && !code && (u.HasZip || u.HasTree) {
+		exts, mod = exts[:2], false
+	}
+	i.Paths = p.paths(h, exts...)
+	for _, ext := range exts {
+		if e, ok := h.files[ext]; ok {
+			i.Disk, i.Inodes = i.Disk+e.disk, i.Inodes+1
+		}
 	}
 	switch {
 	case code || mod:
@@ -204,10 +253,28 @@ func (p *cleaning) add(u *Unit, why Reason) {
 		i.Stays = StaysForeign
 	case heldByOther(p.cache.file(u.Version, extLock)):
 		i.Stays = StaysHeld
-	case p.sel.Again != nil && !p.sel.Lost:
-		i.Stays = p.sel.Again(u.Version)
+	case u.HasTree || u.HasZip || h.has(extMod): // else it is a noted answer, and worth nothing
+		p.open, p.wants = append(p.open, i), append(p.wants, Wanted{Version: u.Version, Zip: u.HasTree || u.HasZip})
+		return
 	}
 	p.put(i)
+}
+
+// settle asks whether what is selected would come again.
+func (p *cleaning) settle() error {
+	doubts := make([]Doubt, len(p.open))
+	if p.sel.Ask != nil && len(p.open) > 0 {
+		var err error
+		if doubts, err = p.sel.Ask(p.ctx, p.wants); err != nil {
+			return err
+		}
+	}
+	for n, i := range p.open {
+		i.Stays, i.Detail = doubts[n].Why, doubts[n].Detail
+		p.put(i)
+	}
+	p.open, p.wants = nil, nil
+	return nil
 }
 
 func (p *cleaning) put(i Item) {
@@ -251,18 +318,18 @@ func (p *cleaning) foreign(h *held) bool {
 	return false
 }
 
-func (p *cleaning) clones(s *Stats) {
-	for _, c := range s.Clones {
-		if p.sel.Now.Sub(c.LastUse) < p.sel.Unused {
-			continue
-		}
-		dir := filepath.Join("cache", "vcs")
-		i := Item{Name: cmp.Or(c.Remote, c.Name), Why: ByVCS, Disk: c.Disk, Inodes: c.Inodes, LastUse: c.LastUse, Paths: []string{filepath.Join(dir, c.Name), filepath.Join(dir, c.Name+extInfo)}}
-		if heldByOther(filepath.Join(p.cache.vcs(), c.Name+extLock)) {
-			i.Stays = StaysHeld
-		}
-		p.put(i)
+func (p *cleaning) clone(c *Clone) {
+	dir := filepath.Join("cache", "vcs")
+	i := Item{
+		Name: cmp.Or(c.Remote, c.Name), Why: ByVCS, Disk: c.Disk, Inodes: c.Inodes, LastUse: c.LastUse,
+		Paths: []string{filepath.Join(dir, c.Name), filepath.Join(dir, c.Name+extInfo)},
 	}
+	if heldByOther(filepath.Join(p.cache.vcs(), c.Name+extLock)) {
+		i.Stays = StaysHeld
+		p.put(i)
+		return
+	}
+	p.open, p.wants = append(p.open, i), append(p.wants, Wanted{Clone: c})
 }
 
 func (p *cleaning) leftovers() {
@@ -282,26 +349,23 @@ func (p *cleaning) leftovers() {
 	}
 }
 
-// quota selects what was used longest ago until the rest fits.
-func (p *cleaning) quota(s *Stats) {
-	rest := s.Total.Disk - p.plan.Frees().Disk
-	gone := map[module.Version]bool{}
-	for _, i := range slices.Concat(p.plan.Go, p.plan.Stay) {
-		gone[i.Version] = true
-	}
-	oldest := slices.Clone(s.Units)
-	slices.SortStableFunc(oldest, func(a, b *Unit) int { return a.LastUse.Compare(b.LastUse) })
-	for _, u := range oldest {
-		if rest <= p.sel.Quota {
-			return
+// quota takes of the candidates until the rest fits. What turns out to stay makes others
+// go in its place.
+func (p *cleaning) quota(all int64, list []candidate) error {
+	for rest := all - p.plan.Frees().Disk; rest > p.sel.Quota && len(list) > 0; rest = all - p.plan.Frees().Disk {
+		for rest > p.sel.Quota && len(list) > 0 {
+			n := len(p.open)
+			list[0].add()
+			list = list[1:]
+			if len(p.open) > n {
+				rest -= p.open[n].Disk
+			}
 		}
-		if gone[u.Version] || u.Toolchain() && !p.sel.Toolchains {
-			continue
+		if err := p.settle(); err != nil {
+			return err
 		}
-		before := p.plan.Frees().Disk
-		p.add(u, ByQuota)
-		rest -= p.plan.Frees().Disk - before
 	}
+	return nil
 }
 
 // cleanFile is where a clean that has begun says what it takes away.

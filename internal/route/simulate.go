@@ -25,6 +25,10 @@ const (
 	Download Command = "download"
 	// Versions is `go list -m -versions M`.
 	Versions Command = "versions"
+	// Has is the one file of Query.Kinds of a canonical version, as go would ask for it
+	// where it has all the others. What it says is not looked at: a status of 200 is
+	// enough.
+	Has Command = "has"
 )
 
 // Answer is what a server says to one request. The zero value is a connection that
@@ -163,8 +167,11 @@ func (e *engine) run(command Command) *failure {
 	if err := module.CheckPath(e.q.Module); err != nil {
 		return &failure{says: "malformed module path", hop: -1}
 	}
-	if command == Versions {
+	switch command {
+	case Versions:
 		return e.listVersions()
+	case Has:
+		return e.has(e.q.kinds()[0], e.q.Version)
 	}
 	version, f := e.query(e.q.Version)
 	if f != nil {

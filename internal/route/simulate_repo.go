@@ -564,6 +564,18 @@ func (e *engine) listVersions() *failure {
 	})
 }
 
+// has asks for one file of a version, and no more.
+func (e *engine) has(kind Kind, version string) *failure {
+	escaped, err := module.EscapeVersion(version)
+	if err != nil {
+		return e.fail("disallowed version string")
+	}
+	return e.try(func(p entry) *failure {
+		_, f := e.lookup(p).file(kind, "@v/"+escaped+"."+string(kind))
+		return f
+	})
+}
+
 // downloadZip fetches the zip; what is wrong with its content is found out behind
 // the list, when no other hop is asked any more.
 func (e *engine) downloadZip(version string) *failure {

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -42,6 +43,7 @@ const (
 var (
 	errSilent    = errors.New("the server kept silent")
 	errForbidden = errors.New("link-local and metadata addresses are never asked")
+	errPage      = errors.New("the answer is a web page")
 	errLarge     = errors.New("the answer is larger than go would take")
 )
 
@@ -193,8 +195,14 @@ func (c *clock) hooks() *httptrace.ClientTrace {
 	}
 }
 
-// get makes one request. What a host that kept silent is asked again fails at once.
+// get makes one request and reads what it answers.
 func (r *runner) get(ctx context.Context, q route.Request, u *url.URL) (Request, route.Answer) {
+	return r.request(ctx, "", q, u)
+}
+
+// request makes one request. peek is the method where the header of a good answer is
+// enough; empty where all of it is wanted. What a host that kept silent is asked again fails at once.
+func (r *runner) request(ctx context.Context, peek string, q route.Request, u *url.URL) (Request, route.Answer) {
 	rec := Request{
 		Kind: q.Kind, URL: shownURL(u), Server: r.hide(u.Host), Hop: q.Hop, Again: q.Again, Redirected: q.Redirected != nil,
 		At: time.Since(r.began),
@@ -211,7 +219,7 @@ func (r *runner) get(ctx context.Context, q route.Request, u *url.URL) (Request,
 	dog := time.AfterFunc(r.Silent, func() { cancel(errSilent) })
 	defer dog.Stop()
 	c := &clock{began: r.began, start: map[Phase]time.Duration{}, rec: &rec}
-	a, err := r.exchange(httptrace.WithClientTrace(ctx, c.hooks()), q, u, c, func() { dog.Reset(r.Silent) })
+	a, err := r.exchange(httptrace.WithClientTrace(ctx, c.hooks()), peek, q, u, c, func() { dog.Reset(r.Silent) })
 	spans, last := c.close()
 	rec.Spans, rec.Took = spans, time.Since(r.began)-rec.At
 	if err != nil {
@@ -258,11 +266,11 @@ func plain(err error, u *url.URL) string {
 
 // exchange sends the request and reads its answer. alive is called for each sign of
 // life in the body.
-func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *clock, alive func()) (route.Answer, error) {
+func (r *runner) exchange(ctx context.Context, peek string, q route.Request, u *url.URL, c *clock, alive func()) (route.Answer, error) {
 	if forbidden(u.Hostname()) {
 		return route.Answer{}, errForbidden
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(peek, http.MethodGet), u.String(), http.NoBody)
 	if err != nil {
 		return route.Answer{}, err
 	}
@@ -296,6 +304,10 @@ func (r *runner) exchange(ctx context.Context, q route.Request, u *url.URL, c *c
 	}
 	body := &counted{r: resp.Body, alive: alive}
 	switch {
+	case peek != "" && a.Status == http.StatusOK:
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" || kind == "application/xhtml+xml" {
+			err = errPage
+		}
 	case q.Kind == route.Zip && a.Status == http.StatusOK:
 		err = r.spoolZip(body, resp.ContentLength, &a)
 	default:

@@ -231,16 +231,8 @@ func (d *direct) list(ctx context.Context, q route.Request) directResult {
 func (d *direct) run(ctx context.Context, args ...string) (out []byte, said string) {
 	r := d.r
 	top := Command{Text: "go " + strings.Join(without(args, "-x", "-json"), " "), At: time.Since(r.began)}
-	env := append([]string{}, r.Env...)
-	env = append(
-		env, "GOPROXY=direct", "GOSUMDB=off", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GO111MODULE=on", "GOWORK=off",
-		"GOMODCACHE="+filepath.Join(r.spool, "mod"), "GOPATH="+filepath.Join(r.spool, "path"), "GOTELEMETRY=off", "LC_ALL=C",
-		"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GIT_HTTP_LOW_SPEED_LIMIT=1000",
-		fmt.Sprintf("GIT_HTTP_LOW_SPEED_TIME=%d", max(1, int(r.Silent.Seconds()))),
-	)
-	if os.Getenv("GIT_SSH") == "" && os.Getenv("GIT_SSH_COMMAND") == "" {
-		env = append(env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -o ControlMaster=no -o BatchMode=yes -o ConnectTimeout=%d", max(1, int(r.Silent.Seconds()))))
-	}
+	env := append(r.quietly(), "GOPROXY=direct", "GOSUMDB=off", "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw", "GO111MODULE=on", "GOWORK=off",
+		"GOMODCACHE="+filepath.Join(r.spool, "mod"), "GOPATH="+filepath.Join(r.spool, "path"), "GOTELEMETRY=off")
 	var stdout bytes.Buffer
 	log := &commandLog{began: r.began, clean: func(s string) string { return r.hide(d.short(s)) }}
 	code, err := proc.Attach(ctx, proc.Options{Dir: r.spool, Env: env, Group: true}, strings.NewReader(""), &limited{w: &stdout, room: largestOutput}, log, "go", args...)
@@ -252,6 +244,17 @@ func (d *direct) run(ctx context.Context, args ...string) (out []byte, said stri
 	}
 	d.commands = append(append(d.commands, top), log.commands...)
 	return stdout.Bytes(), said
+}
+
+// quietly is an environment in which git asks nobody and waits for no silent host.
+func (r *runner) quietly() []string {
+	seconds := max(1, int(r.Silent.Seconds()))
+	env := append([]string{}, r.Env...)
+	env = append(env, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "GIT_HTTP_LOW_SPEED_LIMIT=1000", fmt.Sprintf("GIT_HTTP_LOW_SPEED_TIME=%d", seconds))
+	if os.Getenv("GIT_SSH") == "" && os.Getenv("GIT_SSH_COMMAND") == "" {
+		env = append(env, fmt.Sprintf("GIT_SSH_COMMAND=ssh -o ControlMaster=no -o BatchMode=yes -o ConnectTimeout=%d", seconds))
+	}
+	return env
 }
 
 func without(args []string, drop ...string) []string {

@@ -27,7 +27,7 @@ var errNotFile = errors.New("not a regular file")
 // file reads from a file:// entry.
 func (r *runner) file(q route.Request, u *url.URL) route.Answer {
 	rec := Request{Kind: q.Kind, URL: mask.Text(q.URL), Server: "file://", Hop: q.Hop, At: time.Since(r.began)}
-	a := r.readFile(q, u.Path, &rec)
+	a := r.readFile(q, localName(u), &rec)
 	rec.Took = time.Since(r.began) - rec.At
 	rec.Spans = []Span{{Body, rec.At, rec.Took}}
 	rec.Status = a.Status
@@ -39,9 +39,8 @@ func (r *runner) file(q route.Request, u *url.URL) route.Answer {
 }
 
 func (r *runner) readFile(q route.Request, name string, rec *Request) route.Answer {
-	name = filepath.FromSlash(name)
 	// Before it is opened: a pipe would hold the trace up.
-	info, err := os.Stat(name) //nolint:gosec // the user's own entry of GOPROXY says where
+	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return route.Answer{Status: 404}
@@ -52,7 +51,7 @@ func (r *runner) readFile(q route.Request, name string, rec *Request) route.Answ
 		rec.Err = mask.Text(err.Error())
 		return route.Answer{}
 	}
-	f, err := os.Open(name) //nolint:gosec // likewise
+	f, err := os.Open(name)
 	if err != nil {
 		rec.Err = mask.Text(err.Error())
 		return route.Answer{}

@@ -402,8 +402,8 @@ func TestCleanKeeps(t *testing.T) {
 	defer lock.Unlock()
 	plan, err := modcache.PlanClean(t.Context(), c, modcache.Selection{
 		Unneeded: true, Now: time.Now(),
-		Sums:  map[string]string{name(0) + " v1.0.0": "h1:x", name(1) + " v1.0.0/go.mod": "h1:y"},
-		Again: modcache.Again("https://goproxy.example.org", name(4)),
+		Sums: map[string]string{name(0) + " v1.0.0": "h1:x", name(1) + " v1.0.0/go.mod": "h1:y"},
+		Ask:  except(name(4)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -412,7 +412,7 @@ func TestCleanKeeps(t *testing.T) {
 	for _, i := range plan.Stay {
 		stays[i.Path] = i.Stays
 	}
-	if diff := cmp.Diff(map[string]modcache.Reason{name(0): modcache.StaysNeeded, name(3): modcache.StaysHeld, name(4): modcache.StaysPrivate}, stays); diff != "" {
+	if diff := cmp.Diff(map[string]modcache.Reason{name(0): modcache.StaysNeeded, name(3): modcache.StaysHeld, name(4): modcache.StaysNotServed}, stays); diff != "" {
 		t.Errorf("stays (-want +got):\n%s", diff)
 	}
 	if _, err := modcache.Clean(t.Context(), c, plan, t.TempDir(), nil); err != nil {
@@ -434,5 +434,18 @@ func TestCleanKeeps(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(w.cache, "example.com/!widget01@v1.0.0")); err == nil {
 		t.Error("the code of which only go.mod is needed is still there")
+	}
+}
+
+// except answers that all comes again but one module.
+func except(path string) func(context.Context, []modcache.Wanted) ([]modcache.Doubt, error) {
+	return func(_ context.Context, list []modcache.Wanted) ([]modcache.Doubt, error) {
+		out := make([]modcache.Doubt, len(list))
+		for i, w := range list {
+			if w.Path == path {
+				out[i].Why = modcache.StaysNotServed
+			}
+		}
+		return out, nil
 	}
 }
