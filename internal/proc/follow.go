@@ -11,6 +11,8 @@ import (
 // Followed is a command that a person runs through keepwell: with these streams and
 // this environment alone, as a shell would run it.
 type Followed struct {
+	// Dir is where it runs; "" is where keepwell does.
+	Dir       string
 	Env       []string
 	In        io.Reader
 	Out, Errs io.Writer
@@ -29,7 +31,7 @@ type Followed struct {
 // signal n ended it. The error says that it could not be started.
 func Follow(f Followed, name string, args ...string) (int, error) {
 	cmd := exec.Command(name, args...) //nolint:noctx // it ends by itself, or by a signal that is passed on
-	cmd.Env = f.Env
+	cmd.Dir, cmd.Env = f.Dir, f.Env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = f.In, f.Out, f.Errs
 	signal := func(s os.Signal) { _ = cmd.Process.Signal(s) } // it may be gone
 	if f.Group {
