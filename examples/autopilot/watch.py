@@ -205,7 +205,8 @@ class Watch:
                 body = json.loads(body)
                 if "slack" in path:
                     self.tell("slack", channel=body.get("channel", ""))
-                    print(" " * 11 + "│ " + fitting(body.get("text", ""), 85), flush=True)
+                    for text in body.get("text", "").splitlines():
+                        print(" " * 11 + "│ " + fitting(text, 85), flush=True)
                 else:
                     self.tell("ticket", title=body.get("title", ""))
 

@@ -389,6 +389,23 @@ func headlineIn(lang msg.Lang, a playbook.About) string {
 	return strings.TrimSpace(msg.Text(lang, "act.headline", a.Priority, what, a.Asset, a.Playbook))
 }
 
+// toldIn is the headline and what was done, a line a step.
+func toldIn(lang msg.Lang, a playbook.About) string {
+	lines := []string{headlineIn(lang, a)}
+	for _, d := range a.Done {
+		key := "act.done"
+		if d.Verified {
+			key = "act.verified"
+		}
+		line := msg.Text(lang, key, d.Step)
+		if d.Said != "" {
+			line = msg.Text(lang, "act.said", line, d.Said)
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // expected tells whether a number is one of those that mean success.
 func expected(list []int64, got int, otherwise func(int) bool) bool {
 	if len(list) == 0 {

@@ -61,11 +61,11 @@ func (a notify) text(to Receiver, r Request) string {
 	if text == "" {
 		switch lang := msg.Lang(to.Lang); to.Lang {
 		case "":
-			text = a.s.headline(r.About)
+			text = toldIn(a.s.o.Lang, r.About)
 		case "both":
-			text = headlineIn(msg.EN, r.About) + "\n" + headlineIn(msg.ZH, r.About)
+			text = toldIn(msg.EN, r.About) + "\n" + toldIn(msg.ZH, r.About)
 		default:
-			text = headlineIn(lang, r.About)
+			text = toldIn(lang, r.About)
 		}
 	}
 	kind := to.Type

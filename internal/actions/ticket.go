@@ -61,7 +61,7 @@ func (a ticket) draft(r Request) (name string, t Tracker, d draft, err error) {
 	d = draft{
 		Key:   r.text("key", strings.Join([]string{about.Playbook, about.Code, about.Asset}, " ")),
 		Title: r.text("title", a.s.headline(about)),
-		Body:  r.text("body", fmt.Sprintf("%s\nincident %d, run %d", a.s.headline(about), about.Incident, about.Run)),
+		Body:  r.text("body", fmt.Sprintf("%s\nincident %d, run %d", toldIn(a.s.o.Lang, about), about.Incident, about.Run)),
 	}
 	d.Labels = append(slices.Clone(r.Params["labels"].Texts), d.mark())
 	return name, t, d, nil

@@ -6,6 +6,9 @@ import "sync"
 var playbookTable = sync.OnceValue(func() map[string]message {
 	return map[string]message{
 		"act.headline":        {"%s %s on %s (playbook %s)", "%s %s，对象：%s（剧本：%s）"},
+		"act.done":            {"%s: done", "%s：完成"},
+		"act.verified":        {"%s: done and verified", "%s：完成，已验证"},
+		"act.said":            {"%s: %s", "%s：%s"},
 		"play.fine":           {"%s: fine (%s, version %.12s)", "%s：没有问题（%s，版本 %.12s）"},
 		"play.problem":        {"%s:%d:%d: %s", "%s:%d:%d：%s"},
 		"play.warning":        {"%s:%d:%d: warning: %s", "%s:%d:%d：警告：%s"},

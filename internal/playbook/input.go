@@ -24,6 +24,15 @@ type About struct {
 	Priority string `json:"priority,omitempty"`
 	Incident int64  `json:"incident,omitempty"`
 	Run      int64  `json:"run,omitempty"`
+	// Done is what the run did before, for actions that tell people.
+	Done []Did `json:"done,omitempty"`
+}
+
+// Did is a step that was done.
+type Did struct {
+	Step     string `json:"step"`
+	Said     string `json:"said,omitempty"` // in one line, in its own words
+	Verified bool   `json:"verified,omitempty"`
 }
 
 // Filled is a parameter's value; which field counts is its type.
@@ -93,7 +102,7 @@ func (t Text) sealed(s Scope) (out Sealed, err error) {
 // be put where its template stands: then nothing may be done.
 func (a Action) Fill(s Scope) (Input, error) {
 	in := Input{Kind: a.Kind, Params: map[string]Filled{}, About: About{
-		s.Playbook, s.Alert.Name(), string(s.Code), s.Asset, string(s.Priority), s.Incident, s.Run,
+		Playbook: s.Playbook, Alert: s.Alert.Name(), Code: string(s.Code), Asset: s.Asset, Priority: string(s.Priority), Incident: s.Incident, Run: s.Run,
 	}}
 	k := LookupKind(a.Kind)
 	if k == nil {

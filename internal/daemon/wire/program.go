@@ -200,8 +200,36 @@ func input(p *playbook.Program, s *playbook.Step, a playbook.Action) func(contex
 		if err != nil {
 			return nil, err
 		}
+		if strings.HasPrefix(a.Kind, "notify") || a.Kind == "create_ticket" {
+			in.About.Done = did(p, f)
+		}
 		return json.Marshal(in)
 	}
+}
+
+// did is what the steps of p have done so far. A script says it by the last line that it
+// printed.
+func did(p *playbook.Program, f autopilot.Facts) (all []playbook.Did) {
+	const longest = 200
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		raw, done := f.Results[s.Name]
+		if !done {
+			continue
+		}
+		var res struct{ Summary, Output string }
+		_ = json.Unmarshal(raw, &res) // what cannot be read says nothing
+		said := res.Summary
+		if lines := strings.Split(strings.TrimSpace(res.Output), "\n"); s.Action.Kind == "run_script" && lines[0] != "" {
+			said = strings.TrimSpace(lines[len(lines)-1])
+		}
+		if len(said) > longest {
+			said = strings.ToValidUTF8(said[:longest], "") + "…"
+		}
+		_, verified := f.Results["verify "+s.Name]
+		all = append(all, playbook.Did{Step: s.Name, Said: said, Verified: verified})
+	}
+	return all
 }
 
 func onFailure(f playbook.OnFailure) autopilot.OnFailure {

@@ -100,7 +100,7 @@ func library(t *testing.T) *classify.Library {
 func scripts(t *testing.T) (dir, noted string) {
 	t.Helper()
 	dir, noted = t.TempDir(), filepath.Join(t.TempDir(), "noted")
-	text := "#!/bin/sh\nprintf '%s\\n' \"$@\" >>" + noted + "\n"
+	text := "#!/bin/sh\nprintf '%s\\n' \"$@\" >>" + noted + "\necho begins\necho evicted 7 keys\n"
 	if err := os.WriteFile(filepath.Join(dir, "evict"), []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestChain(t *testing.T) {
 		}
 		out.mu.Lock()
 		defer out.mu.Unlock()
-		if len(out.posts) != 2 || !strings.Contains(out.posts[1], "evicted on instance/cache-1:9121 in run 1") || out.asked[0] != `redis_memory{instance="cache-1:9121"}` {
+		if len(out.posts) != 2 || !strings.Contains(out.posts[0], `(playbook redis-memory)\nevict: done and verified: evicted 7 keys"`) || !strings.Contains(out.posts[1], "evicted on instance/cache-1:9121 in run 1") || out.asked[0] != `redis_memory{instance="cache-1:9121"}` {
 			t.Errorf("posts %q, asked %q", out.posts, out.asked)
 		}
 	})
