@@ -25,35 +25,41 @@ const fromFile = "file:"
 // author is who puts playbooks of the directory in force.
 const author = "keepwell:files"
 
+// errAgain is that the database could not take a playbook: no fault of its file.
+var errAgain = errors.New("it is tried again")
+
 // loadPlaybooks puts the playbooks of the directory in force. What cannot be used leaves
 // the version before; a file that is gone switches its playbook off. A mode that a person
-// set stays until the text changes.
-func (d *Daemon) loadPlaybooks(ctx context.Context) {
+// set stays until the text changes. Only what another try may mend is an error, errAgain.
+func (d *Daemon) loadPlaybooks(ctx context.Context) (again error) {
 	cfg := d.live.Load().Playbooks
 	if cfg.Dir == "" {
-		return
+		return nil
 	}
 	files, err := bookFiles(cfg.Dir)
 	if err != nil {
 		d.log.Error("cannot list the playbooks; those before stay", "error", err.Error())
-		return
+		return nil
 	}
 	there, whole := map[string]string{}, true
 	for _, file := range files {
 		name, err := d.loadPlaybook(ctx, file, there)
 		if err != nil {
 			d.log.Error("cannot use a playbook; its version before stays, if there is one", "file", file, "error", err.Error())
-			whole = false
+			if whole = false; errors.Is(err, errAgain) {
+				again = err
+			}
 			continue
 		}
 		there[name] = file
 	}
 	if !whole {
-		return // what cannot be read has no name: its playbook is not gone
+		return again // what cannot be read has no name: its playbook is not gone
 	}
 	if err := d.dropPlaybooks(ctx, there); err != nil {
-		d.log.Error("cannot switch off playbooks whose files are gone", "error", err.Error())
+		return fmt.Errorf("switching off playbooks whose files are gone: %w: %w", err, errAgain)
 	}
+	return nil
 }
 
 func bookFiles(dir string) (files []string, err error) {
@@ -88,14 +94,17 @@ func (d *Daemon) loadPlaybook(ctx context.Context, file string, there map[string
 	case err == nil && current.Version == p.Version && current.By != author+" (gone)":
 		return p.Name, nil
 	case err != nil && !errors.Is(err, state.ErrNotFound):
-		return "", err
+		return "", fmt.Errorf("%w: %w", err, errAgain)
 	}
 	want := state.ModeObserve
 	if p.Mode == playbook.ModeActive {
 		want = state.ModeActive
 	}
 	if err := d.eng.Install(ctx, p.Name, autopilot.AnyVersion, p.Text, fromFile+file, want, d.live.Load().Playbooks.Hold, author); err != nil {
-		return "", err
+		if _, bad := d.programs.Compile(p.Text); bad != nil {
+			return "", err // whoever tries again fails again
+		}
+		return "", fmt.Errorf("%w: %w", err, errAgain)
 	}
 	d.log.Info("playbook in force", "playbook", p.Name, "version", p.Version[:12], "wants", string(want), "file", file)
 	return p.Name, nil
@@ -122,14 +131,14 @@ func (d *Daemon) dropPlaybooks(ctx context.Context, there map[string]string) err
 // often is how long a change of a file may go unseen.
 const often = 2 * time.Second
 
-// follow loads anew what changes, and everything on SIGHUP, until the end of ctx.
-func (d *Daemon) follow(ctx context.Context) {
+// follow loads anew what changes after it was seen, and everything on SIGHUP, until the
+// end of ctx.
+func (d *Daemon) follow(ctx context.Context, seen string) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	tick := time.NewTicker(often)
 	defer tick.Stop()
-	seen := d.look()
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,6 +152,9 @@ func (d *Daemon) follow(ctx context.Context) {
 		seen = d.look()
 		if err := d.Reload(ctx); err != nil {
 			d.log.Error("cannot load anew; what was loaded before stays", "error", err.Error())
+			if errors.Is(err, errAgain) {
+				seen = ""
+			}
 			continue
 		}
 		d.log.Info("loaded anew")

@@ -281,7 +281,10 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	d.loadPlaybooks(ctx)
+	seen := d.look() // before they are read: what changes meanwhile is read again
+	if err := d.loadPlaybooks(ctx); err != nil {
+		seen = ""
+	}
 	begun = true
 	serving, halt := context.WithCancel(context.WithoutCancel(ctx))
 	d.halt = halt
@@ -297,7 +300,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 			Stopping: func() { d.working.Store(false); close(d.stopping) },
 		})
 	})
-	work.Go(func() { d.follow(serving) })
+	work.Go(func() { d.follow(serving, seen) })
 	d.undo = append(d.undo, func(context.Context) error { halt(); work.Wait(); return nil })
 	d.working.Store(true)
 	if cfg.plain() {
@@ -357,8 +360,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		d.log.Warn("these keys change with the next start only", "keys", keys)
 	}
 	d.enliven(cfg)
-	d.loadPlaybooks(ctx)
-	return nil
+	return d.loadPlaybooks(ctx)
 }
 
 // needsStart are the keys that differ and hold from a start to the next.

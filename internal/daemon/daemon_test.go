@@ -653,3 +653,58 @@ func TestEscalatesOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestTriesPlaybooksAgain: what the database could not take is taken later, though the
+// file does not change any more.
+func TestTriesPlaybooksAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var failed atomic.Int64
+	d, err := daemon.New(t.Context(), daemon.Options{
+		Source: daemon.Source{File: configured(t, "playbooks: {dir: '"+dir+"'}\n"), Flags: map[string]string{"listen": "127.0.0.1:0", "data": t.TempDir()}},
+		Log:    slog.New(slog.NewTextHandler(counting{&failed, "cannot load anew"}, nil)),
+	})
+	if err == nil {
+		err = d.Start(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	statement := func(sql string) {
+		t.Helper()
+		if err := d.State().Tx(t.Context(), func(tx *state.Tx) error { _, err := tx.SQL.ExecContext(t.Context(), sql); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	statement("CREATE TRIGGER full BEFORE INSERT ON playbooks BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("trigger: redis_memory_high\nactions: [wait: 1s]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "disk is full") {
+		t.Errorf("a full disk: %v", err)
+	}
+	until(t, "it was tried without being told", func() bool { return failed.Load() > 0 })
+	statement("DROP TRIGGER full")
+	until(t, "the playbook is in force", func() bool {
+		books, err := d.State().CurrentPlaybooks(t.Context())
+		return err == nil && len(books) == 1
+	})
+}
+
+// counting counts the lines that hold a text.
+type counting struct {
+	n    *atomic.Int64
+	text string
+}
+
+func (c counting) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(c.text)) {
+		c.n.Add(1)
+	}
+	return len(line), nil
+}
