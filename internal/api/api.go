@@ -12,7 +12,6 @@ package api
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/classify"
+	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -42,8 +42,8 @@ type Options struct {
 	Library *classify.Library
 	// Hold is how long a new version of a playbook is observed before it acts.
 	Hold time.Duration
-	// Keys are what the journal's checkpoints are trusted to be signed with.
-	Keys []ed25519.PublicKey
+	// Trust says whose signatures of the journal's checkpoints count.
+	Trust journal.Trust
 	// Version is the program's, for the document.
 	Version string
 	// Stopping ends the streams of events when it is closed; nil: they end with their

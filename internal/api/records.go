@@ -1,12 +1,9 @@
 package api
 
 import (
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/keepwell/keepwell"
@@ -26,6 +23,7 @@ type proved struct {
 	Entries     int64             `json:"entries"`
 	Checkpoints int64             `json:"checkpoints" jsonschema:"how many signatures hold"`
 	Signed      int64             `json:"signed" jsonschema:"the last entry under one"`
+	Keys        []journal.KeyUse  `json:"keys" jsonschema:"who may sign, why that counts, and what was signed"`
 	Problems    []journal.Problem `json:"problems"`
 }
 
@@ -49,7 +47,7 @@ func (a *api) records() []route {
 		},
 		{method: http.MethodGet, path: prefix + "/journal/verify", id: "verifyJournal", what: "Hold the whole journal to its hashes and signatures", role: access.Admin, reply: proved{}, do: a.verify},
 		{
-			method: http.MethodGet, path: prefix + "/journal/export", id: "exportJournal", what: "The journal in order, a line each, as it is hashed; then the checkpoints", role: access.Admin,
+			method: http.MethodGet, path: prefix + "/journal/export", id: "exportJournal", what: "The journal in order, a line each, as it is hashed; then the checkpoints and the keys that sign them", role: access.Admin,
 			query: []param{{name: "after", what: "from the entry after this one", number: true}}, text: "application/x-ndjson", do: a.export,
 		},
 		{method: http.MethodGet, path: prefix + "/fingerprints", id: "listFingerprints", what: "The faults that are known", role: access.Viewer, reply: list[fingerprint]{}, do: a.listFingerprints},
@@ -87,11 +85,14 @@ func (a *api) verify(c *call) (any, error) {
 		return nil, err
 	}
 	defer done()
-	r, err := journal.Verify(c.Context(), a.State.Reader, a.Keys...)
+	r, err := journal.Verify(c.Context(), a.State.Reader, a.Trust)
 	if r.Problems == nil {
 		r.Problems = []journal.Problem{}
 	}
-	return proved{len(r.Problems) == 0, r.First, r.Last, r.Entries, r.Checkpoints, r.Signed, r.Problems}, err
+	if r.Keys == nil {
+		r.Keys = []journal.KeyUse{}
+	}
+	return proved{len(r.Problems) == 0, r.First, r.Last, r.Entries, r.Checkpoints, r.Signed, r.Keys, r.Problems}, err
 }
 
 // patience is how long a slow reader may take for what is sent at once.
@@ -109,37 +110,9 @@ func (a *api) export(c *call) (any, error) {
 	control := http.NewResponseController(c.w)
 	c.w.Header().Set("Content-Type", "application/x-ndjson")
 	c.w.Header().Set("Content-Disposition", `attachment; filename="keepwell-journal.jsonl"`)
-	lines := json.NewEncoder(c.w)
-	const atOnce = 500
-	seq, entries := c.number("after"), 0
-	for {
-		rows, err := a.State.JournalAfter(ctx, seq, atOnce)
-		if err != nil {
-			return nil, a.cut(c, err)
-		}
-		for _, row := range rows {
-			if err := lines.Encode(map[string]any{"entry": row.Seq, "body": row.Body, "hash": hex.EncodeToString(row.Hash)}); err != nil {
-				return nil, a.cut(c, err)
-			}
-			seq, entries = row.Seq, entries+1
-		}
-		if err := errors.Join(control.SetWriteDeadline(time.Now().Add(patience)), control.Flush()); err != nil {
-			return nil, a.cut(c, err)
-		}
-		if len(rows) < atOnce {
-			break
-		}
-	}
-	points, err := a.State.Checkpoints(ctx)
-	if err != nil {
-		return nil, a.cut(c, err)
-	}
-	for _, p := range points {
-		err = errors.Join(err, lines.Encode(map[string]any{
-			"checkpoint": p.Seq, "at": p.At, "hash": hex.EncodeToString(p.Hash), "publicKey": hex.EncodeToString(p.PublicKey), "signature": hex.EncodeToString(p.Signature),
-		}))
-	}
-	if err = errors.Join(err, lines.Encode(map[string]any{"end": seq, "entries": strconv.Itoa(entries)})); err != nil {
+	if err := journal.Export(ctx, a.State.Reader, c.number("after"), c.w, func() error {
+		return errors.Join(control.SetWriteDeadline(time.Now().Add(patience)), control.Flush())
+	}); err != nil {
 		return nil, a.cut(c, err)
 	}
 	return nil, nil

@@ -224,7 +224,7 @@ func TestHostileTexts(t *testing.T) {
 	if users, err := r.st.Users(t.Context()); err != nil || len(users) != 3 {
 		t.Errorf("%d users, %v", len(users), err)
 	}
-	if report, err := journal.Verify(t.Context(), r.st.Reader); err != nil || len(report.Problems) > 0 {
+	if report, err := journal.Verify(t.Context(), r.st.Reader, journal.Trust{}); err != nil || len(report.Problems) > 0 {
 		t.Errorf("%+v %v", report, err)
 	}
 }

@@ -62,7 +62,7 @@ func TestWhole(t *testing.T) {
 		if runs := r.runs(t, state.RunFilter{}); len(runs) != 1 {
 			t.Errorf("%d runs", len(runs))
 		}
-		report, err := journal.Verify(t.Context(), r.st.Reader)
+		report, err := journal.Verify(t.Context(), r.st.Reader, journal.Trust{})
 		if err != nil || len(report.Problems) > 0 || report.Entries < 8 {
 			t.Errorf("%+v, %v", report, err)
 		}

@@ -34,7 +34,7 @@ func newServePeople(a *app) []*cobra.Command {
 		Long: "Tokens let programs act for a user: api (the interface), hooks (sending alerts), mod (the module proxy).\n令牌让程序代表某个用户：api（接口）、hooks（发送告警）、mod（模块代理）。",
 	}
 	token.AddCommand(newTokenAdd(a), newTokenRevoke(a), newTokenList(a))
-	return []*cobra.Command{user, token}
+	return []*cobra.Command{user, token, newServeJournal(a)}
 }
 
 // peopleFlags are where the data is.

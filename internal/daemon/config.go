@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/alerts"
 	"github.com/keepwell/keepwell/internal/condition"
+	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
 )
@@ -58,6 +60,7 @@ type Config struct {
 	MaxRuns   int64     `yaml:"max_runs"`
 	Workers   int64     `yaml:"workers"`
 	Retention Retention `yaml:"retention"`
+	Journal   Journal   `yaml:"journal"`
 
 	mappings map[string]*alerts.Mapping
 }
@@ -191,6 +194,14 @@ type (
 		Alerts  time.Duration `yaml:"alerts"`
 		Journal time.Duration `yaml:"journal"`
 	}
+	// Journal says whose signatures of it count.
+	Journal struct {
+		// Keys are the public keys of all nodes, in hex. Nothing said: those in the database
+		// are trusted on first use.
+		Keys []string `yaml:"keys"`
+
+		pinned []ed25519.PublicKey
+	}
 )
 
 const day = 24 * time.Hour
@@ -203,6 +214,9 @@ func Defaults() *Config {
 		Retention: Retention{Alerts: 90 * day, Journal: 365 * day},
 	}
 }
+
+// Pinned are the public keys of Keys.
+func (j Journal) Pinned() []ed25519.PublicKey { return j.pinned }
 
 // Problem is something wrong with a configuration.
 type Problem struct {
@@ -304,6 +318,14 @@ func (r *reader) judge(c *Config) {
 	r.judgeOIDC(c)
 	if beyond(c.Listen) && c.TLS.Cert == "" && !c.Open {
 		r.at("listen", "serve.notls", c.Listen)
+	}
+	for _, text := range c.Journal.Keys {
+		public, err := journal.ParseKey(text)
+		if err != nil {
+			r.at("journal.keys", "serve.journal.key", text)
+			continue
+		}
+		c.Journal.pinned = append(c.Journal.pinned, public)
 	}
 	r.judgeParts(c)
 	r.judgeNumbers(c)

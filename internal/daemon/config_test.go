@@ -34,7 +34,7 @@ func TestProblems(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                    nil,
 		"listem: x\n":         {`1:1: unknown key "listem"; did you mean "listen"?`},
-		"zorp: x\n":           {`1:1: unknown key "zorp"; known are ansible, clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, listen, log, max_runs, modules, notify, oidc, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
+		"zorp: x\n":           {`1:1: unknown key "zorp"; known are ansible, clusters, data, database, databases, escalate, fingerprints, grace, hooks, http, journal, listen, log, max_runs, modules, notify, oidc, open, playbooks, prometheus, redis, retention, scripts, secrets, tickets, tls, url, workers`},
 		"listen: here\n":      {`1:9: listen: want an address and a port such as 127.0.0.1:9620, not "here"`},
 		"listen: 0.0.0.0:1\n": {`1:9: 0.0.0.0:1 can be reached from other machines: set tls, or "open: true" where something before keepwell brings TLS`},
 		"listen: [a]\n":       {`1:9: listen: want a text on one line`},
@@ -59,6 +59,7 @@ func TestProblems(t *testing.T) {
 			"1:7: client_id is missing", "1:7: oidc needs url", "1:57: oidc.client_secret: want a reference such as ${secret:NAME}", "oidc.roles.a: want one of viewer, operator, admin",
 		},
 		"oidc: {roles: {a: admin}}\n": {"1:7: issuer is missing"},
+		"journal: {keys: [0f]}\n":     {`1:17: journal.keys: "0f" is no public key`},
 		"a: &x 1\nb: *x\n":            {`1:1: unknown key "a"`, `2:1: unknown key "b"`},
 		"url: *x\n":                   {"not YAML"},
 	} {

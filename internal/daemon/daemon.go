@@ -54,7 +54,7 @@ type Parts struct {
 	Compile    func(text string) (*autopilot.Program, error)
 	Conditions playbook.Compiler
 	Library    *classify.Library
-	Keys       []ed25519.PublicKey
+	Trust      journal.Trust
 	// Stopping is closed when the end begins.
 	Stopping <-chan struct{}
 	Config   *Config
@@ -236,7 +236,7 @@ func (d *Daemon) mount(ctx context.Context, cfg *Config) error {
 	mux.Handle("GET /metrics", d.guarded(d.metrics.handler))
 	parts := Parts{
 		State: d.st, Engine: d.eng, Door: d.door, Classifier: d.class, Compile: d.programs.Compile, Conditions: wire.Conditions(), Library: d.lib,
-		Keys: []ed25519.PublicKey{d.key.Public()}, Stopping: d.stopping, Config: cfg, Log: d.log, Dir: d.dir, AtEnd: func(f func(context.Context) error) { d.undo = append(d.undo, f) },
+		Trust: d.trust(cfg), Stopping: d.stopping, Config: cfg, Log: d.log, Dir: d.dir, AtEnd: func(f func(context.Context) error) { d.undo = append(d.undo, f) },
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(d.o.Mounts)) {
 		h, err := d.o.Mounts[prefix](ctx, parts)
@@ -278,6 +278,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return err
 	}
 	d.undo = append(d.undo, d.farewell, d.eng.Stop)
+	if d.key, err = journal.Enlist(ctx, d.st, filepath.Join(d.dir, journal.KeyFile), hostname()); err != nil {
+		return err
+	}
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
@@ -308,6 +311,21 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.log.Info("serving", "address", d.ln.Addr().String(), "database", string(d.st.Kind()), "node", d.eng.Queue().Node().Name)
 	return nil
+}
+
+// trust says whose signatures of the journal count: this node's own, which it knows from
+// its file, and those of others as the configuration says.
+func (d *Daemon) trust(cfg *Config) journal.Trust {
+	return journal.Trust{Pinned: append([]ed25519.PublicKey{d.key.Public()}, cfg.Journal.pinned...), FirstUse: len(cfg.Journal.pinned) == 0}
+}
+
+// hostname is this machine's, for people; "": it has none.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // Addr is where it listens, after Start.
@@ -368,7 +386,7 @@ func needsStart(a, b *Config) (keys []string) {
 	for key, differs := range map[string]bool{
 		"listen": a.Listen != b.Listen, "open": a.Open != b.Open, "tls": a.TLS != b.TLS, "data": a.Data != b.Data, "database": a.Database != b.Database, "url": a.URL != b.URL, "log": a.Log != b.Log,
 		"fingerprints": a.Fingerprints != b.Fingerprints, "escalate.after": a.Escalate.After != b.Escalate.After, "max_runs": a.MaxRuns != b.MaxRuns, "workers": a.Workers != b.Workers,
-		"oidc": !reflect.DeepEqual(a.OIDC, b.OIDC), "modules": !reflect.DeepEqual(a.Modules, b.Modules),
+		"oidc": !reflect.DeepEqual(a.OIDC, b.OIDC), "modules": !reflect.DeepEqual(a.Modules, b.Modules), "journal": !reflect.DeepEqual(a.Journal, b.Journal),
 	} {
 		if differs {
 			keys = append(keys, key)

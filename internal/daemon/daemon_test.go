@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -330,7 +331,7 @@ func TestLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := statetest.Open(t, o)
-		report, err := journal.Verify(t.Context(), st.Reader, key)
+		report, err := journal.Verify(t.Context(), st.Reader, journal.Trust{Pinned: []ed25519.PublicKey{key}})
 		if err != nil || len(report.Problems) > 0 || report.Signed != report.Last || report.Last == 0 {
 			t.Errorf("journal %+v, %v", report, err)
 		}

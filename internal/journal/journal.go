@@ -16,9 +16,10 @@
 // (internal/mask), and so is whatever stands under a name such as "password" or "token":
 // give harmless values other names. Texts beyond 8 KiB are cut.
 //
-// A server holds a [Key], makes a checkpoint now and then ([Checkpoint]: every few
-// minutes, and when it stops), lets [Cut] take away what is older than the retention,
-// and has [Verify] prove the rest.
+// A server holds a [Key] of its own, whose public part it puts into the database
+// ([Enlist]), makes a checkpoint now and then ([Checkpoint]: every few minutes, and when
+// it stops), lets [Cut] take away what is older than the retention, and has [Verify] prove
+// the rest, whichever node signed it. [OpenExport] proves what was exported.
 //
 // # What is proved
 //
@@ -28,6 +29,12 @@
 // after the last checkpoint is protected by the chain alone. Who has both the database
 // and the key can forge: keep the key by reference where that matters, and checkpoints
 // elsewhere, too.
+//
+// Whose signature it is, is another question ([Trust]). A node knows its own key from its
+// file. Those of other nodes it finds in the database, and takes them for what they say
+// they are, on first use: who can write there can add a key and sign with it from then on,
+// which shows in the journal and in [Report.Keys]. Where that is not enough, the keys that
+// count are pinned. A key that follows another ([Rotate]) is vouched for by that one.
 package journal
 
 import (
@@ -74,6 +81,8 @@ const (
 	ServerStarted   Kind = "server.started"
 	ServerStopped   Kind = "server.stopped"
 	Retained        Kind = "retention"
+	KeyAdded        Kind = "key.added" // that signs checkpoints
+	KeyRetired      Kind = "key.retired"
 )
 
 var kindShape = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]+(\.[a-z]+)*$`) })

@@ -53,7 +53,7 @@ func key(t *testing.T) journal.Key {
 
 func verify(t *testing.T, st *state.State, keys ...ed25519.PublicKey) journal.Report {
 	t.Helper()
-	r, err := journal.Verify(t.Context(), st.Reader, keys...)
+	r, err := journal.Verify(t.Context(), st.Reader, journal.Trust{Pinned: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestReason(t *testing.T) {
 			if _, err := tx.SQL.ExecContext(t.Context(), "UPDATE journal SET body = "+change+" WHERE seq = 2"); err != nil {
 				return err
 			}
-			r, err := journal.Verify(t.Context(), tx.Reader)
+			r, err := journal.Verify(t.Context(), tx.Reader, journal.Trust{})
 			if err != nil || len(r.Problems) != 1 || r.Problems[0].Seq != 2 {
 				t.Errorf("%s: %+v %v", change, r, err)
 			}
@@ -187,7 +187,7 @@ func TestTampering(t *testing.T) {
 						return err
 					}
 				}
-				r, err := journal.Verify(t.Context(), tx.Reader, k.Public())
+				r, err := journal.Verify(t.Context(), tx.Reader, journal.Trust{Pinned: []ed25519.PublicKey{k.Public()}})
 				if err != nil {
 					return err
 				}

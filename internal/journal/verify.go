@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -23,6 +24,8 @@ type Report struct {
 	// Checkpoints is how many signatures hold; Signed is the last entry under one.
 	Checkpoints int64
 	Signed      int64
+	// Keys are those that may sign, why they count, and what they signed.
+	Keys []KeyUse
 	// Problems are at most 100, in order. None: the journal is what was written.
 	Problems []Problem
 }
@@ -35,34 +38,47 @@ func (r *Report) say(seq int64, format string, args ...any) {
 	}
 }
 
-// Verify goes through the whole journal. Checkpoints count where one of the trusted keys
-// signed them: without trusted keys none does, and a journal that was cut is not proved.
-func Verify(ctx context.Context, r state.Reader, trusted ...ed25519.PublicKey) (Report, error) {
-	var report Report
-	// Read first: what is written in between comes after the end.
-	end, err := r.JournalEnd(ctx)
-	if err != nil {
-		return report, fmt.Errorf("verifying the journal: %w", err)
+// Source is a journal: the database ([state.Reader]), or an export.
+type Source interface {
+	JournalEnd(ctx context.Context) (state.Link, error)
+	Checkpoints(ctx context.Context) ([]state.Checkpoint, error)
+	JournalKeys(ctx context.Context) ([]state.JournalKey, error)
+	JournalAfter(ctx context.Context, seq int64, limit int) ([]state.JournalRow, error)
+}
+
+// Verify goes through the whole journal. Checkpoints count where a key signed them that is
+// trusted: where none is, none does, and a journal that was cut is not proved.
+func Verify(ctx context.Context, r Source, t Trust) (Report, error) {
+	v := verifier{Report: &Report{}, points: map[int64]state.Checkpoint{}, told: map[int64]announced{}}
+	if err := v.verify(ctx, r, t); err != nil {
+		return *v.Report, fmt.Errorf("verifying the journal: %w", err)
 	}
+	return *v.Report, nil
+}
+
+func (v *verifier) verify(ctx context.Context, r Source, t Trust) error {
+	// In this order: others write meanwhile, first a key, then what it signs, which is before
+	// the end.
 	points, err := r.Checkpoints(ctx)
 	if err != nil {
-		return report, fmt.Errorf("verifying the journal: %w", err)
+		return err
 	}
-	v := verifier{Report: &report, points: map[int64]state.Checkpoint{}}
+	keys, err := r.JournalKeys(ctx)
+	if err != nil {
+		return err
+	}
+	end, err := r.JournalEnd(ctx)
+	if err != nil {
+		return err
+	}
+	v.Keys, v.asks = t.Judge(keys), t.FirstUse || len(t.Pinned) > 0
 	for _, c := range points {
-		if c.Seq > end.Seq {
-			v.say(c.Seq, "a checkpoint stands for an entry beyond the end, %d: entries were removed", end.Seq)
-		}
-		if v.signed(c, trusted) {
-			v.points[c.Seq] = c
-			report.Checkpoints++
-			report.Signed = max(report.Signed, c.Seq)
-		}
+		v.point(c, end)
 	}
 	for more := true; more; {
 		rows, err := r.JournalAfter(ctx, v.last.Seq, 1000)
 		if err != nil {
-			return report, fmt.Errorf("verifying the journal: %w", err)
+			return err
 		}
 		for _, row := range rows {
 			if row.Seq <= end.Seq {
@@ -72,27 +88,55 @@ func Verify(ctx context.Context, r state.Reader, trusted ...ed25519.PublicKey) (
 		more = len(rows) == 1000 && rows[999].Seq < end.Seq
 	}
 	v.end(end)
-	return report, nil
+	v.announcements(end)
+	return nil
 }
 
 type verifier struct {
 	*Report
 	points map[int64]state.Checkpoint
 	last   state.Link
+	// told are the announcements of keys, by their entries.
+	told map[int64]announced
+	asks bool // for signatures
 }
 
-func (v *verifier) signed(c state.Checkpoint, trusted []ed25519.PublicKey) bool {
-	if !slices.ContainsFunc(trusted, func(k ed25519.PublicKey) bool { return bytes.Equal(k, c.PublicKey) }) {
-		if len(trusted) > 0 {
-			v.say(c.Seq, "a checkpoint is signed with a key that is not trusted")
-		}
-		return false
+// point takes a checkpoint in.
+func (v *verifier) point(c state.Checkpoint, end state.Link) {
+	if c.Seq > end.Seq {
+		v.say(c.Seq, "a checkpoint stands for an entry beyond the end, %d: entries were removed", end.Seq)
 	}
-	if !ed25519.Verify(c.PublicKey, message(c), c.Signature) {
+	i := slices.IndexFunc(v.Keys, func(u KeyUse) bool { return bytes.Equal(u.key.PublicKey, c.PublicKey) })
+	switch {
+	case !v.asks:
+		return
+	case i < 0 || v.Keys[i].Trusted == TrustedNot:
+		v.say(c.Seq, "a checkpoint is signed with a key that is not trusted, %s", KeyID(c.PublicKey))
+		return
+	case len(c.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(c.PublicKey, message(c), c.Signature):
 		v.say(c.Seq, "the signature of a checkpoint does not hold")
-		return false
+		return
+	case !v.Keys[i].key.Retired.IsZero() && c.At.After(v.Keys[i].key.Retired):
+		v.say(c.Seq, "a checkpoint is signed with a key that signs no more, %s", KeyID(c.PublicKey))
+		return
 	}
-	return true
+	v.points[c.Seq] = c
+	v.Checkpoints++
+	v.Signed = max(v.Signed, c.Seq)
+	v.Keys[i].Checkpoints++
+	v.Keys[i].Last = max(v.Keys[i].Last, c.Seq)
+}
+
+// announcements hold the keys to what the journal says of them.
+func (v *verifier) announcements(end state.Link) {
+	for _, u := range v.Keys {
+		switch told, ok := v.told[u.key.Entry]; {
+		case u.key.Entry == 0 || u.key.Entry > end.Seq || v.Entries == 0 || u.key.Entry < v.First:
+			// pinned and never announced; announced since; or the entry is gone, as the retention wants
+		case !ok || told.Public != u.PublicKey:
+			v.say(u.key.Entry, "the key %s is said to be announced here, and is not", u.ID)
+		}
+	}
 }
 
 // row holds an entry to the one before it.
@@ -111,8 +155,15 @@ func (v *verifier) row(row state.JournalRow) {
 	if c, ok := v.points[row.Seq]; ok && !bytes.Equal(c.Hash, row.Hash) {
 		v.say(row.Seq, "the entry is not the one that was signed")
 	}
-	if r, err := record(row); err != nil || r.Seq != row.Seq || !r.At.Equal(row.At) || string(r.Kind) != row.Kind || r.Actor != row.Actor || r.Incident != row.Incident || r.Run != row.Run {
+	r, err := record(row)
+	if err != nil || r.Seq != row.Seq || !r.At.Equal(row.At) || string(r.Kind) != row.Kind || r.Actor != row.Actor || r.Incident != row.Incident || r.Run != row.Run {
 		v.say(row.Seq, "the entry is found under other words than it holds")
+	}
+	if r.Kind == KeyAdded {
+		var told announced
+		if json.Unmarshal(r.Data, &told) == nil {
+			v.told[row.Seq] = told
+		}
 	}
 	v.last = state.Link{Seq: row.Seq, Hash: row.Hash}
 }

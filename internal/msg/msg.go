@@ -90,6 +90,7 @@ func tables() []func() map[string]message {
 		apiTable,
 		autopilotTable,
 		bundleTable,
+		journalTable,
 		cacheTable,
 		causeTable,
 		conditionTable,

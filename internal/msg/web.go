@@ -410,5 +410,7 @@ var webTable = sync.OnceValue(func() map[string]message {
 		"web.kind.server.started":    {"Server started", "服务器启动"},
 		"web.kind.server.stopped":    {"Server stopped", "服务器停止"},
 		"web.kind.retention":         {"Old rows removed", "清理过期数据"},
+		"web.kind.key.added":         {"Signing key added", "新增签名密钥"},
+		"web.kind.key.retired":       {"Signing key retired", "停用签名密钥"},
 	}
 })

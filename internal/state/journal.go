@@ -160,3 +160,44 @@ func (r Reader) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
 func (r Reader) CheckpointBefore(ctx context.Context, t time.Time) (Checkpoint, error) {
 	return one(ctx, r, scanCheckpoint, "SELECT seq, at, hash, public_key, signature FROM checkpoints WHERE seq <= (SELECT COALESCE(MAX(seq), 0) FROM journal WHERE at < ?1) ORDER BY seq DESC LIMIT 1", micros(t))
 }
+
+// JournalKey is a public key that signs checkpoints, or signed them.
+type JournalKey struct {
+	PublicKey []byte
+	// Node is the machine that it was made on.
+	Node    string
+	Created time.Time
+	// Entry is the number of the entry that announced it.
+	Entry int64
+	// VouchedBy is the key which it follows, Vouch that one's signature; empty: it follows none.
+	VouchedBy, Vouch []byte
+	// Retired is when it was followed by another; zero: it signs.
+	Retired time.Time
+}
+
+const journalKeyColumns = "public_key, node, created_at, entry, vouched_by, vouch, retired_at"
+
+func scanJournalKey(s scanner) (k JournalKey, err error) {
+	var us [2]int64
+	err = s.Scan(&k.PublicKey, &k.Node, &us[0], &k.Entry, &k.VouchedBy, &k.Vouch, &us[1])
+	whens([]*time.Time{&k.Created, &k.Retired}, us[:])
+	return k, err
+}
+
+// PutJournalKey adds a key, which is created now; ErrConflict where it is there. None is
+// ever changed, but for its end, or removed.
+func (tx *Tx) PutJournalKey(ctx context.Context, k JournalKey) error {
+	none := []byte{}
+	return tx.must(ctx, "INSERT INTO journal_keys("+journalKeyColumns+") VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0) ON CONFLICT DO NOTHING",
+		k.PublicKey, k.Node, micros(tx.now()), k.Entry, append(none, k.VouchedBy...), append(none, k.Vouch...))
+}
+
+// RetireJournalKey notes that a key signs no more; ErrConflict where it did not.
+func (tx *Tx) RetireJournalKey(ctx context.Context, public []byte) error {
+	return tx.must(ctx, "UPDATE journal_keys SET retired_at = ?2 WHERE public_key = ?1 AND retired_at = 0", public, micros(tx.now()))
+}
+
+// JournalKeys lists the keys, in the order in which they were announced.
+func (r Reader) JournalKeys(ctx context.Context) ([]JournalKey, error) {
+	return list(ctx, r, scanJournalKey, "SELECT "+journalKeyColumns+" FROM journal_keys ORDER BY entry, public_key")
+}

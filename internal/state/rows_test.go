@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/state"
@@ -819,5 +820,35 @@ func TestAttempts(t *testing.T) {
 			}
 			return errors.Join(err, err2)
 		})
+	})
+}
+
+// TestJournalKeys: a key stays as it was put, and ends once.
+func TestJournalKeys(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		ctx := t.Context()
+		clock := statetest.NewClock()
+		o.Now = clock.Now
+		st := statetest.Open(t, o)
+		if got := must(st.JournalKeys(ctx))(t); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
+		a := state.JournalKey{PublicKey: []byte{1}, Node: "节点", Entry: 7, Created: clock.Now(), VouchedBy: []byte{}, Vouch: []byte{}}
+		b := state.JournalKey{PublicKey: []byte{2}, Node: "b", Entry: 3, Created: clock.Now(), VouchedBy: []byte{1}, Vouch: []byte{9}}
+		for _, k := range []state.JournalKey{a, b} {
+			do(t, st, func(tx *state.Tx) error { return tx.PutJournalKey(ctx, k) })
+		}
+		other := a
+		other.Node = "eve"
+		refused(t, st, state.ErrConflict, func(tx *state.Tx) error { return tx.PutJournalKey(ctx, other) })
+		clock.Add(time.Hour)
+		do(t, st, func(tx *state.Tx) error { return tx.RetireJournalKey(ctx, a.PublicKey) })
+		refused(t, st, state.ErrConflict, func(tx *state.Tx) error { return tx.RetireJournalKey(ctx, a.PublicKey) })
+		refused(t, st, state.ErrConflict, func(tx *state.Tx) error { return tx.RetireJournalKey(ctx, []byte{3}) })
+		a.Retired = clock.Now()
+		if diff := cmp.Diff([]state.JournalKey{b, a}, must(st.JournalKeys(ctx))(t), cmpopts.EquateEmpty()); diff != "" {
+			t.Error(diff)
+		}
 	})
 }

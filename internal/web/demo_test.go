@@ -146,7 +146,7 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 		}
 	}
 	stopping := make(chan struct{})
-	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Keys: []ed25519.PublicKey{key.Public()}})
+	pages, err := web.New(web.Options{State: st, Engine: engine, Door: door, Classifier: byLabels{}, Compile: compile, Trust: journal.Trust{Pinned: []ed25519.PublicKey{key.Public()}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -286,7 +286,7 @@ func kinds() []string {
 		journal.AlertRefused, journal.IncidentOpened, journal.IncidentChanged, journal.IncidentEnded, journal.Decided, journal.RunStarted, journal.RunEnded,
 		journal.Escalated, journal.StepIntended, journal.StepEnded, journal.ApprovalAsked, journal.ApprovalDecided, journal.MuteSet, journal.MuteLifted,
 		journal.BreakerChanged, journal.PlaybookChanged, journal.UserChanged, journal.TokenChanged, journal.LoggedIn, journal.LoginRefused,
-		journal.SettingChanged, journal.ServerStarted, journal.ServerStopped, journal.Retained,
+		journal.SettingChanged, journal.ServerStarted, journal.ServerStopped, journal.Retained, journal.KeyAdded, journal.KeyRetired,
 	}
 	names := make([]string, 0, len(all))
 	for _, k := range all {

@@ -423,7 +423,7 @@ func (c *call) journal() error {
 	}
 	if c.query("verify") != "" {
 		start := time.Now()
-		report, err := journal.Verify(c.ctx(), c.State.Reader, c.Keys...)
+		report, err := journal.Verify(c.ctx(), c.State.Reader, c.Trust)
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,6 @@ package web
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"embed"
 	"errors"
 	"fmt"
@@ -33,6 +32,7 @@ import (
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
 	"github.com/keepwell/keepwell/internal/classify"
+	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
 	"github.com/keepwell/keepwell/internal/state"
@@ -71,8 +71,8 @@ type Options struct {
 	// Classifier and Compile are for back-tests; optional.
 	Classifier autopilot.Classifier
 	Compile    func(text string) (*autopilot.Program, error)
-	// Keys are trusted when the journal is verified; optional.
-	Keys []ed25519.PublicKey
+	// Trust says whose signatures count when the journal is verified.
+	Trust journal.Trust
 	// Events is the path of the stream of events that pages listen to; "": /api/v1/events.
 	Events string
 	// Log gets what goes wrong inside; nil: nothing.
