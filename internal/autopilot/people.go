@@ -315,6 +315,36 @@ func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by string, 
 		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: by, Incident: run.Incident, Run: id, Reason: runEnded(state.RunCancelled, why), Data: map[string]any{"state": state.RunCancelled}}))
 }
 
+// undoable tells whether a run can have done something that an undo takes back.
+func undoable(run state.Run) bool {
+	return run.State.Final() && !slices.Contains([]string{modeUndo, modeAftermath, string(state.ModeObserve)}, run.Mode)
+}
+
+// TakenBack is a step that an undo takes back, and the kind of the action that does so.
+type TakenBack struct{ Step, Action string }
+
+// Undoable tells what [Engine.Undo] of a run would take back, in the order of its doing;
+// nothing: it would be refused. A run whose playbook cannot be read any more has none.
+func (e *Engine) Undoable(ctx context.Context, run state.Run) (list []TakenBack, err error) {
+	if !undoable(run) {
+		return nil, nil
+	}
+	p, err := e.programOf(ctx, e.st.Reader, run)
+	if err != nil {
+		return nil, nil //nolint:nilerr // told where the playbook is shown
+	}
+	done, err := e.st.Steps(ctx, run.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range slices.Backward(done) {
+		if undo := undoOf(p, d); undo != nil {
+			list = append(list, TakenBack{d.Name, undo.Kind})
+		}
+	}
+	return list, nil
+}
+
 // Undo starts a run that takes back what an ended run did.
 func (e *Engine) Undo(ctx context.Context, id int64, by, why string) (undo state.Run, err error) {
 	err = e.st.Tx(ctx, func(tx *state.Tx) error {
@@ -325,8 +355,8 @@ func (e *Engine) Undo(ctx context.Context, id int64, by, why string) (undo state
 		if err != nil {
 			return err
 		}
-		if !run.State.Final() || run.Mode == modeUndo || run.Mode == string(state.ModeObserve) {
-			return fmt.Errorf("it goes on, or is itself an undo or an observation: %w", state.ErrConflict)
+		if !undoable(run) {
+			return fmt.Errorf("it goes on, or is itself an undo, an observation or what followed a failure: %w", state.ErrConflict)
 		}
 		p, err := e.programOf(ctx, tx.Reader, run)
 		if err != nil {

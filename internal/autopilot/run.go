@@ -91,11 +91,20 @@ func undoSteps(ctx context.Context, r state.Reader, p *Program, run int64) (step
 		return nil, nil, err
 	}
 	for _, d := range slices.Backward(done) {
-		if d.Status == state.StepDone && int(d.Seq) < len(p.Steps) && p.Steps[d.Seq].Undo != nil {
-			steps, results = append(steps, *p.Steps[d.Seq].Undo), append(results, d.Result)
+		if undo := undoOf(p, d); undo != nil {
+			steps, results = append(steps, *undo), append(results, d.Result)
 		}
 	}
 	return steps, results, nil
+}
+
+// undoOf is what takes back a step that a run of the program did; nil: nothing does, or
+// there is nothing to take back.
+func undoOf(p *Program, d state.Step) *Step {
+	if d.Status != state.StepDone || int(d.Seq) >= len(p.Steps) {
+		return nil
+	}
+	return p.Steps[d.Seq].Undo
 }
 
 // step does one step, or finds out what became of it.

@@ -161,6 +161,7 @@ var webTable = sync.OnceValue(func() map[string]message {
 		"web.result":             {"Result", "结果"},
 		"web.cancel":             {"Cancel", "取消"},
 		"web.undo":               {"Undo", "撤销"},
+		"web.undo.what":          {"Undo takes back, in this order:", "撤销将依次还原："},
 		"web.settle.yes":         {"It took effect", "已生效"},
 		"web.settle.no":          {"It did not", "未生效"},
 		"web.timeline":           {"Timeline", "时间线"},

@@ -118,7 +118,8 @@ type runView struct {
 	state.Run
 	Steps     []stepView
 	Approvals []state.Approval
-	Undoable  bool
+	// Undoable is what an undo would take back; nothing: none is offered.
+	Undoable []autopilot.TakenBack
 }
 
 type stepView struct {
@@ -148,8 +149,8 @@ func pretty(doc json.RawMessage) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) []runView {
-	views := make([]runView, 0, len(runs))
+func (c *call) runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) (views []runView, err error) {
+	views = make([]runView, 0, len(runs))
 	// The engine writes what a run takes back into its unique key: once only.
 	undone := map[string]bool{}
 	for _, r := range runs {
@@ -173,12 +174,15 @@ func runViews(runs []state.Run, steps []state.Step, approvals []state.Approval) 
 				}
 			}
 			v.Steps = append(v.Steps, sv)
-			v.Undoable = v.Undoable || s.Status == state.StepDone
 		}
-		v.Undoable = v.Undoable && r.State.Final() && r.Mode != "undo" && r.Mode != "on_failure" && r.Mode != string(state.ModeObserve) && !undone[fmt.Sprintf("undo %d", r.ID)]
+		if !undone[fmt.Sprintf("undo %d", r.ID)] {
+			if v.Undoable, err = c.Engine.Undoable(c.ctx(), r); err != nil {
+				return nil, err
+			}
+		}
 		views = append(views, v)
 	}
-	return views
+	return views, nil
 }
 
 // entry is a line of the journal for people.
@@ -266,7 +270,10 @@ func (c *call) incident() error {
 		return err
 	}
 	d := incidentPage{titled: titled{story.Incident, c.titleOf(story.Incident)}, Story: story, About: c.fault(string(story.Incident.Code), c.page.Lang)}
-	d.RunViews, d.Entries = runViews(story.Runs, story.Steps, story.Approvals), c.entries(story.Journal)
+	if d.RunViews, err = c.runViews(story.Runs, story.Steps, story.Approvals); err != nil {
+		return err
+	}
+	d.Entries = c.entries(story.Journal)
 	for _, a := range story.Approvals {
 		if a.State == state.ApprovalAsked {
 			d.Asked = append(d.Asked, a)
@@ -339,7 +346,11 @@ func (c *call) run() error {
 	if err != nil {
 		return err
 	}
-	return c.show("run", "web.run", runViews([]state.Run{run}, steps, approvals))
+	views, err := c.runViews([]state.Run{run}, steps, approvals)
+	if err != nil {
+		return err
+	}
+	return c.show("run", "web.run", views)
 }
 
 type approvalsPage struct {

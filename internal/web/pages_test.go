@@ -288,8 +288,12 @@ func TestActs(t *testing.T) {
 	}
 	undo := fmt.Sprintf("/runs/%d/undo", done[0].ID)
 	page := fmt.Sprintf("%s/incidents/%d", d.URL, done[0].Incident)
-	if _, body, _ := get(t, ann, page); !strings.Contains(body, undo) {
-		t.Error("the page does not offer to undo the run")
+	if _, body, _ := get(t, ann, page); !strings.Contains(body, undo) || !strings.Contains(body, "Undo takes back, in this order: evict <code>run_script</code>") {
+		t.Error("the page does not offer to undo the run, or does not say what of it")
+	}
+	// A run that has ended, whose step was made and has no undo, is offered none.
+	if _, body, _ := get(t, ann, fmt.Sprintf("%s/incidents/%d", d.URL, lost.ID)); strings.Contains(body, fmt.Sprintf("/runs/%d/undo", runs[0].ID)) || strings.Contains(body, "Undo takes back") {
+		t.Error("to undo is offered where nothing can be undone")
 	}
 	ok(ann, undo, nil, "The undo has begun.")
 	if _, body, _ := get(t, ann, page); strings.Contains(body, undo) {

@@ -49,6 +49,7 @@ type Engine interface {
 	Approve(ctx context.Context, id int64, by, note string) error
 	Deny(ctx context.Context, id int64, by, note string) error
 	Cancel(ctx context.Context, run int64, by, why string) error
+	Undoable(ctx context.Context, run state.Run) ([]autopilot.TakenBack, error)
 	Undo(ctx context.Context, run int64, by, why string) (state.Run, error)
 	Settle(ctx context.Context, k state.StepKey, made bool, by, note string) error
 	Run(ctx context.Context, playbook string, incident int64, by, why string) (state.Run, error)
