@@ -34,6 +34,8 @@ type cacheState struct {
 	BuildError string  `json:"build_error,omitempty"`
 	// Faults are those of versions that the project's go.sum names.
 	Faults int `json:"faults"`
+	// Refused says that go did not build because of what go.mod and go.sum say.
+	Refused bool `json:"sums_refused"`
 }
 
 // reporting measures the state now, and returns what measures it again and shows both;
@@ -95,15 +97,28 @@ func (a *app) timeBuild(ctx context.Context, s *cacheState) error {
 	done := a.progress(func() string { return msg.Text(a.lang, "cache.report.building") })
 	defer done()
 	began := time.Now()
-	r, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(s.Project), Timeout: time.Hour, Env: []string{"GOCACHE=" + dir, "GOTOOLCHAIN=local"}}, "go", "build", "-o", os.DevNull, "./...")
+	r, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(s.Project), Timeout: time.Hour, Env: []string{"GOCACHE=" + dir}}, "go", "build", "-o", os.DevNull, "./...")
 	if err != nil {
 		return err
 	}
 	if s.Build = time.Since(began).Seconds(); r.Exit != 0 {
-		line, _, _ := strings.Cut(strings.TrimSpace(string(r.Output)), "\n")
-		s.BuildError = mask.Text(line)
+		s.BuildError, s.Refused = buildError(string(r.Output))
 	}
 	return nil
+}
+
+// buildError is the first line of what go said that is no report of its progress;
+// refused where it is about go.mod and go.sum.
+func buildError(out string) (line string, refused bool) {
+	for l := range strings.Lines(out) {
+		if l = strings.TrimSpace(l); l != "" && line == "" && !strings.HasPrefix(l, "go: downloading ") && !strings.HasPrefix(l, "# ") {
+			line = mask.Text(l)
+		}
+	}
+	for _, words := range []string{"checksum mismatch", "missing go.sum entry", "updates to go.mod needed", "updates to go.sum needed", "verifying module", "errors parsing go.mod"} {
+		refused = refused || strings.Contains(out, words)
+	}
+	return line, refused
 }
 
 func (a *app) reportLines(r cacheReport) []present.Line {
@@ -126,6 +141,9 @@ func (a *app) reportLines(r cacheReport) []present.Line {
 		row("cache.report.sums", func(s cacheState) string {
 			if s.Faults > 0 {
 				return say("cache.report.faults", s.Faults)
+			}
+			if s.Refused {
+				return say("cache.report.refused")
 			}
 			return say("cache.report.same")
 		}),

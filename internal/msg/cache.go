@@ -153,6 +153,7 @@ var cacheTable = sync.OnceValue(func() map[string]message {
 		"cache.report.sums":           {"go.mod, go.sum and cache", "go.mod、go.sum 与缓存"},
 		"cache.report.same":           {"consistent", "一致"},
 		"cache.report.faults":         {"%d {fault|faults}", "%d 处不一致"},
+		"cache.report.refused":        {"go refuses", "go 拒绝"},
 		"cache.report.fails":          {"fails", "失败"},
 		"cache.report.none":           {"no project here", "此处没有项目"},
 		"cache.report.building":       {"building the project without a build cache ...", "正在不用构建缓存构建项目 ……"},
