@@ -72,14 +72,16 @@ func newCacheCleanCmd(a *app) *cobra.Command {
 
 // cacheCleanDocument is what `cache clean` says to programs.
 type cacheCleanDocument struct {
-	Command string          `json:"command"`
-	Dir     string          `json:"dir"`
-	Applied bool            `json:"applied"`
-	Before  modcache.Amount `json:"before"`
-	Frees   modcache.Amount `json:"frees"`
-	Removes []cleanedItem   `json:"removes"`
-	Keeps   []cleanedItem   `json:"keeps"`
-	Held    []string        `json:"held"`
+	Command string `json:"command"`
+	Dir     string `json:"dir"`
+	Applied bool   `json:"applied"`
+	// NotesUse is false where last uses are when the files came.
+	NotesUse bool            `json:"notes_use"`
+	Before   modcache.Amount `json:"before"`
+	Frees    modcache.Amount `json:"frees"`
+	Removes  []cleanedItem   `json:"removes"`
+	Keeps    []cleanedItem   `json:"keeps"`
+	Held     []string        `json:"held"`
 	// Finished are items that an earlier clean had left half way.
 	Finished int          `json:"finished"`
 	Report   *cacheReport `json:"report,omitempty"`
@@ -143,9 +145,14 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 	if err != nil {
 		return a.cleanFailure(c, err)
 	}
+	doc.NotesUse = plan.NotesUse
 	doc.Before, doc.Frees, doc.Removes, doc.Keeps = plan.Before, plan.Frees(), cleanedItems(plan.Go), cleanedItems(plan.Stay)
 	if !a.machine() {
-		if err := present.Outline(a.out, a.style(), a.cleanLines(plan)); err != nil {
+		lines := a.cleanLines(plan)
+		if !plan.NotesUse && (sel.Unused > 0 || sel.Quota > 0) {
+			lines = append(lines, present.Line{Text: msg.Text(a.lang, "cache.stat.noatime"), Tone: present.Warning})
+		}
+		if err := present.Outline(a.out, a.style(), lines); err != nil {
 			return shown(a, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,7 +115,7 @@ func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
 		opts.Fetch = func(ctx context.Context, whole, mods []module.Version) (map[module.Version]string, error) {
 			done := a.progress(func() string { return msg.Text(a.lang, "cache.fetching", len(whole)+len(mods)) })
 			defer done()
-			return fetchAgain(ctx, sums, whole, mods)
+			return fetchAgain(ctx, env, sums, whole, mods)
 		}
 	}
 	after, err := a.reporting(ctx, o.report, c, env)
@@ -227,7 +228,7 @@ func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepa
 
 // fetchAgain has go fetch versions in a module of its own whose go.sum has all sums that
 // are known: so go itself holds what comes to them, and to its checksum database.
-func fetchAgain(ctx context.Context, sums map[string]string, whole, mods []module.Version) (map[module.Version]string, error) {
+func fetchAgain(ctx context.Context, env goenv.Env, sums map[string]string, whole, mods []module.Version) (map[module.Version]string, error) {
 	dir, err := os.MkdirTemp("", "keepwell-fetch-")
 	if err != nil {
 		return nil, err
@@ -242,6 +243,10 @@ func fetchAgain(ctx context.Context, sums map[string]string, whole, mods []modul
 		os.WriteFile(filepath.Join(dir, "go.sum"), []byte(sum.String()), 0o600)); err != nil {
 		return nil, err
 	}
+	flags := "GOFLAGS=" // the project's -mod=vendor is not this module's
+	if slices.Contains(strings.Fields(env.Value("GOFLAGS")), "-modcacherw") {
+		flags += "-modcacherw"
+	}
 	absent := map[module.Version]string{}
 	for _, p := range []struct {
 		list []module.Version
@@ -249,7 +254,7 @@ func fetchAgain(ctx context.Context, sums map[string]string, whole, mods []modul
 	}{{whole, []string{"mod", "download", "-json"}}, {mods, []string{"list", "-m", "-e", "-json"}}} {
 		const most = 50
 		for list := p.list; len(list) > 0; list = list[min(most, len(list)):] {
-			if err := fetchSome(ctx, dir, p.args, list[:min(most, len(list))], absent); err != nil {
+			if err := fetchSome(ctx, dir, flags, p.args, list[:min(most, len(list))], absent); err != nil {
 				return nil, err
 			}
 		}
@@ -257,11 +262,11 @@ func fetchAgain(ctx context.Context, sums map[string]string, whole, mods []modul
 	return absent, nil
 }
 
-func fetchSome(ctx context.Context, dir string, args []string, list []module.Version, absent map[module.Version]string) error {
+func fetchSome(ctx context.Context, dir, flags string, args []string, list []module.Version, absent map[module.Version]string) error {
 	for _, m := range list {
 		args = append(args, m.String())
 	}
-	r, err := proc.Run(ctx, proc.Options{Dir: dir, Timeout: 15 * time.Minute, MaxOut: 16 << 20, Env: []string{"GOWORK=off", "GOTOOLCHAIN=local", "GO111MODULE=on"}}, "go", args...)
+	r, err := proc.Run(ctx, proc.Options{Dir: dir, Timeout: 15 * time.Minute, MaxOut: 16 << 20, Env: []string{"GOWORK=off", "GOTOOLCHAIN=local", "GO111MODULE=on", flags}}, "go", args...)
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,8 @@ type CleanPlan struct {
 	Before Amount
 	Go     []Item
 	Stay   []Item
+	// NotesUse is as in Stats.
+	NotesUse bool
 }
 
 // Frees is what the plan would give back.
@@ -130,7 +132,7 @@ func PlanClean(ctx context.Context, c Cache, sel Selection) (*CleanPlan, error) 
 	if err != nil {
 		return nil, err
 	}
-	p := &cleaning{ctx: ctx, cache: c, sel: sel, inv: inv, plan: &CleanPlan{Before: s.Total}}
+	p := &cleaning{ctx: ctx, cache: c, sel: sel, inv: inv, plan: &CleanPlan{Before: s.Total, NotesUse: s.NotesUse}}
 	if sel.Leftovers {
 		p.leftovers()
 	}
