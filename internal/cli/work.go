@@ -19,7 +19,7 @@ func newWorkCmd(a *app) *cobra.Command {
 		Long: "work looks after modules that are developed together: status tells what is in force and what disagrees.\n" +
 			"work 照管一起开发的多个模块：status 说明当前生效的设置和不一致之处。",
 	}
-	cmd.AddCommand(newWorkStatusCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a))
+	cmd.AddCommand(newWorkStatusCmd(a), newWorkInitCmd(a), newWorkSyncCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a))
 	return cmd
 }
 

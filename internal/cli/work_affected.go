@@ -166,6 +166,10 @@ func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []pres
 	head := say(key, o.since, f.Base[:min(len(f.Base), 9)], f.Files, len(f.Packages), len(f.Modules))
 	head.Tone = present.Bold
 	out := []present.Line{head}
+	dirs := map[string]string{}
+	for _, p := range f.Packages {
+		dirs[p.Path] = p.Dir
+	}
 	for _, m := range f.Modules {
 		out = append(out, present.Line{}, present.Line{Text: msg.Text(a.lang, "work.affected.module", m.Dir, m.Path, m.Packages), Tone: present.Bold})
 		if o.modules {
@@ -174,7 +178,7 @@ func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []pres
 		}
 		for _, p := range f.Packages {
 			if p.Module == m.Path {
-				out = append(out, present.Line{Gutter: "  ", Rest: "    ", Label: p.Path, Text: a.causeText(p)})
+				out = append(out, present.Line{Gutter: "  ", Rest: "    ", Label: p.Dir, Text: a.causeText(p, dirs)})
 			}
 		}
 	}
@@ -198,22 +202,24 @@ func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []pres
 	return out
 }
 
-// causeText says why a package is affected.
-func (a *app) causeText(p workspace.AffectedPackage) string {
-	text := ""
-	switch p.Cause.Kind {
-	case "file":
-		text = strings.TrimPrefix(p.Cause.Name, "./")
-	case "import":
-		text = msg.Text(a.lang, "work.cause.import", p.Cause.Name)
-		if p.Root != "" && p.Root != p.Cause.Name {
-			text = msg.Text(a.lang, "work.cause.chain", p.Cause.Name, p.Root)
+// causeText says why a package is affected; dirs has the directories of those that are.
+func (a *app) causeText(p workspace.AffectedPackage, dirs map[string]string) string {
+	text := a.ownCause(p.Cause)
+	if p.Cause.Kind == "import" {
+		text = msg.Text(a.lang, "work.cause.import", cmp.Or(dirs[p.Cause.Name], p.Cause.Name))
+		if p.RootCause != nil {
+			text = msg.Text(a.lang, "work.status.setting", text, a.ownCause(*p.RootCause))
 		}
-	default:
-		text = msg.Text(a.lang, "work.cause."+p.Cause.Kind, cmp.Or(p.Cause.Name, "-"))
 	}
 	if p.TestsOnly {
 		return msg.Text(a.lang, "work.cause.tests", text)
 	}
 	return text
+}
+
+func (a *app) ownCause(c workspace.Cause) string {
+	if c.Kind == "file" {
+		return strings.TrimPrefix(c.Name, "./")
+	}
+	return msg.Text(a.lang, "work.cause."+c.Kind, cmp.Or(c.Name, "-"))
 }

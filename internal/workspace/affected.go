@@ -42,6 +42,8 @@ type AffectedPackage struct {
 	// Root is where the change lies, at the end of the chain of imports; empty where that
 	// is the package itself.
 	Root string `json:"root,omitempty"`
+	// RootCause is the cause there.
+	RootCause *Cause `json:"root_cause,omitempty"`
 }
 
 // AffectedModule is a module with affected packages.
@@ -604,6 +606,9 @@ func (d *differ) differs(n, old *node, toolchain string) (Cause, bool) {
 		return d.file(n, name), true
 	}
 	if a, b := old.Module.string(), n.Module.string(); a != b {
+		if n.Module != nil {
+			b = strings.TrimPrefix(b, n.Module.Path+" ")
+		}
 		return Cause{"module", a + " -> " + b}, true
 	}
 	a, b := slices.Sorted(slices.Values(old.Imports)), slices.Sorted(slices.Values(n.Imports))
@@ -712,13 +717,15 @@ func (d *differ) newTests(n *node, _ graph) Cause {
 
 func (d *differ) describe(n *node, m mark, g graph, marks map[string]mark) AffectedPackage {
 	p := AffectedPackage{Path: n.ImportPath, Dir: relative(d.w.Root, n.Dir), Module: n.Module.Path, Cause: m.cause}
-	for end := m; end.cause.Kind == "import"; {
+	if m.cause.Kind != "import" {
+		return p
+	}
+	end := m
+	for end.cause.Kind == "import" {
 		p.Root = plain(end.next)
 		end = marks[end.next]
 	}
-	if p.Root == p.Cause.Name && m.cause.Kind == "import" && g[m.next] == nil {
-		p.Root = ""
-	}
+	p.RootCause = &end.cause
 	return p
 }
 
