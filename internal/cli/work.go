@@ -15,11 +15,14 @@ import (
 func newWorkCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "work",
-		Short: "Modules developed together (go.work): what is in force, what disagrees / 工作区：生效的设置、不一致之处",
-		Long: "work looks after modules that are developed together: status tells what is in force and what disagrees.\n" +
-			"work 照管一起开发的多个模块：status 说明当前生效的设置和不一致之处。",
+		Short: "Modules developed together (go.work): state, sync, what a change affects / 工作区管理",
+		Long: "work looks after modules that are developed together: init makes a go.work, status tells what is in force and what\n" +
+			"disagrees, sync brings the modules into line, affected tells what a change touches, run runs a command in each module,\n" +
+			"graph draws what needs what.\n" +
+			"work 照管一起开发的多个模块：init 创建 go.work，status 说明当前生效的设置和不一致之处，sync 同步各模块，\n" +
+			"affected 找出一次改动影响的模块和包，run 在各模块中运行命令，graph 画出依赖关系。",
 	}
-	cmd.AddCommand(newWorkStatusCmd(a), newWorkInitCmd(a), newWorkSyncCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a))
+	cmd.AddCommand(newWorkStatusCmd(a), newWorkInitCmd(a), newWorkSyncCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a), newWorkGraphCmd(a))
 	return cmd
 }
 

@@ -140,5 +140,9 @@ var workTable = sync.OnceValue(func() map[string]message {
 		"work.init.isignored":          {"git ignores go.work: take its line out of .gitignore to commit it.", "git 忽略了 go.work：要提交它，请从 .gitignore 中删除相应的行。"},
 		"work.init.policy":             {"Not decided: commit go.work where all modules are released together; else keepwell work init --git ignore.", "尚未决定：若各模块总是一起发布，请提交 go.work；否则运行 keepwell work init --git ignore。"},
 		"work.init.commit":             {"Commit it: git add go.work; and go.work.sum when there is one.", "请提交：git add go.work；若有 go.work.sum 也一并提交。"},
+
+		"work.graph.unlisted": {"keepwell: go could not list the packages, so only what go.mod files require is shown: %s", "keepwell：go 无法列出各个包，只显示 go.mod 中的依赖：%s"},
+		"work.graph.test":     {"%s (tests only)", "%s（仅测试）"},
+		"work.graph.require":  {"%s (required, not imported)", "%s（go.mod 要求，但未导入）"},
 	}
 })
