@@ -40,7 +40,7 @@ const (
 	Retracted Kind = "retracted"
 	// Renamed: the code lives under another path: its go.mod, its host or its server says so.
 	Renamed Kind = "renamed"
-	// Deprecated: the author names a successor, which is another module.
+	// Deprecated means that the author has given it up and may name a successor.
 	Deprecated Kind = "deprecated"
 	// Deleted: the place of the code is gone; somebody still has copies.
 	Deleted Kind = "deleted"
@@ -64,6 +64,8 @@ const (
 	// KeepCopy: vendor it, replace it by a fork or a directory, or put it into a bundle,
 	// while there is a copy.
 	KeepCopy Mend = "keep-copy"
+	// UseRegistry: the name is right; At is the registry or index that has it.
+	UseRegistry Mend = "use-registry"
 	// MarkAbandoned: nothing to change now; later commands shall know.
 	MarkAbandoned Mend = "mark-abandoned"
 	// AskOwner: only the owner can do something (tag, restore, publish).
@@ -89,6 +91,8 @@ type Proposal struct {
 	// Confidence is between 0 and 1: how sure it is that To is what was meant.
 	Confidence float64
 	Mend       Mend
+	// At is the registry or index, for UseRegistry; empty else.
+	At string
 	// Caution, where it is not zero, is what to look at before agreeing: To is much less
 	// known than what the project uses.
 	Caution msg.Reason
@@ -118,6 +122,10 @@ func (p Proposal) Validate() error {
 	case UpdateVersion:
 		if p.To != p.From || p.Version == "" || p.Version == p.FromVersion {
 			say("%s of %q to %q from %q to %q", p.Mend, p.From, p.To, p.FromVersion, p.Version)
+		}
+	case UseRegistry:
+		if p.At == "" || p.To != p.From {
+			say("%s at %q", p.Mend, p.At)
 		}
 	case KeepCopy, MarkAbandoned, AskOwner:
 	default:

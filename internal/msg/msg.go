@@ -102,6 +102,7 @@ func tables() []func() map[string]message {
 		mendTable,
 		mirrorsTable,
 		modconfigTable,
+		movedTable,
 		playbookTable,
 		probeTable,
 		proxyTable,

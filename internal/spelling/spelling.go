@@ -1,5 +1,6 @@
-// Package spelling tells how far a typed word is from a known one. Whether that is near
-// enough to be meant is the caller's to say.
+// Package spelling tells how far a typed word is from a known one, by letters ([Distance]) and as
+// a hand slips ([Slip]), and which well-known names of modules and packages there are. It asks
+// nobody. Whether what is near is meant is the caller's to say.
 package spelling
 
 // Distance is the Levenshtein distance of a and b, in bytes: the least number of

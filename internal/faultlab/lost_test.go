@@ -1,0 +1,144 @@
+//go:build unix
+
+package faultlab
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keepwell/keepwell/internal/doctor"
+	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/moved"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/route"
+)
+
+// leastFound is the part of the lost names whose first proposal must be right.
+const leastFound = 0.95
+
+// options are what doctor would hand to the search in this lab.
+func (c Lost) options(t *testing.T, l *Lab) moved.Options {
+	t.Helper()
+	env := goenv.Env{}
+	for name, value := range l.env {
+		env[name] = goenv.Setting{Value: value, Origin: goenv.FromOS}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(l.ca.pem)
+	world, err := url.Parse("http://" + l.world.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := moved.NewTransport(moved.Machine{
+		Proxy: http.ProxyURL(world), Base: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+	})
+	t.Cleanup(transport.CloseIdleConnections)
+	eco, path, _ := c.Subject()
+	o := moved.Options{Transport: transport, Tokens: map[string]string{"api.github.com": env.Value("GITHUB_TOKEN")}}
+	o.Route, o.Here = doctor.MovedHere(t.Context(), l.Work, filepath.Join(l.Home, "go/pkg/mod"), route.Config{Env: env}, doctor.Subject{Ecosystem: doctor.Ecosystem(eco), Path: path}, doctor.Registries{
+		Npm: "https://npm.example.org/", PyPI: "https://pypi.example.org/simple",
+	})
+	return o
+}
+
+// right tells whether what was found is what the story asks for, and if not, why.
+func (c Lost) right(r moved.Report) string {
+	var list []string
+	for _, p := range r.Proposals {
+		list = append(list, strings.Join([]string{string(p.Kind), string(p.Mend), p.From + " -> " + p.To + "@" + p.Version, p.Reason.In(msg.EN)}, " | "))
+		if err := p.Validate(); err != nil {
+			return err.Error()
+		}
+	}
+	all := "\n    " + strings.Join(list, "\n    ")
+	if c.Mend == "" {
+		if len(r.Proposals) > 0 {
+			return "nothing should be proposed:" + all
+		}
+		return ""
+	}
+	if len(r.Proposals) == 0 {
+		return "nothing is proposed"
+	}
+	if p := r.Proposals[0]; p.Kind != c.Kind || p.To != c.To || p.Version != c.Version || p.Mend != c.Mend {
+		return "want " + string(c.Kind) + " | " + string(c.Mend) + " | " + c.To + "@" + c.Version + " first:" + all
+	}
+	for _, other := range c.Other {
+		if !slices.ContainsFunc(r.Proposals, func(p moved.Proposal) bool { return p.Mend == other }) {
+			return "want " + string(other) + " among:" + all
+		}
+	}
+	return ""
+}
+
+// TestLostNames holds the search for names to the stories: the right proposal first, few
+// requests, none about what is private, no word of a secret.
+func TestLostNames(t *testing.T) {
+	cache := t.TempDir()
+	list := LostNames()
+	found, most, requests := 0, 0, 0
+	for _, c := range list {
+		t.Run(c.Name, func(t *testing.T) {
+			l := Open(t, cache)
+			w := c.Open(l)
+			eco, path, version := c.Subject()
+			r := moved.Find(t.Context(), moved.Question{Ecosystem: eco, Path: path, Version: version}, c.options(t, l))
+			asked := w.Asked()
+			n := len(r.Requests)
+			most, requests = max(most, n), requests+n
+			if n > moved.MaxRequests || len(asked) > moved.MaxRequests {
+				t.Errorf("%d requests, of which %d came: %v", n, len(asked), asked)
+			}
+			if c.Silent && n+len(asked) > 0 {
+				t.Errorf("somebody was asked: %v", asked)
+			}
+			var trail []string
+			for _, s := range r.Seen {
+				trail = append(trail, string(s.Step)+": "+s.Said.In(msg.EN))
+				if zh := s.Said.In(msg.ZH); zh == "" || strings.Contains(zh, "%!") || strings.Contains(s.Said.In(msg.EN), "%!") {
+					t.Errorf("words: %s", zh)
+				}
+			}
+			for _, q := range r.Requests {
+				trail = append(trail, q.URL+" "+q.Err)
+			}
+			if wrong := c.right(r); wrong != "" {
+				t.Logf("WRONG: %s\n%s\n  %s", c.Story, wrong, strings.Join(trail, "\n  "))
+				return
+			}
+			found++
+		})
+	}
+	t.Logf("%d of %d lost names are found; at most %d requests, %.1f on average", found, len(list), most, float64(requests)/float64(len(list)))
+	if float64(found) < leastFound*float64(len(list)) {
+		t.Errorf("%d of %d, want %.0f %%", found, len(list), 100*leastFound)
+	}
+}
+
+// TestLostNamesFail: what is to be mended fails before.
+func TestLostNamesFail(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil || testing.Short() {
+		t.Skip("runs go")
+	}
+	cache := t.TempDir()
+	for _, c := range LostNames() {
+		if !c.Builds {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			l := Open(t, cache)
+			c.Open(l)
+			if out := l.Run(t.Context(), "go", "build", "./..."); !l.Failed() {
+				t.Errorf("the build does not fail:\n%s", out)
+			}
+		})
+	}
+}
