@@ -30,6 +30,7 @@ const (
 	SetGo     Kind = "go-set"         // go env -w
 	UnsetGo   Kind = "go-unset"       // go env -u
 	EditFile  Kind = "edit"           // exact bytes of a text file
+	EditFiles Kind = "edit-files"     // exact bytes of many text files
 	RemoveOne Kind = "remove"         // one file
 	RemoveAll Kind = "remove-dir"     // one directory
 	SetMode   Kind = "chmod"          // permissions of one path
@@ -55,8 +56,10 @@ type Change struct {
 	Target  string          `json:"target"` // the variable, path or directory
 	Safety  keepwell.Safety `json:"safety"`
 	Concern Concern         `json:"concern,omitempty"`
-	// File is what will be written; empty where a tool decides.
+	// File is what will be written; empty where a tool decides, or there are several.
 	File string `json:"file,omitempty"`
+	// Files is how many files will be written; 0 where File says it all.
+	Files int `json:"files,omitempty"`
 	// Command is what could be typed in place of the step; empty where there is none.
 	Command string `json:"command,omitempty"`
 	// Diff is the change of File in unified form; empty where it cannot be known before.

@@ -71,10 +71,41 @@ func crashPlan(dir, story string) act.Plan {
 		"tree":    {act.RemoveDir{Path: filepath.Join(dir, "unpacked@v1")}},
 		"vendor":  {act.Run{Dir: dir, Name: "go", Args: []string{"mod", "vendor"}, Files: []string{"go.mod"}, Trees: []string{"vendor"}, Env: []string{"GOFLAGS=", "GOTOOLCHAIN=local", "GOWORK=off"}}},
 		"remove":  {act.Remove{Path: filepath.Join(dir, "bad.mod")}},
+		"files":   {files(dir), act.Run{Dir: dir, Name: "go", Args: []string{"mod", "edit", "-go=1.22"}, Files: []string{"go.mod"}, Env: []string{"GOFLAGS=", "GOTOOLCHAIN=local"}}},
+		"last":    {edit, files(dir)},
+		"twice":   {rewrites(dir), act.Run{Dir: dir, Name: "go", Args: []string{"mod", "edit", "-go=1.22"}, Files: []string{"go.mod"}, Env: []string{"GOFLAGS=", "GOTOOLCHAIN=local"}}},
 		"several": {act.Remove{Path: filepath.Join(dir, "bad.mod")}, edit, act.Edit{Path: filepath.Join(dir, "fresh"), After: []byte("x")}, act.Chmod{Path: filepath.Join(dir, "go.mod"), Mode: 0o600}},
 	}
 	return act.Plan{Command: "test", Note: story, Steps: all[story]}
 }
+
+// files changes several files as one step.
+func files(dir string) act.Edits {
+	e := act.Edits{Target: "a => b"}
+	for _, n := range sources {
+		path := filepath.Join(dir, n)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			panic(err)
+		}
+		e.Files = append(e.Files, act.Edit{Path: path, Before: data, After: []byte("new " + n)})
+	}
+	return e
+}
+
+// rewrites changes files one of which a tool changes after it.
+func rewrites(dir string) act.Edits {
+	e := files(dir)
+	path := filepath.Join(dir, "go.mod")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	e.Files = append(e.Files, act.Edit{Path: path, Before: data, After: append(data[:len(data):len(data)], "\n// more\n"...)})
+	return e
+}
+
+var sources = []string{"a.go", "b.go", "sub/a.go"}
 
 func crashDir(t *testing.T) string {
 	t.Helper()
@@ -83,6 +114,9 @@ func crashDir(t *testing.T) string {
 	write(t, filepath.Join(dir, "goenv"), "GOPROXY=https://bob:"+secret+"@old.example\n")
 	write(t, filepath.Join(dir, "go.mod"), "module example.com/m\n\ngo 1.21\n")
 	write(t, filepath.Join(dir, "bad.mod"), "<html>")
+	for _, n := range sources {
+		write(t, filepath.Join(dir, n), "old "+n)
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "unpacked@v1", "sub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +152,7 @@ func die(t *testing.T, c crash) bool {
 // and a journal with nothing open.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	for _, story := range []string{"edit", "go", "tool", "remove", "several", "tree", "vendor"} {
+	for _, story := range []string{"edit", "go", "tool", "remove", "several", "tree", "vendor", "files", "last", "twice"} {
 		t.Run(story, func(t *testing.T) {
 			t.Parallel()
 			// What it looks like when nobody is killed.

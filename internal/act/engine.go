@@ -185,12 +185,16 @@ func (e *Engine) doStep(ctx context.Context, id, i int, s Step, c Change) error 
 	if a, ok := s.(interface{ args() map[string]string }); ok {
 		intent.Args = a.args()
 	}
-	for n, k := range keeps {
-		kept, err := e.keep(k, fmt.Sprintf("%d-%d-%d", id, i, n))
-		if err != nil {
-			return fmt.Errorf("keeping %s for undo: %w", k.Path, err)
+	intent.Kept = make([]kept, len(keeps))
+	err = together(len(keeps), func(n int) error {
+		var err error
+		if intent.Kept[n], err = e.keep(keeps[n], undoName(id, i, n)); err != nil {
+			return fmt.Errorf("keeping %s for undo: %w", keeps[n].Path, err)
 		}
-		intent.Kept = append(intent.Kept, kept)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := syncDir(e.undoDir()); err != nil {
 		return fmt.Errorf("keeping files for undo: %w", err)
@@ -200,7 +204,11 @@ func (e *Engine) doStep(ctx context.Context, id, i int, s Step, c Change) error 
 		return err
 	}
 	e.checkpoint("intended")
-	if err := s.Do(ctx); err != nil {
+	do := s.Do
+	if many, ok := s.(Edits); ok {
+		do = func(ctx context.Context) error { return many.do(ctx, e.checkpoint) }
+	}
+	if err := do(ctx); err != nil {
 		return err
 	}
 	e.checkpoint("changed")

@@ -266,6 +266,17 @@ func sweep(path string) error {
 	return errors.Join(removeTree(fresh), removeTree(old))
 }
 
+// sweep removes what a killed process left beside a path.
+func (k kept) sweep() error {
+	switch {
+	case k.ModeOnly:
+		return nil
+	case k.Tree:
+		return sweep(k.Path)
+	}
+	return sweepFile(k.Path)
+}
+
 // dropTree removes a directory so that it is there wholly or not at all.
 func dropTree(path string) error {
 	if err := sweep(path); err != nil {

@@ -82,30 +82,40 @@ type move struct {
 // operation (force) a state that nobody recorded is put aside and overwritten.
 func (e *Engine) moves(o *operation, force bool) ([]move, error) {
 	var all []move
+	// will is what a path holds when the moves of later steps are made.
+	will := map[string]State{}
 	for i, l := range slices.Backward(o.taken) {
 		var after []State
 		if i < len(o.after) {
 			after = o.after[i]
 		}
-		ms, err := e.stepMoves(l, after, force)
+		ms, err := e.stepMoves(l, after, will, force)
 		if err != nil {
 			return nil, err
+		}
+		for _, m := range ms {
+			if m.revert == nil && !m.ModeOnly {
+				will[m.Path] = m.Before
+			}
 		}
 		all = append(all, ms...)
 	}
 	return all, nil
 }
 
-func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
+func (e *Engine) stepMoves(l line, after []State, will map[string]State, force bool) ([]move, error) {
 	var ms []move
 	for n, k := range l.Kept {
 		now, err := k.now()
+		if s, ok := will[k.Path]; ok && !k.ModeOnly {
+			now = s
+		}
 		if err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", k.Path, err)
 		}
 		ours := n < len(after) && now.meets(after[n]) || k.Want != nil && now.meets(*k.Want)
-		if k.Tree && force { // a killed process may have been at it
-			if err := sweep(k.Path); err != nil {
+		if force { // a killed process may have been at it
+			if err := k.sweep(); err != nil {
 				return nil, err
 			}
 		}
@@ -116,7 +126,7 @@ func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
 		case ours:
 			ms = append(ms, move{kept: k})
 		case force && n >= len(after) && k.Want == nil:
-			ms = append(ms, move{kept: k, aside: fmt.Sprintf("%d-%d-%d.found", l.Op, l.Step, n)})
+			ms = append(ms, move{kept: k, aside: undoName(l.Op, l.Step, n) + ".found"})
 		default:
 			revert := e.reverter(l, k)
 			if revert == nil {
@@ -129,7 +139,17 @@ func (e *Engine) stepMoves(l line, after []State, force bool) ([]move, error) {
 }
 
 func (e *Engine) move(ctx context.Context, moves []move) error {
-	for _, m := range moves {
+	for len(moves) > 0 {
+		if n := plainOnes(moves); n > 1 {
+			if err := e.restoreMany(moves[:n]); err != nil {
+				return fmt.Errorf("putting back files: %w", err)
+			}
+			moves = moves[n:]
+			e.checkpoint("restored")
+			continue
+		}
+		m := moves[0]
+		moves = moves[1:]
 		var err error
 		switch {
 		case m.revert != nil:
@@ -143,6 +163,18 @@ func (e *Engine) move(ctx context.Context, moves []move) error {
 		e.checkpoint("restored")
 	}
 	return nil
+}
+
+// plainOnes is how many of the first moves can be made at once.
+func plainOnes(moves []move) int {
+	seen := map[string]bool{}
+	for n, m := range moves {
+		if !m.plain() || seen[m.Path] {
+			return n
+		}
+		seen[m.Path] = true
+	}
+	return len(moves)
 }
 
 func (e *Engine) restore(m move) error {
@@ -264,10 +296,8 @@ func attained(l line) ([]State, bool) {
 		if after[n], err = k.now(); err != nil {
 			return nil, false
 		}
-		if k.Tree {
-			if err := sweep(k.Path); err != nil {
-				return nil, false
-			}
+		if err := k.sweep(); err != nil {
+			return nil, false
 		}
 		if k.Want != nil && !after[n].meets(*k.Want) || k.Want == nil && !holds(l) {
 			return nil, false

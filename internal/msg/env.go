@@ -106,6 +106,7 @@ var envTable = sync.OnceValue(func() map[string]message {
 		"act.go-set":         {"set %s for go", "为 go 设置 %s"},
 		"act.go-unset":       {"unset %s of go", "取消 go 的 %s 设置"},
 		"act.edit":           {"edit %s", "修改 %s"},
+		"act.edit-files":     {"edit the files that name it: %s", "修改所有提到它的文件：%s"},
 		"act.remove":         {"remove the file %s", "删除文件 %s"},
 		"act.remove-dir":     {"remove the directory %s", "删除目录 %s"},
 		"act.chmod":          {"change the permissions of %s", "修改 %s 的权限"},
