@@ -90,6 +90,7 @@ func files(dir string) act.Edits {
 		}
 		e.Files = append(e.Files, act.Edit{Path: path, Before: data, After: []byte("new " + n)})
 	}
+	e.Files = append(e.Files, act.Edit{Path: filepath.Join(dir, "sub", "fresh.go"), After: []byte("new")})
 	return e
 }
 

@@ -2,6 +2,7 @@ package act
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 type Edits struct {
 	// Target is what they have in common, such as the path that is left: "a => b".
 	Target string
-	// Files are what changes; none of them creates a file.
+	// Files are what changes, each of them once.
 	Files []Edit
 	// Safety; empty means asks.
 	Safety  keepwell.Safety
@@ -76,11 +77,11 @@ func (s Edits) do(_ context.Context, checkpoint func(string)) error {
 		if err != nil {
 			return err
 		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
+		mode := cmp.Or(f.Mode, 0o644)
+		if info, err := os.Stat(path); err == nil {
+			mode = info.Mode().Perm()
 		}
-		list[i] = placed{path: path, mode: info.Mode().Perm(), data: func() ([]byte, error) { return f.After, nil }}
+		list[i] = placed{path: path, mode: mode, data: func() ([]byte, error) { return f.After, nil }}
 		return nil
 	})
 	if err != nil {
