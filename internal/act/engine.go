@@ -196,6 +196,15 @@ func (e *Engine) doStep(ctx context.Context, id, i int, s Step, c Change) error 
 	if err != nil {
 		return err
 	}
+	err = together(len(keeps), func(n int) error {
+		if k := intent.Kept[n]; k.Undo != "" && !k.Tree {
+			return syncFile(filepath.Join(e.undoDir(), k.Undo))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keeping files for undo: %w", err)
+	}
 	if err := syncDir(e.undoDir()); err != nil {
 		return fmt.Errorf("keeping files for undo: %w", err)
 	}
@@ -251,7 +260,7 @@ func (e *Engine) keep(k Keep, name string) (kept, error) {
 		return out, err
 	}
 	out.Before, err = stateOf(path, false, f)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return out, errors.Join(err, os.Remove(file))
 	}
 	if !out.Before.Exists {

@@ -119,10 +119,21 @@ func place(list []placed, checkpoint func(string)) (err error) {
 	if err := together(len(list), func(i int) error { return list[i].write() }); err != nil {
 		return err
 	}
+	// First all that is new, then the waiting: a file system that waits lets nobody make files.
+	err = together(len(list), func(i int) error {
+		fresh, _ := beside(list[i].path)
+		return syncFile(fresh)
+	})
+	if err != nil {
+		return err
+	}
 	checkpoint("written")
 	var dirs []string
 	for _, p := range list {
 		fresh, _ := beside(p.path)
+		if err := os.Chmod(fresh, p.mode); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
 		if err := os.Rename(fresh, p.path); err != nil {
 			return err
 		}
@@ -152,12 +163,16 @@ func (p placed) write() error {
 	if err == nil {
 		err = keepOwner(f, p.path)
 	}
-	if err == nil {
-		if err = f.Chmod(p.mode); errors.Is(err, errors.ErrUnsupported) {
-			err = nil
-		}
+	return errors.Join(err, f.Close())
+}
+
+// syncFile waits until the bytes of a file that we wrote are on the disk.
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // sweepFile removes what a killed process left beside a file.

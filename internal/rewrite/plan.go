@@ -472,3 +472,22 @@ func (w *planning) compile(ctx context.Context, m *planned, flags []string) Buil
 	}
 	return BuildsYes
 }
+
+// Sources are the sources of a project with their bytes before and after: [Plan] without
+// go, so that the names of packages are guessed, and nothing is said of go.mod.
+func Sources(ctx context.Context, p Project, c Change) ([]act.Edit, error) {
+	w := &planning{Project: p, change: c, out: &Outcome{}, overlay: map[string][]byte{}}
+	for _, dir := range p.Modules {
+		m, err := readModule(dir)
+		if err != nil {
+			return nil, err
+		}
+		w.modules = append(w.modules, m)
+	}
+	for _, m := range w.modules {
+		if err := w.module(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	return w.out.Files, nil
+}

@@ -128,7 +128,6 @@ func (l *lab) done(o *rewrite.Outcome, between func()) {
 	l.t.Helper()
 	before := tree(l.t, l.dir)
 	e := &act.Engine{Dir: l.t.TempDir()}
-	agreed := func(context.Context, act.Change) (bool, error) { return true, nil }
 	r, err := e.Run(l.t.Context(), act.Plan{Command: "test", Steps: o.Steps()}, agreed)
 	if err != nil {
 		l.t.Fatal(err)
