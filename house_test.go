@@ -19,9 +19,9 @@ const modulePath = "github.com/keepwell/keepwell"
 var rings = [][]string{
 	{""}, // the vocabulary
 	{"faults", "internal/inflate", "internal/mask", "internal/modpolicy", "internal/msg", "internal/normalise", "internal/otlp", "internal/plainfile", "internal/proc", "internal/scratch", "internal/server", "internal/spelling"},
-	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/modbundle", "internal/modstore", "internal/playbook", "internal/present", "internal/state"},
+	{"internal/condition", "internal/fingerprint", "internal/goenv", "internal/marks", "internal/modbundle", "internal/modstore", "internal/playbook", "internal/present", "internal/state"},
 	{"internal/act", "internal/actions", "internal/alerts", "internal/credentials", "internal/explain", "internal/jobs", "internal/journal", "internal/modshare", "internal/moved", "internal/observe", "internal/route", "internal/settings"},
-	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/trace", "internal/workspace"},
+	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/rewrite", "internal/trace", "internal/workspace"},
 	{"internal/api", "internal/daemon/wire", "internal/doctor", "internal/modconfig", "internal/web"},
 	{"internal/daemon"},
 	{"internal/access/idptest", "internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest", "internal/web/browsertest"}, // for tests only

@@ -128,6 +128,8 @@ func doctorInstead(o *doctorOptions) (func(context.Context, *app, doctorOptions)
 	switch {
 	case len(chosen) > 1:
 		return nil, misused("err.doctor.alone")
+	case o.fix.to != "":
+		return runDoctorFix, o.checkTo()
 	case !o.fix.fix && (o.fix.dryRun || o.fix.yes || len(o.fix.consent) > 0):
 		return nil, misused("err.doctor.plain")
 	case len(chosen) == 0:

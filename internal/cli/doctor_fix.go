@@ -25,6 +25,8 @@ type fixOptions struct {
 	fix, dryRun, yes, history bool
 	consent                   []string
 	undo                      string // "" none, "last", or a number
+	// to is what the user would have in the place of the one asked: PATH[@VERSION].
+	to string
 }
 
 func (o *fixOptions) register(cmd *cobra.Command) {
@@ -33,6 +35,7 @@ func (o *fixOptions) register(cmd *cobra.Command) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "with --fix: show the changes and stop / 只显示改动")
 	flags.BoolVar(&o.yes, "yes", false, "with --fix: agree to ordinary changes; never to trust, ownership or other packages / 同意一般改动")
 	flags.StringSliceVar(&o.consent, "consent", nil, "with --fix: agree to the mend of this name, also where --yes does not do / 同意指定名字的修复")
+	flags.StringVar(&o.to, "to", "", "with --fix: what to take in the place of MODULE: PATH[@VERSION] / 用它取代 MODULE")
 	flags.StringVar(&o.undo, "undo", "", "take back the last --fix, or the change of this number / 撤销上一次修复")
 	flags.Lookup("undo").NoOptDefVal = lastChange
 	flags.BoolVar(&o.history, "history", false, "list the changes that keepwell made to this machine / 列出改动记录")
@@ -205,12 +208,19 @@ type fixing struct {
 	started bool
 	before  []keepwell.Finding
 	all     []*planned
+	// toldCannot: it was said why a proposal is none here.
+	toldCannot bool
 }
 
 func runDoctorFix(ctx context.Context, a *app, o doctorOptions) error {
 	f := &fixing{a: a, o: o, run: strconv.FormatInt(time.Now().UnixNano(), 36)}
 	if present.Format(a.format) == present.Text { // a person agrees to what they have seen
 		f.ask = asker(ctx, a)
+	}
+	if !o.fix.dryRun { // plans are made of what lies on the disk
+		if err := recoverFirst(ctx, a); err != nil {
+			return err
+		}
 	}
 	c, report, err := examineNow(ctx, a, o)
 	if err != nil {
@@ -234,11 +244,26 @@ func runDoctorFix(ctx context.Context, a *app, o doctorOptions) error {
 		if o.fix.dryRun || !f.carryOut(ctx, list) {
 			break
 		}
-		if c, report, err = examineNow(ctx, a, o); err != nil {
+		f.askAbout(list)
+		if c, report, err = examineNow(ctx, a, f.o); err != nil {
 			return err
 		}
 	}
 	return f.end(c, report)
+}
+
+// recoverFirst ends what a killed process left half done.
+func recoverFirst(ctx context.Context, a *app) error {
+	e, err := engine()
+	if err != nil {
+		return err
+	}
+	recovered, err := e.Recover(ctx)
+	a.tellRecovered(recovered)
+	if err != nil {
+		return actFailure(a, e.Dir, err)
+	}
+	return nil
 }
 
 // examineNow looks at the machine as it is now.
@@ -270,6 +295,7 @@ func (f *fixing) plan(ctx context.Context, c *doctor.Case, r doctor.Report) ([][
 	if exitFor(r.Findings, present.Text) == exitFine { // go may fail all the same, and the catalogue has no name for it
 		mends = append(mends, previewed(limited, "", doctor.MendsOfSettings(c, r.Outcomes), tried))
 	}
+	mends = append(mends, f.successors(limited, c, r, tried)...)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -324,9 +350,12 @@ func (f *fixing) show(list []*planned) error {
 			if c.Diff == "" {
 				continue
 			}
-			if err := present.WriteDiff(a.out, a.style(), c.Diff); err != nil {
-				return shown(a, err)
+			if err := f.showDiff(c); err != nil {
+				return err
 			}
+		}
+		for _, n := range a.notes(p) {
+			fmt.Fprintln(a.out, "  "+present.Visible(n, true))
 		}
 	}
 	fmt.Fprintln(a.out)
@@ -364,6 +393,11 @@ func (f *fixing) decide(ctx context.Context, p *planned, list []*planned) mendSt
 	switch {
 	case p.safety() == keepwell.SafetyManual:
 		return mendByHand
+	case p.mend.Exact && f.agreedExactly(p):
+		return mendPlanned
+	case p.mend.Exact && f.ask == nil:
+		return mendAsks
+	case p.mend.Exact:
 	case p.safety() == keepwell.SafetySafe && ordinary, f.o.fix.yes && ordinary,
 		slices.Contains(f.o.fix.consent, p.mend.Name()), alone == 1 && slices.Contains(f.o.fix.consent, p.mend.ID):
 		return mendPlanned
@@ -429,6 +463,7 @@ type fixedMend struct {
 	Change  int             `json:"change,omitempty"`
 	Undo    string          `json:"undo,omitempty"`
 	Error   string          `json:"error,omitempty"`
+	Notes   []string        `json:"notes"`
 	Steps   []act.Change    `json:"steps"`
 }
 
@@ -469,7 +504,7 @@ func (f *fixing) mends(after []keepwell.Finding) []fixedMend {
 	for _, p := range f.all {
 		m := fixedMend{
 			ID: p.mend.ID, Name: mask.Text(p.mend.Name()), Code: p.code, Title: f.a.mendTitle(p), State: p.state, Safety: p.safety(),
-			Concern: p.concern(), Gone: p.state == mendDone && !foundIn(after, p.code), Change: p.op, Steps: p.changes,
+			Concern: p.concern(), Gone: p.state == mendDone && !foundIn(after, p.code), Change: p.op, Notes: f.a.notes(p), Steps: p.changes,
 		}
 		if p.op > 0 {
 			m.Undo = "keepwell doctor --undo=" + strconv.Itoa(p.op)
@@ -502,7 +537,7 @@ func (f *fixing) endText(c *doctor.Case, r doctor.Report, after []keepwell.Findi
 	}
 	for _, p := range f.all {
 		if p.state == mendAsks {
-			say("doctor.fix.needs", a.mendTitle(p), a.howToAgree(p))
+			say("doctor.fix.needs", a.mendTitle(p), f.howToAgree(p))
 		}
 	}
 	if !done {
@@ -548,11 +583,11 @@ func (f *fixing) nextShell() map[string]string {
 }
 
 // howToAgree is what a person types in place of an answer.
-func (a *app) howToAgree(p *planned) string {
-	if p.concern() == act.Ordinary {
-		return "keepwell doctor --fix --yes"
+func (f *fixing) howToAgree(p *planned) string {
+	if p.concern() == act.Ordinary && !p.mend.Exact {
+		return "keepwell doctor --fix --yes" + f.askedAgain()
 	}
-	return "keepwell doctor --fix --consent " + faults.Quote(mask.Text(p.mend.Name()))
+	return "keepwell doctor --fix --consent " + faults.Quote(mask.Text(p.mend.Name())) + f.askedAgain()
 }
 
 // runDoctorUndo takes back the last run of --fix, newest change first, or one change.

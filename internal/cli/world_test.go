@@ -164,7 +164,7 @@ func (w *world) module(h *worldHost, path, version, gomod string) {
 		mod = w.ts.ReadFile(gomod)
 	}
 	prefix := path + "@" + version + "/"
-	content := map[string]string{prefix + "go.mod": mod, prefix + "x.go": "package x\n"}
+	content := map[string]string{prefix + "go.mod": mod, prefix + "x.go": "package x\n\nconst X = 1\n"}
 	names := []string{prefix + "go.mod", prefix + "x.go"}
 	var buf bytes.Buffer
 	z := zip.NewWriter(&buf)

@@ -26,9 +26,22 @@ type Mend struct {
 	Steps []act.Step
 	// Key tells this mend from others of its ID; empty means the first of Args.
 	Key string
+	// Exact says that only a consent to this very mend, by its whole name, covers it.
+	Exact bool
+	// Was is the name that has another in its place after the mend: Now. nil for others.
+	Was string
+	Now *Subject
+	// Notes are what a person should know before they agree.
+	Notes []Note
 	// Sets are variables of this process's environment that will only have their new
 	// value, "" for none, in the next shell: the steps change the file that sets them.
 	Sets map[string]string
+}
+
+// Note is a key of internal/msg/doctor_moved.go with what fills it.
+type Note struct {
+	Key  string
+	Args []string
 }
 
 // Name tells this very mend from others of the same ID, for a consent that covers

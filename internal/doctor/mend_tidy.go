@@ -26,8 +26,16 @@ type modFiles struct {
 }
 
 func (c *Case) modFiles() (modFiles, bool) {
+	if len(c.Asked) > 0 {
+		return modFiles{}, false
+	}
+	return c.ownModFiles()
+}
+
+// ownModFiles are those of the project here, also where the doctor is asked about others.
+func (c *Case) ownModFiles() (modFiles, bool) {
 	name := c.gomod()
-	if info, err := os.Lstat(name); name == "" || len(c.Asked) > 0 || err != nil || info.Size() > largestMended {
+	if info, err := os.Lstat(name); name == "" || err != nil || info.Size() > largestMended {
 		return modFiles{}, false
 	}
 	m := modFiles{dir: filepath.Dir(name), modName: name, sumName: strings.TrimSuffix(name, ".mod") + ".sum"}

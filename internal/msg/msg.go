@@ -100,6 +100,7 @@ func tables() []func() map[string]message {
 		envTable,
 		explainProbeTable,
 		mendTable,
+		mendMovedTable,
 		mirrorsTable,
 		modconfigTable,
 		movedTable,

@@ -1,0 +1,32 @@
+package msg
+
+import "sync"
+
+// mendMovedTable holds the words of mends that put another module in the place of one,
+// and of marks. It is built when first asked for.
+var mendMovedTable = sync.OnceValue(func() map[string]message {
+	return map[string]message{
+		"mend.move":        {"take %[2]s %[3]s in the place of %[1]s, in requirements and imports", "把 %s 换成 %s %s，依赖声明和 import 一并修改"},
+		"mend.require":     {"require %s no longer, but %s %s; imports stay", "不再依赖 %s，改为依赖 %s %s；import 不变"},
+		"mend.version":     {"require %s at %s", "把 %s 的版本改为 %s"},
+		"mend.rename":      {"rename this project's module %s to %s%s", "把本项目的模块 %s 改名为 %s%s"},
+		"mend.keep-vendor": {"keep a copy of all dependencies, %s with them, in vendor while they can be had (go mod vendor)", "趁还能下载，把所有依赖（包括 %s）保存到 vendor 目录（go mod vendor）"},
+		"mend.keep-fork":   {"replace %s by a fork of yours", "用你自己的 fork 替换 %s"},
+		"mend.keep-bundle": {"keep %s and all else that is needed in one file", "把 %s 和其余依赖一起存进一个文件"},
+
+		"mend.note.sources":   {"import specs that change: %s; Go files: %s; nothing else in these changes", "会修改的 import：%s 处；Go 文件：%s 个；文件其余部分不变"},
+		"mend.note.generated": {"written by a program, which may write the old path again: %s", "由程序生成，再次生成时可能写回旧路径：%s"},
+		"mend.note.mentions":  {"not Go, left as they are, but they name the old path: %s", "不是 Go 文件，保持原样，但其中提到了旧路径：%s"},
+		"mend.note.left":      {"left as they are (links, or not readable as Go): %s", "保持原样（链接，或无法解析的 Go 文件）：%s"},
+		"mend.note.builds":    {"tried aside: go build ./... passes with it", "已在别处试过：改后 go build ./... 能通过"},
+		"mend.note.broken":    {"tried aside: go build ./... does NOT pass with it: %s", "已在别处试过：改后 go build ./... 不能通过：%s"},
+		"mend.note.unknown":   {"whether it builds could not be tried in time", "来不及试编译"},
+
+		"doctor.fix.cannot":  {"%s cannot be changed to %s here: %s", "无法把这里的 %s 改为 %s：%s"},
+		"doctor.fix.unnamed": {"Nothing in this project asks for %s; nothing to change here.", "这个项目没有用到 %s，无需修改。"},
+		"doctor.fix.asked":   {"named by --to", "由 --to 指定"},
+		"doctor.fix.cut":     {"… and %d more {line|lines} in %d {file|files}; --json shows all", "……还有 %d 行，共涉及 %d 个文件，用 --json 查看全部"},
+		"err.doctor.to":      {"--to belongs to --fix and one MODULE; %q is no module path with a version that is complete", "--to 要和 --fix 以及一个 MODULE 一起用；%q 不是完整的模块路径和版本"},
+		"hint.doctor.to":     {"for example: keepwell doctor example.com/old --fix --to example.com/new@v1.2.0", "例如：keepwell doctor example.com/old --fix --to example.com/new@v1.2.0"},
+	}
+})
