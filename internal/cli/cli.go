@@ -260,6 +260,7 @@ func newRoot(a *app) *cobra.Command {
 		newMirrorsCmd(a),
 		newCacheCmd(a),
 		newWorkCmd(a),
+		newMarksCmd(a),
 		newRunCmd(a),
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),

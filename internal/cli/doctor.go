@@ -14,6 +14,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/doctor"
+	"github.com/keepwell/keepwell/internal/marks"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/observe"
@@ -96,6 +97,7 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 	case present.JSON:
 		var doc examined
 		doc.Checks = examinedChecks(a, report)
+		doc.Marks = a.marksInQuestion(c)
 		if err := stream(&doc.gathered, "doctor", target, findings); err != nil {
 			return err
 		}
@@ -193,6 +195,7 @@ func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, err
 	if c.Settings, err = settings.Load(ctx, ""); errors.Is(err, settings.ErrNoGo) {
 		fmt.Fprintln(a.errs, msg.Text(a.lang, "context.partial", err))
 	}
+	c.Lang, c.Signed = a.lang, signature(ctx)
 	c.Observe = probeOptions(c.Settings)
 	c.Machine = machineWith(ctx, c.Settings.Env)
 	if c.Machine.GoVersion != "" {
@@ -270,6 +273,8 @@ func looking(a *app) (show func([]string), wipe func()) {
 type examined struct {
 	gathered
 	Checks []examinedCheck `json:"checks"`
+	// Marks are what the project's marks say of what was asked, or of what it requires.
+	Marks []marks.Mark `json:"marks,omitempty"`
 }
 
 type examinedCheck struct {
@@ -315,6 +320,9 @@ func doctorPicture(a *app, c *doctor.Case, r doctor.Report) []present.Line {
 		lines = append(lines, line)
 	}
 	lines = append(lines, present.Line{})
+	if marked := a.markLines(a.marksInQuestion(c)); len(marked) > 0 {
+		lines = append(append(lines, marked...), present.Line{})
+	}
 	if len(r.Findings) == 0 {
 		key := "doctor.fine"
 		if partial {

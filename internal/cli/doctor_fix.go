@@ -61,6 +61,8 @@ type planned struct {
 	state   mendState
 	op      int
 	err     error
+	// others are ways in place of this one, which a consent to their name chooses.
+	others []*planned
 }
 
 // concern is the gravest of the changes; safety the strictest of those that keepwell
@@ -179,7 +181,7 @@ func (a *app) mendTitle(p *planned) string {
 // describe puts findings into words, with the mends for this machine before those of
 // the catalogue.
 func (a *app) describe(c *doctor.Case, findings []keepwell.Finding, mends [][]*planned) ([]keepwell.Finding, error) {
-	out := slices.Clone(findings)
+	out := slices.Clone(a.marked(findings))
 	for i := range out {
 		if err := faults.Describe(&out[i], string(a.lang)); err != nil {
 			return nil, &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
@@ -356,6 +358,9 @@ func (f *fixing) show(list []*planned) error {
 		}
 		for _, n := range a.notes(p) {
 			fmt.Fprintln(a.out, "  "+present.Visible(n, true))
+		}
+		for _, o := range p.others {
+			fmt.Fprintln(a.out, "  "+present.Visible(a.otherWay(o), true))
 		}
 	}
 	fmt.Fprintln(a.out)

@@ -55,7 +55,8 @@ func (f *fixing) successors(ctx context.Context, c *doctor.Case, r doctor.Report
 			f.cannot(byName[name][0], why)
 			continue
 		}
-		out = append(out, list)
+		list[0].others = list[1:]
+		out = append(out, list[:1])
 	}
 	return out
 }
@@ -181,6 +182,14 @@ func (f *fixing) showDiff(c act.Change) error {
 		fmt.Fprintln(f.a.out, "  "+msg.Text(f.a.lang, "doctor.fix.cut", n, c.Files))
 	}
 	return nil
+}
+
+// otherWay is a mend that could be chosen in place of another.
+func (a *app) otherWay(p *planned) string {
+	if p.safety() == keepwell.SafetyManual {
+		return msg.Text(a.lang, "doctor.fix.or", a.mendTitle(p), p.changes[0].Command)
+	}
+	return msg.Text(a.lang, "doctor.fix.or", a.mendTitle(p), mask.Text(p.mend.Name()))
 }
 
 // notes are what a person should know of a mend.

@@ -83,7 +83,7 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 		}
 	}
 	target.Name = mask.Text(o.name) // a log often lies in somebody's home
-	if err := emit(handler, "explain", target, findings, a.lang); err != nil {
+	if err := emit(handler, "explain", target, a.marked(findings), a.lang); err != nil {
 		return err
 	}
 	a.exit = exitFor(findings, present.Format(a.format))

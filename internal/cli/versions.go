@@ -86,10 +86,12 @@ func runVersions(ctx context.Context, a *app, o versionsOptions) error {
 		return err
 	}
 	a.exit = exitFor(l.findings, present.Format(a.format))
+	eco, _ := ecosystem(o.name)
+	marked := a.marksHere().Of(eco, l.found.Module, "")
 	switch format := present.Format(a.format); format {
 	case present.Text:
 		words := versionWords{routeWords{lang: a.lang}}
-		if err := shown(a, present.Outline(a.out, a.style(), words.table(l))); err != nil || len(l.findings) == 0 {
+		if err := shown(a, present.Outline(a.out, a.style(), append(words.table(l), a.markLines(marked)...))); err != nil || len(l.findings) == 0 {
 			return err
 		}
 		fmt.Fprintln(a.out)
@@ -99,6 +101,7 @@ func runVersions(ctx context.Context, a *app, o versionsOptions) error {
 			return err
 		}
 		doc.fill(l)
+		doc.Marks = marked
 		return shown(a, present.Data(a.out, format, doc))
 	}
 	return emit(handler, "versions", l.target, l.findings, a.lang)

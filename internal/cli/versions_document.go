@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/keepwell/keepwell/internal/marks"
 	"github.com/keepwell/keepwell/internal/trace"
 )
 
@@ -14,6 +15,8 @@ type versionsDocument struct {
 	Sources    []versionsSource `json:"sources"`
 	Versions   []versionsLine   `json:"versions"`
 	Chosen     *trace.Chosen    `json:"chosen"`
+	// Marks are what the project here has written down of it.
+	Marks []marks.Mark `json:"marks,omitempty"`
 }
 
 type versionsSource struct {

@@ -97,6 +97,9 @@ func runWorkStatus(ctx context.Context, a *app) error {
 	for _, p := range problems {
 		doc.Problems = append(doc.Problems, workProblem{p, a.problemText(p)})
 	}
+	for _, p := range a.markedRequirements(w) {
+		doc.Problems = append(doc.Problems, p)
+	}
 	done()
 	if a.machine() {
 		return shown(a, writeDocument(a, doc))

@@ -24,6 +24,8 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/diagnose"
+	"github.com/keepwell/keepwell/internal/marks"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/route"
 	"github.com/keepwell/keepwell/internal/settings"
@@ -69,6 +71,10 @@ type Case struct {
 	Observe  observe.Options
 	// Say puts a key of internal/msg into the reader's words.
 	Say func(key string, args ...string) string
+	// Lang is the reader's language, for what is written down; empty is English. Signed says
+	// who marks a dependency today: By and Since.
+	Lang   msg.Lang
+	Signed marks.Mark
 	// Timeout bounds the whole; 0 means 10 s.
 	Timeout time.Duration
 	// Only and Skip choose checks by ID; empty: all.

@@ -44,9 +44,14 @@ func MendsOf(ctx context.Context, c *Case, p moved.Proposal) ([]Mend, error) {
 		}
 		return []Mend{m}, nil
 	case p.Mend == moved.KeepCopy:
-		return c.mendKeep(ctx, p)
+		list, err := c.mendKeep(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		mark, err := c.mendMark(p)
+		return append(list, mark...), err
 	}
-	return nil, nil
+	return c.mendMark(p)
 }
 
 // rewriteProject is the project here as package rewrite wants it.

@@ -140,6 +140,7 @@ var table = map[string]message{
 	"proof.line":        {"line %d", "第 %d 行"},
 	"proof.times":       {"%d {time|times}", "共 %d 次"},
 	"proof.response":    {"the server's answer, line %d", "服务器的回答，第 %d 行"},
+	"proof.marks":       {"the project's marks (keepwell.marks.yaml)", "项目的记录（keepwell.marks.yaml）"},
 	"proof.environment": {"this machine", "本机环境"},
 	"proof.together":    {"the text taken together", "由上下文得出"},
 	"mend":              {"mend", "解决"},

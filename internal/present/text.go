@@ -123,6 +123,8 @@ func (p *page) evidence(f keepwell.Finding, ev keepwell.Evidence, first bool) {
 	switch {
 	case isUpstream:
 		where = p.text("proof.upstream", Visible(upstream, true))
+	case ev.Source == "marks":
+		where = p.text("proof.marks")
 	case ev.Source == "probe":
 		where = p.text("proof.probe")
 	case ev.Source == "tool":
