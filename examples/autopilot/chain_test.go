@@ -3,6 +3,7 @@
 package autopilot_test
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -103,7 +104,7 @@ func proved(t *testing.T, data string, tickets int) {
 		t.Fatal(err)
 	}
 	st := statetest.Open(t, state.Options{Dir: data})
-	report, err := journal.Verify(t.Context(), st.Reader, key.Public())
+	report, err := journal.Verify(t.Context(), st.Reader, journal.Trust{Pinned: []ed25519.PublicKey{key.Public()}})
 	if err != nil || len(report.Problems) > 0 || report.Last == 0 || report.Signed != report.Last {
 		t.Errorf("the journal: %+v, %v", report, err)
 	}
