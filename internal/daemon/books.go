@@ -72,13 +72,15 @@ func bookFiles(dir string) (files []string, err error) {
 	return files, err
 }
 
+// bookName is what a playbook is called where it does not say so.
+func bookName(file string) string { return strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)) }
+
 func (d *Daemon) loadPlaybook(ctx context.Context, file string, there map[string]string) (name string, err error) {
 	text, err := plainfile.Read(file)
 	if err != nil {
 		return "", err
 	}
-	base := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	p, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions(), Name: base})
+	p, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions(), Name: bookName(file)})
 	if p == nil {
 		var lines []string
 		for _, pr := range problems {
@@ -88,6 +90,9 @@ func (d *Daemon) loadPlaybook(ctx context.Context, file string, there map[string
 	}
 	if other, ok := there[p.Name]; ok {
 		return "", fmt.Errorf("%s is called %s, too", other, p.Name)
+	}
+	for _, f := range d.programs.Faults(p) {
+		d.log.Warn("a step of a playbook cannot be done as things are", "playbook", p.Name, "step", f.Step, "error", f.Why, "file", file)
 	}
 	current, err := d.st.CurrentPlaybook(ctx, p.Name)
 	switch {

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/keepwell/keepwell/internal/daemon/wire"
+	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
 
@@ -29,11 +32,46 @@ func Check(s Source) (*Config, error) {
 	for name, t := range c.Tickets {
 		r.judgeAddress("tickets."+name+".url", t.URL, false, secrets)
 	}
+	if len(r.problems) == 0 {
+		r.judgePlaybooks(c, s.Environ)
+	}
 	if len(r.problems) > 0 {
 		slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
 		return nil, r.problems
 	}
 	return c, nil
+}
+
+// judgePlaybooks reads the playbooks of the directory, and looks whether what they do can
+// be done with this configuration.
+func (r *reader) judgePlaybooks(c *Config, environ []string) {
+	if c.Playbooks.Dir == "" {
+		return
+	}
+	files, err := bookFiles(c.Playbooks.Dir)
+	if err != nil {
+		return // told of
+	}
+	programs := wire.Programs{Actions: Actions(c, environ, msg.EN)}
+	for _, file := range files {
+		text, err := plainfile.Read(file)
+		if err != nil {
+			r.wrong(place{where: file}, "play.read", err)
+			continue
+		}
+		p, problems := playbook.Read(text, playbook.Options{Conditions: wire.Conditions(), Name: bookName(file)})
+		for _, pr := range problems {
+			if !pr.Warning {
+				r.wrong(place{file, pr.Line, pr.Column}, pr.Key, pr.Args...)
+			}
+		}
+		if p == nil {
+			continue
+		}
+		for _, f := range programs.Faults(p) {
+			r.wrong(place{where: file}, "serve.step", f.Step, f.Why)
+		}
+	}
 }
 
 var hostForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`) })

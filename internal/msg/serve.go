@@ -16,6 +16,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"serve.listen.host":         {"listen: %q is neither an IP address nor a name (hint: 127.0.0.1 for this machine alone, 0.0.0.0 for all)", "listen：%q 既不是 IP 地址也不是主机名（提示：仅本机用 127.0.0.1，对外用 0.0.0.0）"},
 		"serve.listen.port":         {"listen: %q is no port (hint: a number from 1 to 65535, such as 9620)", "listen：%q 不是端口（提示：1 到 65535 之间的数字，例如 9620）"},
 		"serve.secret":              {"%s: the secret ${secret:%[2]s} cannot be read (hint: a file %[2]s in secrets.dir, or KEEPWELL_SECRET_%[2]s)", "%s：无法读取密钥 ${secret:%[2]s}（提示：在 secrets.dir 中放置文件 %[2]s，或设置 KEEPWELL_SECRET_%[2]s）"},
+		"serve.step":                {"step %s cannot be done: %s", "步骤 %s 无法执行：%s"},
 		"serve.web":                 {"%s: want http:// or https:// and a host (hint: a secret that it refers to must hold one, too)", "%s：应为 http:// 或 https:// 加主机名（提示：其引用的密钥内容也须如此）"},
 		"serve.mail":                {"%s: want the address of a mail server (hint: smtp://HOST:25 or smtps://HOST:465)", "%s：应为邮件服务器地址（提示：smtp://主机:25 或 smtps://主机:465）"},
 		"serve.enum":                {"%s: want one of %s", "%s：应为以下之一：%s"},
