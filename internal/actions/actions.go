@@ -28,13 +28,13 @@ import (
 )
 
 // ErrUnsure says that the effect of a failed action may have been made.
-var ErrUnsure = errors.New("whether the effect was made cannot be told")
+var ErrUnsure = msg.Wrong("do.unsure")
 
 // ErrAgain says that the failure is expected to pass: a later attempt may succeed.
-var ErrAgain = errors.New("a later attempt may succeed")
+var ErrAgain = msg.Wrong("do.again")
 
 // ErrFinal says that another attempt would fail the same.
-var ErrFinal = errors.New("another attempt would not succeed")
+var ErrFinal = msg.Wrong("do.final")
 
 // Options are what the actions need of the server.
 type Options struct {
@@ -99,7 +99,7 @@ type Result struct {
 type action interface {
 	// plan says what would be done, with secrets by reference; the error, that it could
 	// not be. It reaches nothing outside this machine.
-	plan(r Request) ([]string, error)
+	plan(r Request) ([]msg.Reason, error)
 	do(ctx context.Context, r Request) (Result, error)
 }
 
@@ -110,7 +110,7 @@ type prober interface {
 }
 
 // ErrCannotTell says that a kind cannot tell whether its effect was made.
-var ErrCannotTell = errors.New("this kind of action leaves nothing by which it could be told")
+var ErrCannotTell = msg.Wrong("do.cannottell")
 
 // Set is the actions of a server. It may be used by many goroutines at once.
 type Set struct {
@@ -122,7 +122,7 @@ type Set struct {
 func New(o Options) *Set {
 	if o.Secrets == nil {
 		o.Secrets = func(string) (string, error) {
-			return "", errors.New("the server has no secrets (hint: name it in the server's configuration)")
+			return "", msg.Wrong("do.nosecrets")
 		}
 	}
 	if o.Now == nil {
@@ -153,14 +153,14 @@ func New(o Options) *Set {
 }
 
 // Plan says what an action would do, for people, and makes no effect.
-func (s *Set) Plan(r Request) ([]string, error) {
+func (s *Set) Plan(r Request) ([]msg.Reason, error) {
 	a, ok := s.kinds[r.Kind]
 	if !ok {
-		return nil, fmt.Errorf("action %s is not known", r.Kind)
+		return nil, msg.Wrong("do.unknown", r.Kind)
 	}
 	lines, err := a.plan(r)
 	for i := range lines {
-		lines[i] = mask.Text(lines[i])
+		lines[i] = lines[i].Map(mask.Text)
 	}
 	return lines, err
 }
@@ -170,14 +170,14 @@ func (s *Set) Plan(r Request) ([]string, error) {
 func (s *Set) Do(ctx context.Context, r Request) (Result, error) {
 	a, ok := s.kinds[r.Kind]
 	if !ok {
-		return Result{}, fmt.Errorf("action %s is not known", r.Kind)
+		return Result{}, msg.Wrong("do.unknown", r.Kind)
 	}
 	known := &vault{open: s.o.Secrets}
 	res, err := a.do(context.WithValue(ctx, vaultKey{}, known), r)
 	res.Output, res.Summary, res.URL = known.hide(res.Output), known.hide(res.Summary), known.hide(res.URL)
 	res.Data, res.Before = known.hideAll(res.Data), known.hideAll(res.Before)
 	if err != nil {
-		err = &failure{known.hide(err.Error()), err}
+		err = known.failed(err)
 	}
 	return res, err
 }
@@ -191,7 +191,7 @@ func (s *Set) Probe(ctx context.Context, r Request) (made bool, err error) {
 	}
 	known := &vault{open: s.o.Secrets}
 	if made, err = a.probe(context.WithValue(ctx, vaultKey{}, known), r); err != nil {
-		err = &failure{known.hide(err.Error()), err}
+		err = known.failed(err)
 	}
 	return made, err
 }
@@ -208,7 +208,7 @@ func (s *Set) Probed(ctx context.Context, key string, input json.RawMessage) (bo
 func written(key string, input json.RawMessage) (Request, error) {
 	r := Request{Key: key}
 	if err := json.Unmarshal(input, &r.Input); err != nil {
-		return r, fmt.Errorf("reading the input of an action: %w", err)
+		return r, msg.Wrong("do.input", err)
 	}
 	return r, nil
 }
@@ -227,16 +227,28 @@ func (s *Set) CallUndo(ctx context.Context, key string, input, undone json.RawMe
 	r.Undone = undone
 	res, err := s.Do(ctx, r)
 	out, bad := json.Marshal(res)
-	return out, errors.Join(err, bad)
+	if err == nil {
+		err = bad
+	}
+	return out, err
 }
 
 // failure is an error with its secrets taken out.
 type failure struct {
-	text  string
-	cause error
+	text   string
+	reason msg.Reason
+	cause  error
+}
+
+// failed hides the secrets of an error.
+func (v *vault) failed(err error) error {
+	return &failure{v.hide(err.Error()), msg.Of(err).Map(v.hide), err}
 }
 
 func (f *failure) Error() string { return f.text }
+
+// Reason is what [msg.Of] takes.
+func (f *failure) Reason() msg.Reason { return f.reason }
 
 // Is keeps the causes that callers ask for, and hides the others: their texts may hold secrets.
 func (f *failure) Is(target error) bool { return errors.Is(f.cause, target) }
@@ -330,7 +342,7 @@ func (v *vault) opened(raw string) (string, error) {
 		return "", err
 	}
 	if t.Templated() {
-		return "", errors.New("a template stands in the server's configuration")
+		return "", msg.Wrong("do.template")
 	}
 	return t.Resolved(playbook.Scope{}, v.get)
 }
@@ -352,7 +364,7 @@ func pick[T any](r Request, what, section string, all map[string]T) (name string
 	}
 	one, ok := all[name]
 	if !ok {
-		return name, one, fmt.Errorf("there is no %s %q among %q (hint: %s of the server's configuration, and in of the action)", what, name, names, section)
+		return name, one, msg.Wrong("do.pick", what, name, fmt.Sprintf("%q", names), section)
 	}
 	return name, one, nil
 }

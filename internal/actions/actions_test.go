@@ -21,6 +21,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/actions"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/state/statetest"
 )
@@ -121,10 +122,30 @@ func TestScriptGetsDataAsData(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("the directory holds %v", entries)
 	}
-	lines, err := set.Plan(r)
+	lines, err := planned(set, r)
 	if err != nil || !strings.Contains(strings.Join(lines, "\n"), "${secret:TOKEN}") {
 		t.Errorf("planned %q %v", lines, err)
 	}
+	// Both languages, of one plan and of one failure; as it is kept, too.
+	plan, err := set.Plan(request(t, `run_script: gone.sh`, scope()))
+	if err == nil || len(plan) == 0 {
+		t.Fatal(plan, err)
+	}
+	for lang, want := range map[msg.Lang][2]string{msg.EN: {"run ", "is in none of the directories"}, msg.ZH: {"运行 ", "不在任何允许的目录中"}} {
+		if line, why := plan[0].In(lang), msg.ParseReason(msg.Of(err).String()).In(lang); !strings.HasPrefix(line, want[0]) || !strings.Contains(why, want[1]) {
+			t.Errorf("%s: %q, %q", lang, line, why)
+		}
+	}
+}
+
+// planned is a plan as it reads in English; every line and what is wrong has other words in
+// Chinese, where it has words at all.
+func planned(set *actions.Set, r actions.Request) (lines []string, err error) {
+	plan, err := set.Plan(r)
+	for _, line := range plan {
+		lines = append(lines, line.In(msg.EN))
+	}
+	return lines, err
 }
 
 func TestScriptsThatAreRefused(t *testing.T) {

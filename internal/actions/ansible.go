@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 	"github.com/keepwell/keepwell/internal/proc"
 )
@@ -36,7 +38,7 @@ type ansible struct{ s *Set }
 func (a ansible) command(r Request, vars string) (dir string, argv []string, err error) {
 	o := a.s.o.Ansible
 	if len(o.Dirs) == 0 {
-		return "", nil, errors.New("no directory for Ansible is configured (hint: ansible.dirs of the server's configuration)")
+		return "", nil, msg.Wrong("do.ansible.nodir")
 	}
 	paths := map[string]string{}
 	for _, name := range []string{"playbook", "inventory"} {
@@ -45,7 +47,7 @@ func (a ansible) command(r Request, vars string) (dir string, argv []string, err
 		}
 		info, err := os.Stat(paths[name])
 		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
-			return "", nil, fmt.Errorf("the %s %s is no regular file that only its owner can write (hint: chmod go-w)", name, paths[name])
+			return "", nil, msg.Wrong("do.ansible.file", name, paths[name])
 		}
 	}
 	program := o.Program
@@ -55,7 +57,7 @@ func (a ansible) command(r Request, vars string) (dir string, argv []string, err
 	argv = []string{program, "--inventory", paths["inventory"]}
 	if limit := r.text("limit", ""); limit != "" {
 		if !playbook.HostList(limit) {
-			return "", nil, fmt.Errorf("%q is no list of hosts or groups", short(limit, 100))
+			return "", nil, msg.Wrong("do.ansible.limit", short(limit, 100))
 		}
 		argv = append(argv, "--limit", limit)
 	}
@@ -71,15 +73,15 @@ func (a ansible) command(r Request, vars string) (dir string, argv []string, err
 	return filepath.Dir(paths["playbook"]), append(argv, "--", paths["playbook"]), nil
 }
 
-func (a ansible) plan(r Request) ([]string, error) {
+func (a ansible) plan(r Request) (lines []msg.Reason, err error) {
 	vars := ""
 	if len(r.Params["vars"].Pairs) > 0 {
 		vars = "VARIABLES"
 	}
 	_, argv, err := a.command(r, vars)
-	lines := []string{fmt.Sprintf("run %q", argv)}
+	lines = append(lines, msg.Because("plan.line.run.ansible", fmt.Sprintf("%q", argv)))
 	for _, p := range r.Params["vars"].Pairs {
-		lines = append(lines, fmt.Sprintf("with %s as %q", p.Name, p.Text.String()))
+		lines = append(lines, msg.Because("plan.line.with", p.Name, strconv.Quote(p.Text.String())))
 	}
 	return lines, err
 }
@@ -113,9 +115,9 @@ func (a ansible) do(ctx context.Context, r Request) (res Result, err error) {
 	ran, err := proc.Run(ctx, proc.Options{Dir: dir, Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true}, argv[0], argv[1:]...)
 	switch {
 	case ran.Late, ctx.Err() != nil:
-		return res, fmt.Errorf("the playbook took too long or was stopped: %w", ErrUnsure)
+		return res, msg.Wrong("do.ansible.late", ErrUnsure)
 	case err != nil:
-		return res, fmt.Errorf("starting Ansible: %w (hint: ansible.program of the server's configuration)", err)
+		return res, msg.Wrong("do.ansible.start", err)
 	}
 	return judged(ran, r)
 }
@@ -165,7 +167,7 @@ func judged(ran proc.Ran, r Request) (res Result, err error) {
 		if bytes.Contains(ran.Output, []byte("Invalid callback")) {
 			hint = " (hint: its JSON callback is missing: ansible-galaxy collection install ansible.posix, or Debian's package ansible)"
 		}
-		return Result{Code: ran.Exit, Output: short(strings.ToValidUTF8(string(ran.Output), "?"), replyRoom)}, fmt.Errorf("Ansible ended with exit code %d and without a result%s", ran.Exit, hint)
+		return Result{Code: ran.Exit, Output: short(strings.ToValidUTF8(string(ran.Output), "?"), replyRoom)}, msg.Wrong("do.ansible.noresult", ran.Exit, hint)
 	}
 	const mostHosts, mostTasks, line = 100, 10, 300
 	for _, play := range doc.Plays {
@@ -203,7 +205,7 @@ func judged(ran proc.Ran, r Request) (res Result, err error) {
 	}
 	err = errors.New(res.Summary)
 	if sum.Failures == 0 && sum.Changed == 0 && sum.Unreachable > 0 {
-		err = fmt.Errorf("%w: %w", err, ErrAgain)
+		err = msg.Wrong("do.pair", err, ErrAgain)
 	}
 	return res, err
 }

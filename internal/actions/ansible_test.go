@@ -98,7 +98,7 @@ func TestAnsibleIsRefused(t *testing.T) {
 			t.Errorf("%s planned: %v", action, err)
 		}
 	}
-	lines, err := set.Plan(request(t, `ansible: {playbook: site.yml, inventory: hosts, limit: "web,db-1", tags: [fast], vars: {a: "{{ .labels.evil }}"}, mode: check}`, s))
+	lines, err := planned(set, request(t, `ansible: {playbook: site.yml, inventory: hosts, limit: "web,db-1", tags: [fast], vars: {a: "{{ .labels.evil }}"}, mode: check}`, s))
 	if err != nil || !strings.HasSuffix(strings.Split(lines[0], "\n")[0], fmt.Sprintf(`"--limit" "web,db-1" "--extra-vars" "@VARIABLES" "--tags" "fast" "--check" "--diff" "--" %q]`, filepath.Join(dir, "site.yml"))) || len(lines) != 2 {
 		t.Errorf("planned %q %v", lines, err)
 	}

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
 )
 
@@ -52,19 +51,19 @@ func (c Cluster) access() (access, error) {
 		l, err = c.fromFile()
 	}
 	if err != nil {
-		return access{}, fmt.Errorf("the login to the cluster: %w", err)
+		return access{}, msg.Wrong("do.cluster.login", err)
 	}
 	secure := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: l.serverName}
 	if len(l.ca) > 0 {
 		secure.RootCAs = x509.NewCertPool()
 		if !secure.RootCAs.AppendCertsFromPEM(l.ca) {
-			return access{}, errors.New("the login to the cluster: its certificate authority holds no certificate")
+			return access{}, msg.Wrong("do.cluster.ca")
 		}
 	}
 	if len(l.cert) > 0 {
 		pair, err := tls.X509KeyPair(l.cert, l.key)
 		if err != nil {
-			return access{}, errors.New("the login to the cluster: its certificate and key do not fit") // the cause may hold parts of them
+			return access{}, msg.Wrong("do.cluster.pair") // the cause may hold parts of them
 		}
 		secure.Certificates = []tls.Certificate{pair}
 	}
@@ -83,7 +82,7 @@ type login struct {
 func (c Cluster) inside() (l login, err error) {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return l, errors.New("this server runs in no cluster (hint: kubeconfig of the cluster in the server's configuration)")
+		return l, msg.Wrong("do.cluster.none")
 	}
 	dir := c.Account
 	if dir == "" {
@@ -138,7 +137,7 @@ func (c Cluster) fromFile() (l login, err error) {
 	}
 	var k kubeconfig
 	if yaml.Unmarshal(text, &k) != nil {
-		return l, fmt.Errorf("%s is no kubeconfig", c.Kubeconfig) // the cause may hold a login
+		return l, msg.Wrong("do.cluster.kubeconfig", c.Kubeconfig) // the cause may hold a login
 	}
 	context := c.Context
 	if context == "" {
@@ -156,19 +155,19 @@ func (c Cluster) fromFile() (l login, err error) {
 			continue
 		}
 		if e.Cluster.Insecure || e.Cluster.Proxy != "" {
-			return l, fmt.Errorf("%s: insecure-skip-tls-verify and proxy-url are not taken (hint: certificate-authority)", c.Kubeconfig)
+			return l, msg.Wrong("do.cluster.insecure", c.Kubeconfig)
 		}
 		l.server, l.serverName, l.ca = e.Cluster.Server, e.Cluster.ServerName, beside.read(e.Cluster.CAData, e.Cluster.CA)
 	}
 	if !strings.HasPrefix(l.server, "https://") {
-		return l, fmt.Errorf("%s: the context %q leads to no https server", c.Kubeconfig, context)
+		return l, msg.Wrong("do.cluster.context", c.Kubeconfig, context)
 	}
 	for _, e := range k.Users {
 		if e.Name != user {
 			continue
 		}
 		if u := e.User; u.Exec != nil || u.Provider != nil {
-			return l, fmt.Errorf("%s: the user %q logs in by a program, which is not run (hint: a token of a service account)", c.Kubeconfig, user)
+			return l, msg.Wrong("do.cluster.program", c.Kubeconfig, user)
 		}
 		if l.token = e.User.Token; l.token == "" {
 			l.token = strings.TrimSpace(string(beside.read("", e.User.TokenPath)))
@@ -190,7 +189,7 @@ func (b *beside) read(data, name string) (out []byte) {
 		return nil
 	case data != "":
 		if out, b.err = base64.StdEncoding.DecodeString(data); b.err != nil {
-			b.err = fmt.Errorf("%s: data that is not base64", b.kubeconfig)
+			b.err = msg.Wrong("do.cluster.base64", b.kubeconfig)
 		}
 		return out
 	case !filepath.IsAbs(name):

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Limits hold a script. Zero values set no bound.
@@ -36,14 +38,14 @@ type Files struct {
 func (l Limits) none() bool { return l == Limits{} }
 
 // held says how a script is held, as far as this kernel can.
-func (l Limits) held() string {
+func (l Limits) held() msg.Reason {
 	switch abi := Landlock(); {
 	case l.Files == nil:
-		return "files: as its user may"
+		return msg.Because("plan.line.files.user")
 	case abi == 0:
-		return "files: as its user may (this kernel has no Landlock)"
+		return msg.Because("plan.line.files.nolandlock")
 	default:
-		return fmt.Sprintf("files: Landlock %d", abi)
+		return msg.Because("plan.line.files.landlock", abi)
 	}
 }
 

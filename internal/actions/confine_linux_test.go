@@ -76,7 +76,7 @@ echo done
 	if fmt.Sprint(res.Data) != fmt.Sprintf("map[held:files: Landlock %d]", actions.Landlock()) {
 		t.Errorf("held: %v", res.Data)
 	}
-	if lines, err := set.Plan(r); err != nil || !strings.Contains(strings.Join(lines, "\n"), fmt.Sprintf("files: Landlock %d", actions.Landlock())) {
+	if lines, err := planned(set, r); err != nil || !strings.Contains(strings.Join(lines, "\n"), fmt.Sprintf("files: Landlock %d", actions.Landlock())) {
 		t.Errorf("planned %q %v", lines, err)
 	}
 	// The test is worth something only where the same script gets out when nothing holds it.

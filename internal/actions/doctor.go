@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
 
@@ -25,16 +26,16 @@ func (a doctor) target(r Request) (string, error) {
 	target := r.text("target", "")
 	switch {
 	case !playbook.ModuleTarget(target):
-		return "", fmt.Errorf("%q is no module", short(target, 100))
+		return "", msg.Wrong("do.doctor.target", short(target, 100))
 	case a.s.o.Doctor == nil:
-		return "", errors.New("this server has no doctor")
+		return "", msg.Wrong("do.doctor.none")
 	}
 	return target, nil
 }
 
-func (a doctor) plan(r Request) ([]string, error) {
+func (a doctor) plan(r Request) (lines []msg.Reason, err error) {
 	target, err := a.target(r)
-	return []string{"examine " + target + ", changing nothing"}, err
+	return []msg.Reason{msg.Because("plan.line.examine", target)}, err
 }
 
 func (a doctor) do(ctx context.Context, r Request) (res Result, err error) {
@@ -44,7 +45,7 @@ func (a doctor) do(ctx context.Context, r Request) (res Result, err error) {
 	}
 	e, err := a.s.o.Doctor(ctx, target)
 	if err != nil {
-		return res, fmt.Errorf("examining %s: %w", target, err)
+		return res, msg.Wrong("do.doctor.examining", target, err)
 	}
 	codes, bad := []map[string]any{}, 0
 	for _, f := range e.Findings {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +17,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Guard says where requests may go.
@@ -63,7 +64,7 @@ func newTLSClient(private func(host string) bool, secure *tls.Config) *http.Clie
 			d.Control = func(_, address string, _ syscall.RawConn) error {
 				to, err := netip.ParseAddrPort(address)
 				if err != nil || !public(to.Addr()) {
-					return fmt.Errorf("%s is a private address (hint: http.private of the server's configuration): %w", address, ErrFinal)
+					return msg.Wrong("do.private", address, ErrFinal)
 				}
 				return nil
 			}
@@ -81,10 +82,10 @@ func newTLSClient(private func(host string) bool, secure *tls.Config) *http.Clie
 // allows tells whether the http action may go there.
 func (g Guard) allows(u *url.URL) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
-		return errors.New("the address is no http or https address without a login")
+		return msg.Wrong("do.address.form")
 	}
 	if !slices.Contains(g.Hosts, strings.ToLower(u.Host)) {
-		return fmt.Errorf("the host %s is not allowed (hint: http.hosts of the server's configuration)", u.Host)
+		return msg.Wrong("do.host", u.Host)
 	}
 	return nil
 }
@@ -103,7 +104,7 @@ func send(ctx context.Context, c *http.Client, method, address string, headers h
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), method, address, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, errors.New("the address cannot be used") // its text may hold a secret
+		return answer{}, msg.Wrong("do.address.bad") // its text may hold a secret
 	}
 	for k, v := range headers {
 		req.Header[k] = v
@@ -118,34 +119,34 @@ func send(ctx context.Context, c *http.Client, method, address string, headers h
 			err = wrapped.Err // without the address, which may hold a secret
 		}
 		if errors.Is(err, ErrFinal) { // nothing was sent, and nothing will be
-			return answer{}, fmt.Errorf("%s %s: %w", method, req.URL.Host, err)
+			return answer{}, msg.Wrong("do.script.find", method, req.URL.Host, err)
 		}
 		if sent.Load() && !reads {
-			return answer{}, fmt.Errorf("%s %s: %w: %w", method, req.URL.Host, err, ErrUnsure)
+			return answer{}, msg.Wrong("do.request.kind", method, req.URL.Host, err, ErrUnsure)
 		}
-		return answer{}, fmt.Errorf("%s %s: %w: %w", method, req.URL.Host, err, ErrAgain)
+		return answer{}, msg.Wrong("do.request.kind", method, req.URL.Host, err, ErrAgain)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	a := answer{status: resp.StatusCode}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return a, fmt.Errorf("reading the answer of %s: %w: %w", req.URL.Host, err, ErrUnsure)
+		return a, msg.Wrong("do.answer.reading", req.URL.Host, err, ErrUnsure)
 	}
 	return a, nil
 }
 
 // judge makes an error of a status that is no success.
 func judge(method, host string, a answer) error {
-	text := fmt.Errorf("%s answered %s with status %d", host, method, a.status)
+	text := msg.Wrong("do.status", host, method, a.status)
 	reads := method == http.MethodGet || method == http.MethodHead
 	switch a.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
 		if !reads {
-			return fmt.Errorf("%w: %w", text, ErrUnsure)
+			return msg.Wrong("do.pair", text, ErrUnsure)
 		}
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	}
 	return text
 }

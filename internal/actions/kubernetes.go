@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // kubernetes changes workloads and nodes by the API itself: the client library of
@@ -72,36 +74,42 @@ func (a kubernetes) target(r Request) (t target, err error) {
 	t.namespace = r.text("namespace", "")
 	const longest = 253
 	if len(t.name) > longest || !dnsName().MatchString(t.name) {
-		return t, fmt.Errorf("%q is no name of an object", short(t.name, longest))
+		return t, msg.Wrong("do.k8s.name", short(t.name, longest))
 	}
 	switch {
 	case !slices.Contains([]string{"deployment", "statefulset", "daemonset", "node"}, t.kind):
-		return t, fmt.Errorf("%q is no kind of object", t.kind)
+		return t, msg.Wrong("do.k8s.kind", t.kind)
 	case t.kind == "node" && !t.c.Nodes:
-		return t, errors.New("nodes may not be changed (hint: nodes of the cluster in the server's configuration)")
+		return t, msg.Wrong("do.k8s.nodes")
 	case t.kind != "node" && !slices.Contains(t.c.Namespaces, t.namespace):
-		return t, fmt.Errorf("the namespace %q is not allowed (hint: namespaces of the cluster in the server's configuration)", short(t.namespace, longest))
+		return t, msg.Wrong("do.k8s.namespace", short(t.namespace, longest))
 	}
 	return t, nil
 }
 
-func (a kubernetes) plan(r Request) ([]string, error) {
+func (a kubernetes) plan(r Request) (lines []msg.Reason, err error) {
 	t, err := a.target(r)
-	line := t.do + " " + t.String()
 	switch {
 	case r.text("by", "") != "":
-		line += fmt.Sprintf(" by %s, within %d and %d", r.text("by", ""), r.number("min", 1), min(r.number("max", t.most()), t.most()))
+		lines = append(lines, msg.Because("plan.line.k8s.scale.by", t, r.text("by", ""), r.number("min", 1), min(r.number("max", t.most()), t.most()), t.cluster))
 	case t.do == "scale":
-		line += fmt.Sprintf(" to %d", r.number("replicas", 0))
+		lines = append(lines, msg.Because("plan.line.k8s.scale", t, r.number("replicas", 0), t.cluster))
 		if err == nil && r.number("replicas", 0) > t.most() {
 			err = t.tooMany()
 		}
+	case t.do == "restart":
+		lines = append(lines, msg.Because("plan.line.k8s.restart", t, t.cluster))
+	case t.do == "cordon":
+		lines = append(lines, msg.Because("plan.line.k8s.cordon", t, t.cluster))
+	case t.do == "uncordon":
+		lines = append(lines, msg.Because("plan.line.k8s.uncordon", t, t.cluster))
 	case t.do == "undo":
-		line = "take back what was done to " + t.String()
+		lines = append(lines, msg.Because("plan.line.k8s.undo", t, t.cluster))
+	default:
+		lines = append(lines, msg.Because("plan.line.k8s.status", t, t.cluster))
 	}
-	lines := []string{line + ", in cluster " + t.cluster}
 	if r.text("wait", "") != "" {
-		lines = append(lines, "wait until all of it is available")
+		lines = append(lines, msg.Because("plan.line.k8s.wait"))
 	}
 	return lines, err
 }
@@ -114,7 +122,7 @@ func (t target) most() int64 {
 }
 
 func (t target) tooMany() error {
-	return fmt.Errorf("more than %d replicas are not allowed (hint: max_replicas of the cluster in the server's configuration)", t.most())
+	return msg.Wrong("do.k8s.replicas", t.most())
 }
 
 // resource is what is read of an object.
@@ -197,14 +205,14 @@ func (a kubernetes) do(ctx context.Context, r Request) (res Result, err error) {
 		case errors.Is(err, errConflict) && try < tries, errors.Is(err, ErrUnsure) && try < tries && ctx.Err() == nil:
 			// Looked at anew: the mark tells whether it was done.
 		case errors.Is(err, errConflict):
-			return res, fmt.Errorf("%s: %w: %w", t, err, ErrAgain)
+			return res, msg.Wrong("do.about.kind", t, err, ErrAgain)
 		default:
 			return res, err
 		}
 	}
 }
 
-var errConflict = errors.New("others keep changing it")
+var errConflict = msg.Wrong("do.k8s.conflict")
 
 // change makes the one PATCH.
 func (a kubernetes) change(ctx context.Context, to access, t target, r Request, o resource) (res Result, err error) {
@@ -218,7 +226,7 @@ func (a kubernetes) change(ctx context.Context, to access, t target, r Request, 
 	switch t.do {
 	case "restart":
 		if o.Spec.Paused {
-			return res, fmt.Errorf("%s is paused: nothing would restart (hint: kubectl rollout resume)", t)
+			return res, msg.Wrong("do.k8s.paused", t)
 		}
 		spec["template"] = map[string]any{"metadata": map[string]any{"annotations": map[string]any{restartKey: now.Format(time.RFC3339)}}}
 		summary = "restarts " + t.String()
@@ -268,7 +276,7 @@ func (t target) replicas(r Request, o resource) (is, want int64, err error) {
 	if by := r.text("by", ""); by != "" {
 		n, err := strconv.ParseInt(by, 10, 64)
 		if err != nil {
-			return is, is, fmt.Errorf("%q is no number", by)
+			return is, is, msg.Wrong("do.nonumber", by)
 		}
 		low, high := r.number("min", 1), min(r.number("max", t.most()), t.most())
 		want = is + n
@@ -291,17 +299,17 @@ func (a kubernetes) reverse(t target, r Request, o resource, spec map[string]any
 	if err := json.Unmarshal(r.Undone, &done); err != nil || done.Before.Object == "" {
 		var m mark // the result was lost: what stands on the object
 		if json.Unmarshal([]byte(o.Metadata.Annotations[markKey]), &m) != nil || m.Playbook != r.About.Playbook {
-			return "", fmt.Errorf("what was done to %s is not known", t)
+			return "", msg.Wrong("do.k8s.notknown", t)
 		}
 		done.Before = m.Before
 	}
 	b := done.Before
 	switch {
 	case b.Object != r.text("object", ""):
-		return "", fmt.Errorf("the step changed %s, not %s", short(b.Object, 300), t)
+		return "", msg.Wrong("do.k8s.other", short(b.Object, 300), t)
 	case b.Replicas != nil && b.After != nil:
 		if o.Spec.Replicas == nil || *o.Spec.Replicas != *b.After {
-			return "", fmt.Errorf("%s was scaled by others since: it is left as it is", t)
+			return "", msg.Wrong("do.k8s.scaled", t)
 		}
 		spec["replicas"] = *b.Replicas
 		return fmt.Sprintf("scaled %s back to %d", t, *b.Replicas), nil
@@ -323,7 +331,7 @@ func (a kubernetes) settled(ctx context.Context, to access, t target, r Request,
 	seen, err := to.watch(ctx, t)
 	res.Data = seen.Data
 	if err != nil {
-		return res, fmt.Errorf("%s: %w", res.Summary, err)
+		return res, msg.Wrong("do.about", res.Summary, err)
 	}
 	res.Summary += "; all of it is available"
 	return res, nil
@@ -355,7 +363,7 @@ func unless(ok bool, text string) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", text, ErrAgain)
+	return msg.Wrong("do.about", text, ErrAgain)
 }
 
 // progress tells how far a rollout is, as kubectl would; the error, that it is stuck.
@@ -380,7 +388,7 @@ func (t target) progress(o resource) (text string, done bool, err error) {
 	}
 	for _, c := range s.Conditions {
 		if c.Type == "Progressing" && c.Reason == "ProgressDeadlineExceeded" {
-			return "", false, fmt.Errorf("%s is stuck: %s", t, short(c.Message, 500))
+			return "", false, msg.Wrong("do.k8s.stuck", t, short(c.Message, 500))
 		}
 	}
 	text = fmt.Sprintf("%s: %d of %d updated, %d available", t, updated, want, available)
@@ -398,7 +406,7 @@ func (to access) get(ctx context.Context, t target) (o resource, err error) {
 		return o, t.refused(http.MethodGet, got)
 	}
 	if err := json.Unmarshal(got.body, &o); err != nil || o.Metadata.ResourceVersion == "" {
-		return o, fmt.Errorf("the answer of the cluster about %s cannot be read", t)
+		return o, msg.Wrong("do.k8s.answer", t)
 	}
 	return o, nil
 }
@@ -430,13 +438,13 @@ func (t target) refused(method string, got answer) error {
 		if t.namespace != "" {
 			where = " in namespace " + t.namespace
 		}
-		return fmt.Errorf("the cluster forbids it: %s (hint: a role with the verb %s on %ss%s, bound to the account)", said, verbs, t.kind, where)
+		return msg.Wrong("do.k8s.forbidden", said, verbs, t.kind, where)
 	case http.StatusUnauthorized:
-		return errors.New("the cluster does not know the login (hint: its token may have run out)")
+		return msg.Wrong("do.k8s.login")
 	case http.StatusNotFound:
-		return fmt.Errorf("there is no %s: %s", t, said)
+		return msg.Wrong("do.k8s.none", t, said)
 	}
-	return fmt.Errorf("%w: %s", judge(method, "the cluster", got), said)
+	return msg.Wrong("do.said", judge(method, "the cluster", got), said)
 }
 
 // watch follows an object until its rollout is complete or stuck, or ctx ends.
@@ -459,7 +467,7 @@ func (to access) watch(ctx context.Context, t target) (res Result, err error) {
 		case ended:
 			return res, err
 		case ctx.Err() != nil:
-			return res, fmt.Errorf("%s: the time is up: %w", res.Summary, ErrAgain)
+			return res, msg.Wrong("do.k8s.late", res.Summary, ErrAgain)
 		case err != nil:
 			return res, err
 		}
@@ -478,7 +486,7 @@ func (to access) follow(ctx context.Context, t target, version string) (res Resu
 	query := url.Values{"watch": {"1"}, "fieldSelector": {"metadata.name=" + t.name}, "resourceVersion": {version}, "timeoutSeconds": {strconv.Itoa(stream)}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.base+t.path("")+"?"+query.Encode(), http.NoBody)
 	if err != nil {
-		return res, true, errors.New("the address of the cluster cannot be used")
+		return res, true, msg.Wrong("do.k8s.address")
 	}
 	req.Header = to.header.Clone()
 	resp, err := to.client.Do(req)
@@ -487,7 +495,7 @@ func (to access) follow(ctx context.Context, t target, version string) (res Resu
 		if errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return res, ctx.Err() == nil, fmt.Errorf("watching %s: %w: %w", t, err, ErrAgain)
+		return res, ctx.Err() == nil, msg.Wrong("do.k8s.watching", t, err, ErrAgain)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if !success(resp.StatusCode) {
@@ -509,7 +517,7 @@ func (to access) follow(ctx context.Context, t target, version string) (res Resu
 			return res, false, nil // too old a version: asked anew
 		}
 		if event.Type == "DELETED" {
-			return res, true, fmt.Errorf("%s was deleted", t)
+			return res, true, msg.Wrong("do.k8s.deleted", t)
 		}
 		text, done, err := t.progress(event.Object)
 		res = Result{Summary: text, Data: event.Object.Status}

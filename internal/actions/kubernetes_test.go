@@ -216,7 +216,7 @@ func TestKubernetesScale(t *testing.T) {
 	s := newAPIServer(t)
 	set := s.set(t)
 	r := request(t, `kubernetes: {do: scale, object: "deployment/{{ .labels.deployment }}", namespace: "{{ .labels.namespace }}", by: "+2", max: 6}`, k8sScope())
-	lines, err := set.Plan(r)
+	lines, err := planned(set, r)
 	if err != nil || strings.Join(lines, "\n") != "scale deployment/web in shop by +2, within 1 and 6, in cluster main" || len(s.patches) > 0 {
 		t.Errorf("planned %q %v", lines, err)
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // mail sends one message to all who are to read it. Unless its receiver says otherwise it
@@ -20,7 +22,7 @@ import (
 func (a notify) mail(ctx context.Context, name string, to Receiver, address, password string, r Request) (res Result, err error) {
 	m, err := a.letter(to, r)
 	if err != nil {
-		return res, fmt.Errorf("the receiver %q: %w", name, err)
+		return res, msg.Wrong("do.mail.receiver", name, err)
 	}
 	if password != "" { // as it travels, which a server may repeat in what it says
 		vaultOf(ctx).learn(base64.StdEncoding.EncodeToString([]byte("\x00" + to.User + "\x00" + password)))
@@ -28,15 +30,15 @@ func (a notify) mail(ctx context.Context, name string, to Receiver, address, pas
 	}
 	c, err := postOffice(ctx, to, address, password)
 	if err != nil {
-		return res, fmt.Errorf("the receiver %q: %w", name, err)
+		return res, msg.Wrong("do.mail.receiver", name, err)
 	}
 	if err := c.DialWithContext(ctx); err != nil {
 		const lasting = 500
 		var refused *textproto.Error
 		if errors.As(err, &refused) && refused.Code >= lasting {
-			return res, fmt.Errorf("the mail server of %s does not take the login: %w", name, err)
+			return res, msg.Wrong("do.mail.login", name, err)
 		}
-		return res, fmt.Errorf("the mail server of %s: %w: %w", name, err, ErrAgain)
+		return res, msg.Wrong("do.mail.kind", name, err, ErrAgain)
 	}
 	err = c.Send(m)
 	_ = c.Close() // what is delivered is delivered
@@ -49,16 +51,16 @@ func (a notify) mail(ctx context.Context, name string, to Receiver, address, pas
 // posted tells how a message failed: refused, refused for now, or nobody knows.
 func posted(name string, err error) error {
 	var failed *mail.SendError
-	text := fmt.Errorf("the mail server of %s: %w", name, err)
+	text := msg.Wrong("do.mail", name, err)
 	switch {
 	case !errors.As(err, &failed):
-		return fmt.Errorf("%w: %w", text, ErrUnsure)
+		return msg.Wrong("do.pair", text, ErrUnsure)
 	case failed.IsTemp():
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	case failed.ErrorCode() == 0 && (failed.Reason == mail.ErrSMTPDataClose || failed.Reason == mail.ErrWriteContent):
-		return fmt.Errorf("%w: %w", text, ErrUnsure) // it was cut off while the message travelled
+		return msg.Wrong("do.pair", text, ErrUnsure) // it was cut off while the message travelled
 	case failed.ErrorCode() == 0:
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	}
 	return text
 }
@@ -68,10 +70,10 @@ func posted(name string, err error) error {
 func (a notify) letter(to Receiver, r Request) (*mail.Msg, error) {
 	m := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	if err := m.From(to.From); err != nil {
-		return nil, errors.New("its from is no address")
+		return nil, msg.Wrong("do.mail.from")
 	}
 	if len(to.To) == 0 || m.To(to.To...) != nil {
-		return nil, errors.New("its to holds no address, or something else")
+		return nil, msg.Wrong("do.mail.to")
 	}
 	text := a.text(to, r)
 	subject, _, _ := strings.Cut(text, "\n")
@@ -94,7 +96,7 @@ func plain(c rune) rune {
 }
 
 func postOffice(ctx context.Context, to Receiver, address, password string) (*mail.Client, error) {
-	bad := errors.New("its url is none of smtp://HOST, smtps://HOST and smtp+plain://HOST")
+	bad := msg.Wrong("do.mail.url")
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil {
 		return nil, bad
@@ -117,7 +119,7 @@ func postOffice(ctx context.Context, to Receiver, address, password string) (*ma
 	case "smtp+plain":
 		usual, options = "25", append(options, mail.WithTLSPolicy(mail.NoTLS))
 		if to.User != "" {
-			return nil, errors.New("a password is not sent without TLS (hint: smtp:// or smtps://)")
+			return nil, msg.Wrong("do.mail.plain")
 		}
 	default:
 		return nil, bad
@@ -131,7 +133,7 @@ func postOffice(ctx context.Context, to Receiver, address, password string) (*ma
 	}
 	n, err := strconv.Atoi(port)
 	if err != nil {
-		return nil, fmt.Errorf("its port %s is no number", port)
+		return nil, msg.Wrong("do.mail.port", port)
 	}
 	return mail.NewClient(u.Hostname(), append(options, mail.WithPort(n))...)
 }

@@ -82,16 +82,16 @@ func (a notify) receiver(r Request) (name string, to Receiver, err error) {
 	to, ok := a.s.o.Receivers[name]
 	switch {
 	case !ok:
-		return name, to, fmt.Errorf("there is no receiver %q (hint: notify.%s of the server's configuration)", name, name)
+		return name, to, msg.Wrong("do.receiver.none", name, name)
 	case a.kind != "" && to.Type != a.kind:
-		return name, to, fmt.Errorf("the receiver %q is of type %s", name, to.Type)
+		return name, to, msg.Wrong("do.receiver.type", name, to.Type)
 	}
 	return name, to, nil
 }
 
-func (a notify) plan(r Request) ([]string, error) {
+func (a notify) plan(r Request) (lines []msg.Reason, err error) {
 	name, to, err := a.receiver(r)
-	return []string{strings.TrimSpace("tell " + name + " " + r.text("channel", "")), "text " + a.text(to, r)}, err
+	return []msg.Reason{msg.Because("plan.line.tell", strings.TrimSpace(name+" "+r.text("channel", ""))), msg.Because("plan.line.text", a.text(to, r))}, err
 }
 
 func (a notify) do(ctx context.Context, r Request) (res Result, err error) {
@@ -115,7 +115,7 @@ func (a notify) do(ctx context.Context, r Request) (res Result, err error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
-		return res, fmt.Errorf("the address of the receiver %q cannot be used", name)
+		return res, msg.Wrong("do.receiver.address", name)
 	}
 	body, err := json.Marshal(a.payload(to, r, u, key))
 	if err != nil {
@@ -190,7 +190,7 @@ func refused(kind string, body []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return fmt.Errorf("the receiver's answer cannot be read: %w", ErrUnsure)
+		return msg.Wrong("do.receiver.answer", ErrUnsure)
 	}
 	if doc.ErrCode != 0 || doc.Code != 0 {
 		return errors.New("the receiver refused it: " + strings.TrimSpace(fmt.Sprintf("%d %s%s", doc.ErrCode+doc.Code, doc.ErrMsg, doc.Msg)))

@@ -280,7 +280,7 @@ func TestOtherServices(t *testing.T) {
 			t.Errorf("%s is not there: %v", name, err)
 		}
 	}
-	lines, err := set.Plan(request(t, `notify: {to: pager, text: "{{ .labels.evil }}"}`, s1))
+	lines, err := planned(set, request(t, `notify: {to: pager, text: "{{ .labels.evil }}"}`, s1))
 	if text, _ := json.Marshal(lines); err != nil || len(lines[1]) > 1010 {
 		t.Errorf("planned %s %v", text, err)
 	}

@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
 
@@ -21,18 +21,18 @@ type promql struct {
 	s *Set
 }
 
-func (a promql) plan(r Request) ([]string, error) {
-	line := "ask " + r.text("query", "")
+func (a promql) plan(r Request) (lines []msg.Reason, err error) {
+	line := msg.Because("plan.line.ask", r.text("query", ""))
 	if e := r.text("expect", ""); e != "" {
-		line += ", expect " + e
+		line = msg.Because("plan.line.ask.expect", r.text("query", ""), e)
 	}
 	if a.s.o.Prometheus == "" {
-		return []string{line}, errNoPrometheus
+		err = errNoPrometheus
 	}
-	return []string{line}, nil
+	return []msg.Reason{line}, err
 }
 
-var errNoPrometheus = errors.New("no Prometheus is configured (hint: prometheus of the server's configuration)")
+var errNoPrometheus = msg.Wrong("do.noprometheus")
 
 func (a promql) do(ctx context.Context, r Request) (res Result, err error) {
 	if a.s.o.Prometheus == "" {
@@ -45,12 +45,12 @@ func (a promql) do(ctx context.Context, r Request) (res Result, err error) {
 	res.Output = strings.Join(values, " ")
 	res.Summary = fmt.Sprintf("%d values", len(values))
 	if len(values) == 0 {
-		return res, errors.New("the answer of Prometheus is empty")
+		return res, msg.Wrong("do.promql.empty")
 	}
 	op, number := playbook.Expectation(r.text("expect", ""))
 	for _, v := range values {
 		if op != "" && !compare(v, op, number) {
-			return res, fmt.Errorf("%s is not %s %s", v, op, number)
+			return res, msg.Wrong("do.expect", v, op, number)
 		}
 	}
 	return res, nil
@@ -81,7 +81,7 @@ func (a promql) ask(ctx context.Context, query string, at time.Time) ([]string, 
 		if !success(got.status) && doc.Error == "" {
 			return nil, judge(http.MethodGet, "Prometheus", got)
 		}
-		return nil, fmt.Errorf("Prometheus refused the query: %s", doc.Error) //nolint:staticcheck // a name
+		return nil, msg.Wrong("do.promql.refused", doc.Error) //nolint:staticcheck // a name
 	}
 	return samples(doc.Data.ResultType, doc.Data.Result)
 }
@@ -95,7 +95,7 @@ func (s *Set) Holds(ctx context.Context, query string, at time.Time) (bool, erro
 	known := &vault{open: s.o.Secrets}
 	values, err := a.ask(context.WithValue(ctx, vaultKey{}, known), query, at)
 	if err != nil {
-		return false, &failure{known.hide(err.Error()), err}
+		return false, known.failed(err)
 	}
 	return slices.ContainsFunc(values, func(v string) bool { return compare(v, "!=", "0") }), nil
 }

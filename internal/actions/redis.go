@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
@@ -54,32 +55,34 @@ func (a redisAction) admitted(r Request) (name string, to Redis, words []string,
 	switch {
 	case nature.Reads:
 	case r.text("allow", "") != "write":
-		err = fmt.Errorf("%s may change something (hint: allow: write of the action)", command)
+		err = msg.Wrong("do.redis.write", command)
 	case named:
 	case !writes:
-		err = fmt.Errorf("the command %s is not allowed (hint: redis.%s.commands of the server's configuration must name it)", command, name)
+		err = msg.Wrong("do.redis.command", command, name)
 	case !to.Write:
-		err = fmt.Errorf("nothing may be written there (hint: redis.%s.write of the server's configuration)", name)
+		err = msg.Wrong("do.redis.readonly", name)
 	}
 	return name, to, words, err
 }
 
-func (a redisAction) plan(r Request) ([]string, error) {
+func (a redisAction) plan(r Request) (lines []msg.Reason, err error) {
 	name, _, words, err := a.admitted(r)
 	if pattern := r.text("evict", ""); pattern != "" {
-		left := map[string]string{"any": "", "none": " that have no time to live"}
-		ttl := r.text("ttl", "any")
-		condition, ok := left[ttl]
-		if !ok {
-			condition = " with a time to live " + ttl
+		var condition msg.Reason
+		switch ttl := r.text("ttl", "any"); ttl {
+		case "any":
+		case "none":
+			condition = msg.Because("plan.line.redis.evict.none")
+		default:
+			condition = msg.Because("plan.line.redis.evict.ttl", ttl)
 		}
-		return []string{fmt.Sprintf("unlink the keys %q%s in %s: at most %d, %d a second", pattern, condition, name, r.number("most", usualMost), r.number("per_second", usualRate))}, err
+		return []msg.Reason{msg.Because("plan.line.redis.evict", strconv.Quote(pattern), condition, name, r.number("most", usualMost), r.number("per_second", usualRate))}, err
 	}
-	line := fmt.Sprintf("send %s %q to %s", strings.Join(words, " "), r.Params["args"].Texts, name)
+	told := []any{strings.Join(words, " "), fmt.Sprintf("%q", r.Params["args"].Texts), name}
 	if e := r.text("expect", ""); e != "" {
-		line += ", expect " + strings.TrimSpace(r.text("field", "")+" "+e)
+		return []msg.Reason{msg.Because("plan.line.redis.send.expect", append(told, strings.TrimSpace(r.text("field", "")+" "+e))...)}, err
 	}
-	return []string{line}, err
+	return []msg.Reason{msg.Because("plan.line.redis.send", told...)}, err
 }
 
 const (
@@ -128,7 +131,7 @@ func authorities(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate", file)
+		return nil, msg.Wrong("do.nocertificate", file)
 	}
 	return pool, nil
 }
@@ -137,16 +140,16 @@ func authorities(file string) (*x509.CertPool, error) {
 func redisError(doing string, err, lost error) error {
 	var refused redis.Error
 	if !errors.As(err, &refused) {
-		return fmt.Errorf("%s: %w: %w", doing, err, lost)
+		return msg.Wrong("do.about.kind", doing, err, lost)
 	}
 	code, _, _ := strings.Cut(refused.Error(), " ")
 	switch code {
 	case "LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN":
-		return fmt.Errorf("%s: %w: %w", doing, err, ErrAgain)
+		return msg.Wrong("do.about.kind", doing, err, ErrAgain)
 	case "READONLY":
-		return fmt.Errorf("%s: %w (hint: the address is a replica's)", doing, err)
+		return msg.Wrong("do.redis.replica", doing, err)
 	}
-	return fmt.Errorf("%s: %w", doing, err)
+	return msg.Wrong("do.about", doing, err)
 }
 
 func (a redisAction) do(ctx context.Context, r Request) (res Result, err error) {
@@ -186,7 +189,7 @@ func (a redisAction) do(ctx context.Context, r Request) (res Result, err error) 
 	if e := r.text("expect", ""); e != "" {
 		op, number := playbook.Expectation(e)
 		if v := fmt.Sprint(got); !compare(v, op, number) {
-			return res, fmt.Errorf("%s is not %s %s", short(v, 100), op, number)
+			return res, msg.Wrong("do.expect", short(v, 100), op, number)
 		}
 	}
 	return res, nil
@@ -222,7 +225,7 @@ func infoField(text, field string) (string, error) {
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("INFO has no line %s", short(field, 100))
+	return "", msg.Wrong("do.redis.info", short(field, 100))
 }
 
 // evicted is what an eviction came to.
@@ -285,7 +288,7 @@ func evict(ctx context.Context, c *redis.Client, name string, r Request) (Result
 func withTime(ctx context.Context, c *redis.Client, keys []string, ttl string) ([]string, error) {
 	op, than, ok := playbook.TimeLeft(ttl)
 	if !ok {
-		return nil, fmt.Errorf("%q is no condition on the time to live", ttl)
+		return nil, msg.Wrong("do.redis.ttl", ttl)
 	}
 	if op == "any" || len(keys) == 0 {
 		return keys, nil

@@ -169,7 +169,7 @@ func TestRedisEvict(t *testing.T) {
 		}
 	}
 	fill()
-	lines, err := set.Plan(request(t, `redis: {evict: "tmp:*", ttl: "< 1h", allow: write}`, scope()))
+	lines, err := planned(set, request(t, `redis: {evict: "tmp:*", ttl: "< 1h", allow: write}`, scope()))
 	if want := `unlink the keys "tmp:*" with a time to live < 1h in cache: at most 100000, 1000 a second`; err != nil || lines[0] != want || c.DBSize(ctx).Val() != 8000 {
 		t.Errorf("planned %q %v", lines, err)
 	}

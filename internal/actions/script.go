@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/proc"
 )
 
@@ -39,7 +41,7 @@ type script struct {
 // below one of them, which nobody but its owner can write.
 func (a script) find(name string) (string, error) {
 	if len(a.o.Dirs) == 0 {
-		return "", errors.New("no script directory is configured (hint: scripts.dirs of the server's configuration)")
+		return "", msg.Wrong("do.script.nodir")
 	}
 	path, err := within(a.o.Dirs, name, "script")
 	if err != nil {
@@ -52,12 +54,12 @@ func (a script) find(name string) (string, error) {
 // begin with the directory's own: scripts/x.sh is x.sh of /srv/scripts.
 func within(dirs []string, name, what string) (string, error) {
 	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("%s %q leaves its directory", what, name)
+		return "", msg.Wrong("do.script.leaves", what, name)
 	}
 	for _, dir := range dirs {
 		root, err := filepath.EvalSymlinks(dir)
 		if err != nil {
-			return "", fmt.Errorf("a directory of the configuration: %w", err)
+			return "", msg.Wrong("do.script.dir", err)
 		}
 		local := filepath.FromSlash(name)
 		path, err := filepath.EvalSymlinks(filepath.Join(root, local))
@@ -68,14 +70,14 @@ func within(dirs []string, name, what string) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", fmt.Errorf("%s %s: %w", what, name, err)
+			return "", msg.Wrong("do.script.find", what, name, err)
 		}
 		if rel, err := filepath.Rel(root, path); err != nil || !filepath.IsLocal(rel) {
-			return "", fmt.Errorf("%s %s leads out of its directory (hint: a symbolic link may point only to files below it)", what, name)
+			return "", msg.Wrong("do.script.link", what, name)
 		}
 		return path, nil
 	}
-	return "", fmt.Errorf("%s %s is in none of the directories %s", what, name, strings.Join(dirs, ", "))
+	return "", msg.Wrong("do.script.nowhere", what, name, strings.Join(dirs, ", "))
 }
 
 func safe(path string) error {
@@ -84,23 +86,23 @@ func safe(path string) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no regular file", path)
+		return msg.Wrong("do.script.regular", path)
 	case info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("%s is not executable (hint: chmod +x)", path)
+		return msg.Wrong("do.script.executable", path)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s can be written by others than its owner (hint: chmod go-w)", path)
+		return msg.Wrong("do.script.writable", path)
 	}
 	return nil
 }
 
-func (a script) plan(r Request) ([]string, error) {
+func (a script) plan(r Request) (lines []msg.Reason, err error) {
 	path, err := a.find(r.text("script", ""))
-	lines := []string{fmt.Sprintf("run %s %q", path, r.Params["args"].Texts)}
+	lines = append(lines, msg.Because("plan.line.run", path, fmt.Sprintf("%q", r.Params["args"].Texts)))
 	for _, p := range r.Params["env"].Pairs {
-		lines = append(lines, fmt.Sprintf("with %s as %q", p.Name, p.Text.String()))
+		lines = append(lines, msg.Because("plan.line.with", p.Name, strconv.Quote(p.Text.String())))
 	}
 	if !a.o.Limits.none() {
-		lines = append(lines, "held to "+a.o.Limits.String(), a.o.Limits.held())
+		lines = append(lines, msg.Because("plan.line.held", a.o.Limits.String()), a.o.Limits.held())
 	}
 	return lines, err
 }
@@ -129,14 +131,14 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 			return res, err
 		}
 		if strings.ContainsRune(v, 0) {
-			return res, fmt.Errorf("variable %s holds NUL", p.Name)
+			return res, msg.Wrong("do.script.nul", p.Name)
 		}
 		env = append(env, p.Name+"="+v)
 	}
 	argv := append([]string{path}, r.Params["args"].Texts...)
 	if !a.o.Limits.none() {
 		if len(a.o.Launcher) == 0 {
-			return res, errors.New("scripts are to be held to limits, and nothing is there to hold them")
+			return res, msg.Wrong("do.script.nolauncher")
 		}
 		limits, err := json.Marshal(a.o.Limits)
 		if err != nil {
@@ -150,21 +152,21 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 	}
 	ran, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(path), Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true}, argv[0], argv[1:]...)
 	if err != nil && ctx.Err() == nil {
-		return res, fmt.Errorf("starting %s: %w", filepath.Base(path), err)
+		return res, msg.Wrong("do.script.start", filepath.Base(path), err)
 	}
 	res = Result{Output: string(ran.Output), Code: ran.Exit, Summary: fmt.Sprintf("%s ended with exit code %d", r.text("script", ""), ran.Exit)}
 	if !a.o.Limits.none() {
-		res.Data = map[string]any{"held": a.o.Limits.held()}
+		res.Data = map[string]any{"held": a.o.Limits.held().In(a.s.o.Lang)}
 	}
 	switch {
 	case ran.Late, ctx.Err() != nil:
-		return res, fmt.Errorf("%s took too long or was stopped, and was ended with all that it had started: %w", r.text("script", ""), ErrUnsure)
+		return res, msg.Wrong("do.script.late", r.text("script", ""), ErrUnsure)
 	case expected(r.Params["ok"].Numbers, ran.Exit, func(code int) bool { return code == 0 }):
 		return res, nil
 	case ran.Exit == exitAgain:
-		return res, fmt.Errorf("%s: %w", res.Summary, ErrAgain)
+		return res, msg.Wrong("do.about", res.Summary, ErrAgain)
 	case ran.Exit == exitConfine && len(a.o.Launcher) > 0:
-		return res, fmt.Errorf("%s was not started: it could not be held to its limits", r.text("script", ""))
+		return res, msg.Wrong("do.script.confine", r.text("script", ""))
 	}
 	return res, errors.New(res.Summary)
 }

@@ -3,7 +3,6 @@ package actions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"regexp"
@@ -24,6 +23,8 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/ntfy"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/pushover"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // shout sends through shoutrrr, whose services take no context: each call has a goroutine,
@@ -65,7 +66,7 @@ func shoutMost(scheme string) int {
 func (s *shout) send(ctx context.Context, name, address, text string) (res Result, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return res, fmt.Errorf("the address of the receiver %q cannot be used", name)
+		return res, msg.Wrong("do.receiver.address", name)
 	}
 	learnAddress(vaultOf(ctx), address, u)
 	known := shouters()
@@ -76,23 +77,23 @@ func (s *shout) send(ctx context.Context, name, address, text string) (res Resul
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		return res, fmt.Errorf("the address of the receiver %q is of none of %s", name, strings.Join(names, ", "))
+		return res, msg.Wrong("do.shout.kind", name, strings.Join(names, ", "))
 	}
 	select {
 	case s.room <- struct{}{}:
 	case <-ctx.Done():
-		return res, fmt.Errorf("too many messages hang: %w", ErrAgain)
+		return res, msg.Wrong("do.shout.hang", ErrAgain)
 	}
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-s.room }()
 		defer func() {
 			if p := recover(); p != nil {
-				done <- errors.New("the service failed on what it was told")
+				done <- msg.Wrong("do.shout.failed")
 			}
 		}()
 		if err := service.service.Initialize(u, nil); err != nil {
-			done <- fmt.Errorf("the address of the receiver %q cannot be used: %w", name, err)
+			done <- msg.Wrong("do.shout.address", name, err)
 			return
 		}
 		if err := service.service.Send(quietly(text), &types.Params{}); err != nil {
@@ -104,7 +105,7 @@ func (s *shout) send(ctx context.Context, name, address, text string) (res Resul
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("telling %s took too long: %w", name, ErrUnsure)
+		err = msg.Wrong("do.shout.late", name, ErrUnsure)
 	}
 	return Result{Summary: "told " + name}, err
 }
@@ -112,15 +113,15 @@ func (s *shout) send(ctx context.Context, name, address, text string) (res Resul
 // shouted tells what was refused, and what never got there, from what may have been heard.
 // Of the services' errors only the text has the status.
 func shouted(name string, err error) error {
-	text := fmt.Errorf("telling %s: %w", name, err)
+	text := msg.Wrong("do.shout.telling", name, err)
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	case regexp.MustCompile(`(?i)(status|code|response)[^0-9]{0,40}4[0-9][0-9]\b|\b4[0-9][0-9] [A-Z][a-z]+|\(4[0-9]{4}\)`).MatchString(err.Error()):
 		return text
 	}
-	return fmt.Errorf("%w: %w", text, ErrUnsure)
+	return msg.Wrong("do.pair", text, ErrUnsure)
 }
 
 // quietly keeps data of alerts from calling everybody.

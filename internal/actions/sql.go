@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
 
@@ -33,25 +34,25 @@ func (a sqlAction) admitted(r Request) (name string, to Database, write bool, er
 	write = r.text("allow", "") == "write"
 	switch {
 	case !write && !playbook.StatementReads(r.text("query", "")):
-		err = errors.New("this statement may change something (hint: allow: write of the action)")
+		err = msg.Wrong("do.sql.write")
 	case write && !to.Write:
-		err = fmt.Errorf("nothing may be written there (hint: databases.%s.write of the server's configuration)", name)
+		err = msg.Wrong("do.sql.readonly", name)
 	}
 	return name, to, write, err
 }
 
-func (a sqlAction) plan(r Request) ([]string, error) {
+func (a sqlAction) plan(r Request) (lines []msg.Reason, err error) {
 	name, _, write, err := a.admitted(r)
-	how := "in a transaction that only reads"
+	line := msg.Because("plan.line.sql.reads", name, r.text("query", ""))
 	if write {
-		how = "in a transaction that may write"
+		line = msg.Because("plan.line.sql.writes", name, r.text("query", ""))
 	}
-	lines := []string{fmt.Sprintf("in %s, %s: %s", name, how, r.text("query", ""))}
+	lines = append(lines, line)
 	for i, v := range r.Params["args"].Texts {
-		lines = append(lines, fmt.Sprintf("$%d is %q", i+1, v))
+		lines = append(lines, msg.Because("plan.line.sql.arg", i+1, strconv.Quote(v)))
 	}
 	if e := r.text("expect", ""); e != "" {
-		lines = append(lines, "expect "+e)
+		lines = append(lines, msg.Because("plan.line.expects", e))
 	}
 	return lines, err
 }
@@ -64,7 +65,7 @@ func (a sqlAction) open(ctx context.Context, name string, to Database, write boo
 	}
 	cfg, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, fmt.Errorf("the address of the database %q cannot be used (hint: databases.%s.url of the server's configuration)", name, name)
+		return nil, msg.Wrong("do.sql.address", name, name)
 	}
 	vaultOf(ctx).learn(cfg.Password)
 	cfg.ConnectTimeout = 10 * time.Second
@@ -83,9 +84,9 @@ func (a sqlAction) open(ctx context.Context, name string, to Database, write boo
 	if err != nil {
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) {
-			return nil, fmt.Errorf("connecting to the database %q: %s", name, refused.Message)
+			return nil, msg.Wrong("do.sql.connect", name, refused.Message)
 		}
-		return nil, fmt.Errorf("connecting to the database %q: %w: %w", name, err, ErrAgain)
+		return nil, msg.Wrong("do.sql.connect.kind", name, err, ErrAgain)
 	}
 	return c, nil
 }
@@ -210,18 +211,18 @@ func (t table) meets(expect string) error {
 		return nil
 	}
 	if len(t.Rows) == 0 {
-		return errors.New("the answer has no rows")
+		return msg.Wrong("do.sql.norows")
 	}
 	if t.More {
-		return errors.New("the answer has more rows than are kept: not all were compared (hint: rows, or an aggregate)")
+		return msg.Wrong("do.sql.rows")
 	}
 	op, number := playbook.Expectation(expect)
 	for _, row := range t.Rows {
 		switch {
 		case len(row) == 0 || row[0] == nil:
-			return fmt.Errorf("NULL is not %s %s", op, number)
+			return msg.Wrong("do.sql.null", op, number)
 		case !compare(*row[0], op, number):
-			return fmt.Errorf("%s is not %s %s", short(*row[0], 100), op, number)
+			return msg.Wrong("do.expect", short(*row[0], 100), op, number)
 		}
 	}
 	return nil
@@ -231,17 +232,17 @@ func (t table) meets(expect string) error {
 func sqlError(err, lost error) error {
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) {
-		return fmt.Errorf("the statement: %w: %w", err, lost)
+		return msg.Wrong("do.sql.statement", err, lost)
 	}
 	const classOf = 2
-	text := fmt.Errorf("PostgreSQL refused it: %s (%s)", refused.Message, refused.Code)
+	text := msg.Wrong("do.sql.refused", refused.Message, refused.Code)
 	switch class := refused.Code[:min(classOf, len(refused.Code))]; {
 	case class == "40" || class == "53" || class == "57" || refused.Code == "55P03": // deadlock, no room, shutting down, locked
-		return fmt.Errorf("%w: %w", text, ErrAgain)
+		return msg.Wrong("do.pair", text, ErrAgain)
 	case refused.Code == "25006":
-		return fmt.Errorf("%w (hint: allow: write)", text)
+		return msg.Wrong("do.sql.hint.write", text)
 	case refused.Code == "42501":
-		return fmt.Errorf("%w (hint: the login of the server's configuration lacks the right)", text)
+		return msg.Wrong("do.sql.hint.right", text)
 	}
 	return text
 }

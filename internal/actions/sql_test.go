@@ -91,7 +91,7 @@ func TestSQL(t *testing.T) {
 		t.Errorf("behind a lock: %v", err)
 	}
 	exec("COMMIT")
-	lines, err := set.Plan(request(t, `sql: {query: "DELETE FROM users WHERE name = $1", args: ["{{ .labels.evil }}"], allow: write, in: rw}`, s))
+	lines, err := planned(set, request(t, `sql: {query: "DELETE FROM users WHERE name = $1", args: ["{{ .labels.evil }}"], allow: write, in: rw}`, s))
 	if err != nil || strings.Join(lines, "|") != `in rw, in a transaction that may write: DELETE FROM users WHERE name = $1|$1 is "1'; DROP TABLE users; --"` {
 		t.Errorf("planned %q %v", lines, err)
 	}

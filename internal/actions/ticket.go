@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // Tracker is where tickets are.
@@ -67,9 +68,11 @@ func (a ticket) draft(r Request) (name string, t Tracker, d draft, err error) {
 	return name, t, d, nil
 }
 
-func (a ticket) plan(r Request) ([]string, error) {
+func (a ticket) plan(r Request) (lines []msg.Reason, err error) {
 	name, _, d, err := a.draft(r)
-	return []string{fmt.Sprintf("create a ticket in %s, unless there is an open one marked %s", name, d.mark()), "title " + d.Title, "labels " + strings.Join(d.Labels, ", "), "text " + d.Body}, err
+	return []msg.Reason{
+		msg.Because("plan.line.ticket", name, d.mark()), msg.Because("plan.line.title", d.Title), msg.Because("plan.line.labels", strings.Join(d.Labels, ", ")), msg.Because("plan.line.text", d.Body),
+	}, err
 }
 
 // addresses are where tickets are listed and where they are created.
@@ -79,7 +82,7 @@ func (t Tracker) addresses(base string, d draft) (list, create string, err error
 	case "github":
 		owner, repo, ok := strings.Cut(t.Project, "/")
 		if !ok {
-			return "", "", fmt.Errorf("the project %q is not OWNER/NAME", t.Project)
+			return "", "", msg.Wrong("do.ticket.project", t.Project)
 		}
 		create = base + "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo) + "/issues"
 		return create + "?" + url.Values{"state": {"open"}, "labels": {d.mark()}}.Encode(), create, nil
@@ -92,13 +95,13 @@ func (t Tracker) addresses(base string, d draft) (list, create string, err error
 		// the text, and the newest open tickets are read.
 		owner, repo, ok := strings.Cut(t.Project, "/")
 		if !ok {
-			return "", "", fmt.Errorf("the project %q is not OWNER/NAME", t.Project)
+			return "", "", msg.Wrong("do.ticket.project", t.Project)
 		}
 		create = base + "/repos/" + url.PathEscape(owner) + "/" + url.PathEscape(repo) + "/issues"
 		return create + "?" + url.Values{"state": {"open"}, "type": {"issues"}, "limit": {"30"}}.Encode(), create, nil
 	case "jira", "jira-server":
 		if !jiraKey().MatchString(t.Project) {
-			return "", "", fmt.Errorf("the project %q is no key of Jira", t.Project)
+			return "", "", msg.Wrong("do.ticket.jira", t.Project)
 		}
 		version, search := "3", "/search/jql"
 		if t.Type == "jira-server" {
@@ -110,14 +113,14 @@ func (t Tracker) addresses(base string, d draft) (list, create string, err error
 	case "generic":
 		u, err := url.Parse(base)
 		if err != nil {
-			return "", "", fmt.Errorf("the address of the tracker cannot be used")
+			return "", "", msg.Wrong("do.ticket.address")
 		}
 		q := u.Query()
 		q.Set("key", d.Key)
 		u.RawQuery = q.Encode()
 		return u.String(), base, nil
 	}
-	return "", "", fmt.Errorf("the tracker's type %q is none of github, gitlab, gitea, jira, jira-server, generic", t.Type)
+	return "", "", msg.Wrong("do.ticket.type", t.Type)
 }
 
 func (t Tracker) payload(d draft) any {
@@ -181,7 +184,7 @@ func (t Tracker) tickets(base string, body []byte, d draft) (list []found, more 
 			Issues *[]struct{ Key string }
 		}
 		if err := json.Unmarshal(body, &doc); err != nil || doc.Issues == nil {
-			return nil, false, errors.New("no list of issues")
+			return nil, false, msg.Wrong("do.ticket.nolist")
 		}
 		for _, i := range *doc.Issues {
 			list = append(list, found{Key: i.Key}.in(base))
@@ -246,7 +249,7 @@ func (a ticket) look(ctx context.Context, t Tracker, name, base, list string, he
 		there, more, err := t.tickets(base, got.body, d)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("the list of tickets of %s cannot be read", name)
+			return nil, msg.Wrong("do.ticket.list", name)
 		case len(there) > 0:
 			return &there[0], nil
 		case !more || page >= giteaPages:

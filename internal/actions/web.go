@@ -3,11 +3,13 @@ package actions
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // web is the http action.
@@ -25,28 +27,28 @@ func (web) method(r Request) string {
 	return r.text("method", http.MethodGet)
 }
 
-func (a web) plan(r Request) ([]string, error) {
+func (a web) plan(r Request) (lines []msg.Reason, err error) {
 	address := r.text("url", "")
-	lines := []string{a.method(r) + " " + address}
+	lines = append(lines, msg.Said(a.method(r)+" "+address))
 	for _, p := range r.Params["query"].Pairs {
-		lines = append(lines, fmt.Sprintf("query %s=%s", p.Name, url.QueryEscape(p.Text.String())))
+		lines = append(lines, msg.Because("plan.line.query", p.Name+"="+url.QueryEscape(p.Text.String())))
 	}
 	for _, p := range r.Params["headers"].Pairs {
-		lines = append(lines, fmt.Sprintf("header %s as %q", p.Name, p.Text.String()))
+		lines = append(lines, msg.Because("plan.line.header", p.Name, strconv.Quote(p.Text.String())))
 	}
 	if body, ok := r.Params["json"]; ok {
 		text, err := json.Marshal(body.JSON)
 		if err != nil {
 			return lines, err
 		}
-		lines = append(lines, "body "+string(text))
+		lines = append(lines, msg.Because("plan.line.body", string(text)))
 	}
 	if strings.Contains(address, "${secret:") {
 		return lines, nil // which host it is shows only when it is made
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return lines, errors.New("the address cannot be read")
+		return lines, msg.Wrong("do.address.read")
 	}
 	return lines, a.s.o.HTTP.allows(u)
 }
@@ -58,7 +60,7 @@ func (a web) do(ctx context.Context, r Request) (res Result, err error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return res, errors.New("the address cannot be read")
+		return res, msg.Wrong("do.address.read")
 	}
 	if err := a.s.o.HTTP.allows(u); err != nil {
 		return res, err
@@ -75,7 +77,7 @@ func (a web) do(ctx context.Context, r Request) (res Result, err error) {
 			return res, err
 		}
 		if strings.ContainsAny(v, "\r\n\x00") {
-			return res, fmt.Errorf("header %s holds a line break", p.Name)
+			return res, msg.Wrong("do.header", p.Name)
 		}
 		headers.Set(p.Name, v)
 	}

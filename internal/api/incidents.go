@@ -191,6 +191,9 @@ func (c *call) cleanRun(r state.Run) state.Run {
 	return r
 }
 
+// worded is a reason in the reader's language, as a text.
+func (c *call) worded(r msg.Reason) msg.Reason { return msg.Said(mask.Text(r.In(c.lang))) }
+
 func (c *call) cleanStep(s state.Step) state.Step {
 	s.Error, s.Intent, s.Result = c.words(s.Error), cleanJSON(s.Intent), cleanJSON(s.Result)
 	return s
@@ -198,8 +201,8 @@ func (c *call) cleanStep(s state.Step) state.Step {
 
 func (c *call) cleanApproval(a state.Approval) state.Approval {
 	a.Reason, a.Note = mask.Text(a.Reason), c.words(a.Note)
-	a.Intent.Input, a.Intent.Fault = cleanJSON(a.Intent.Input), mask.Text(a.Intent.Fault)
-	a.Intent.Does = each(a.Intent.Does, mask.Text)
+	a.Intent.Input, a.Intent.Fault = cleanJSON(a.Intent.Input), c.worded(a.Intent.Fault)
+	a.Intent.Does = each(a.Intent.Does, c.worded)
 	return a
 }
 

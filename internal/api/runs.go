@@ -6,7 +6,6 @@ import (
 
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/autopilot"
-	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
@@ -169,7 +168,7 @@ func (a *api) planRun(c *call) (any, error) {
 	}
 	plan, err := a.Engine.Foresee(c.Context(), in.Playbook, in.Incident)
 	for i := range plan {
-		plan[i].Input, plan[i].Fault, plan[i].Does = cleanJSON(plan[i].Input), mask.Text(plan[i].Fault), each(plan[i].Does, mask.Text)
+		plan[i].Input, plan[i].Fault, plan[i].Does = cleanJSON(plan[i].Input), c.worded(plan[i].Fault), each(plan[i].Does, c.worded)
 	}
 	return list[autopilot.Foreseen]{Items: plan}, err
 }

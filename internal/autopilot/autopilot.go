@@ -73,7 +73,7 @@ type Options struct {
 	May func(ctx context.Context, role string) bool
 	// Describe says for people what an action of a kind would do with an input, and why it
 	// could not; nil: approvals show the input alone. It has no effect.
-	Describe func(kind string, input json.RawMessage) (does []string, fault string)
+	Describe func(kind string, input json.RawMessage) (does []msg.Reason, fault msg.Reason)
 	// MaxRuns is how many runs of all playbooks may begin within an hour; 0: no limit.
 	MaxRuns int64
 	// Workers is how many steps run at once on this node; 0: 20.

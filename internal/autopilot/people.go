@@ -420,8 +420,8 @@ func (e *Engine) Run(ctx context.Context, playbook string, incident int64, by, w
 type Foreseen struct {
 	Planned
 	// Does says it for people, with secrets by reference; Fault, that it could not be done.
-	Does  []string `json:"does,omitempty"`
-	Fault string   `json:"fault,omitempty"`
+	Does  []msg.Reason `json:"does,omitempty"`
+	Fault msg.Reason   `json:"fault,omitzero"`
 }
 
 // Foresee tells what [Engine.Run] would do for an incident, with the facts of now.
@@ -446,14 +446,14 @@ func (e *Engine) Foresee(ctx context.Context, playbook string, incident int64) (
 }
 
 // Foretell says what the steps of a plan would do; describe is that of [Options].
-func Foretell(plan []Planned, describe func(kind string, input json.RawMessage) (does []string, fault string)) (out []Foreseen) {
+func Foretell(plan []Planned, describe func(kind string, input json.RawMessage) (does []msg.Reason, fault msg.Reason)) (out []Foreseen) {
 	for _, s := range plan {
 		f := Foreseen{Planned: s}
 		switch {
 		case s.Input != nil && describe != nil:
 			f.Does, f.Fault = describe(s.Kind, s.Input)
 		case s.Input == nil && !s.Skip:
-			f.Fault = s.Why.In(msg.EN)
+			f.Fault = s.Why
 		}
 		out = append(out, f)
 	}

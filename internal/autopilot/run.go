@@ -399,6 +399,9 @@ func becauseOf(err error) msg.Reason {
 	if errors.Is(err, errInterrupted) {
 		return msg.Because("why.interrupted")
 	}
+	if r := msg.Of(err); r.Key != "" { // an unsure one says so itself
+		return r
+	}
 	if errors.Is(err, ErrUnsure) {
 		rest := strings.Trim(strings.Replace(err.Error(), ErrUnsure.Error(), "", 1), ":; ")
 		if rest == "" {

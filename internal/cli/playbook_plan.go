@@ -197,7 +197,13 @@ func (p *planner) rehearse(ctx context.Context, file string, found []keepwell.Al
 			why = msg.Of(err)
 		}
 		out.Runs, out.Why = runs && err == nil, why
-		out.Steps = append(out.Steps, steps...)
+		for _, s := range steps {
+			for i, line := range s.Does {
+				s.Does[i] = msg.Said(line.In(p.a.lang)) // documents hold words, too
+			}
+			s.Fault = msg.Said(s.Fault.In(p.a.lang))
+			out.Steps = append(out.Steps, s)
+		}
 		all = append(all, out)
 	}
 	return all, nil
@@ -239,15 +245,15 @@ func (p *planner) steps(plan []autopilot.Foreseen) {
 		switch {
 		case s.Skip:
 			p.say("plan.skip", s.Name, s.Why.In(p.a.lang))
-		case s.Fault != "":
-			p.say("plan.fault", s.Name, s.Fault)
+		case !s.Fault.IsZero():
+			p.say("plan.fault", s.Name, s.Fault.In(p.a.lang))
 		case s.Approval:
 			p.say("plan.approval", s.Name)
 		default:
 			p.say("plan.step", s.Name)
 		}
 		for _, line := range s.Does {
-			p.say("plan.does", line)
+			p.say("plan.does", line.In(p.a.lang))
 		}
 	}
 }

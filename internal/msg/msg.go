@@ -88,6 +88,7 @@ func tables() []func() map[string]message {
 	return []func() map[string]message{
 		accessTable,
 		apiTable,
+		actionsTable,
 		autopilotTable,
 		bundleTable,
 		journalTable,

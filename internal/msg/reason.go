@@ -37,12 +37,77 @@ func Because(key string, args ...any) Reason {
 // Said is what a person or another program gave as the reason.
 func Said(text string) Reason { return Reason{Text: text} }
 
-// Of is what an error gives as the reason: in its own key where it has one.
+// Of is what an error gives as the reason: in its own key where it has one, or what it
+// wraps has one and it adds no words.
 func Of(err error) Reason {
-	if r, ok := err.(interface{ Reason() Reason }); ok {
-		return r.Reason()
+	for e := err; e != nil && e.Error() == err.Error(); {
+		if r, ok := e.(interface{ Reason() Reason }); ok {
+			return r.Reason()
+		}
+		switch w := e.(type) {
+		case interface{ Unwrap() error }:
+			e = w.Unwrap()
+		case interface{ Unwrap() []error }:
+			all := w.Unwrap()
+			if len(all) != 1 {
+				return Said(err.Error())
+			}
+			e = all[0]
+		default:
+			return Said(err.Error())
+		}
 	}
 	return Said(err.Error())
+}
+
+// Wrong is an error that is known by the key of a message: [Of] gives its reason, which is
+// worded where somebody reads it. It wraps the errors among args.
+func Wrong(key string, args ...any) error {
+	w := &wrong{reason: Because(key, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			w.wraps = append(w.wraps, err)
+		}
+	}
+	return w
+}
+
+type wrong struct {
+	reason Reason
+	wraps  []error
+}
+
+// Error implements error, in English.
+func (w *wrong) Error() string { return w.reason.In(EN) }
+
+// Reason is what [Of] takes.
+func (w *wrong) Reason() Reason { return w.reason }
+
+// Unwrap is for [errors.Is].
+func (w *wrong) Unwrap() []error { return w.wraps }
+
+// Map is the reason with f made of every text in it: to take out secrets, say.
+func (r Reason) Map(f func(string) string) Reason {
+	out := Reason{Key: r.Key, Args: make([]any, 0, len(r.Args))}
+	if r.Text != "" {
+		out.Text = f(r.Text)
+	}
+	for _, a := range r.Args {
+		switch v := a.(type) {
+		case string:
+			a = f(v)
+		case Reason:
+			a = v.Map(f)
+		case List:
+			list := make(List, 0, len(v))
+			for _, inner := range v {
+				list = append(list, inner.Map(f))
+			}
+			a = list
+		}
+		out.Args = append(out.Args, a)
+	}
+	return out
 }
 
 func typed(a any) any {

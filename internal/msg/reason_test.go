@@ -3,6 +3,7 @@ package msg_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -60,6 +61,24 @@ func TestReason(t *testing.T) {
 	}
 }
 
+// TestWrong: an error that is known by its key wraps what it is about, and is worded in the
+// reader's language, also behind wrappers without words and after it was kept.
+func TestWrong(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("x509: expired")
+	err := errors.Join(msg.Wrong("do.about.kind", "the secret place", msg.Wrong("do.cluster.login", cause), msg.Wrong("do.again")))
+	if !errors.Is(err, cause) || err.Error() != "the secret place: the login to the cluster: x509: expired: a later attempt may succeed" {
+		t.Error(err)
+	}
+	hidden := msg.Of(err).Map(func(s string) string { return strings.ReplaceAll(s, "secret", "***") })
+	if got, want := msg.ParseReason(hidden.String()).In(msg.ZH), "the *** place：登录集群：x509: expired：稍后重试可能成功"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := msg.Of(fmt.Errorf("reading: %w", err)); got.Key != "" || got.Text != "reading: "+err.Error() {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestSpan(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration][2]string{
@@ -83,7 +102,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 	check := func(fset *token.FileSet, at ast.Expr, place string) {
 		lit, ok := at.(*ast.BasicLit)
 		if !ok || lit.Kind != token.STRING {
-			if place == "Because" && fset.Position(at.Pos()).Filename != filepath.Join("..", "daemon", "wire", "program.go") { // reasoned, whose calls are looked at
+			if place != "Word" && fset.Position(at.Pos()).Filename != filepath.Join("..", "daemon", "wire", "program.go") { // reasoned, whose calls are looked at
 				t.Errorf("%s: the key is no literal", fset.Position(at.Pos()))
 			}
 			return
@@ -113,7 +132,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 			switch n := n.(type) {
 			case *ast.CallExpr:
 				if f, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 {
-					if pkg, ok := f.X.(*ast.Ident); ok && pkg.Name == "msg" && (f.Sel.Name == "Because" || f.Sel.Name == "Word") {
+					if pkg, ok := f.X.(*ast.Ident); ok && pkg.Name == "msg" && (f.Sel.Name == "Because" || f.Sel.Name == "Wrong" || f.Sel.Name == "Word") {
 						check(fset, n.Args[0], f.Sel.Name)
 					}
 				}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/keepwell/keepwell/internal/msg"
 )
 
 // ApprovalState says what became of a question to a person.
@@ -42,9 +44,9 @@ type Intent struct {
 	// nothing.
 	Input json.RawMessage `json:"input"`
 	// Does says it for people, line by line, as it was when it was asked.
-	Does []string `json:"does"`
+	Does []msg.Reason `json:"does"`
 	// Fault says why it could not be done as things were then.
-	Fault string `json:"fault,omitempty"`
+	Fault msg.Reason `json:"fault,omitzero"`
 }
 
 const approvalColumns = "id, run_id, seq, state, reason, asked_by, asked_at, expires_at, decided_by, decided_at, note, intent"

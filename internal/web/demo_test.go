@@ -114,8 +114,8 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := autopilot.Open(ctx, st, autopilot.Options{Classifier: byLabels{}, Compile: compile, Describe: func(kind string, input json.RawMessage) ([]string, string) {
-		return []string{kind + " promote", "with SAID as " + string(input)}, ""
+	engine, err := autopilot.Open(ctx, st, autopilot.Options{Classifier: byLabels{}, Compile: compile, Describe: func(kind string, input json.RawMessage) ([]msg.Reason, msg.Reason) {
+		return []msg.Reason{msg.Said(kind + " promote"), msg.Because("plan.line.with", "SAID", string(input))}, msg.Because("do.script.nodir")
 	}})
 	if err == nil {
 		err = engine.Start(ctx)

@@ -136,7 +136,14 @@ func (s stepView) ResultText() string { return pretty(s.Result) }
 
 func pretty(doc json.RawMessage) string {
 	var v any
-	if len(doc) == 0 || json.Unmarshal(doc, &v) != nil || v == nil {
+	if len(doc) == 0 || json.Unmarshal(doc, &v) != nil {
+		return ""
+	}
+	return prettyValue(v)
+}
+
+func prettyValue(v any) string {
+	if v == nil {
 		return ""
 	}
 	var b strings.Builder
@@ -189,10 +196,39 @@ func (c *call) runViews(runs []state.Run, steps []state.Step, approvals []state.
 type entry struct {
 	journal.Record
 	Tone string
+	lang msg.Lang
 }
 
-// Doc is the entry's data as people read it.
-func (e entry) Doc() string { return pretty(e.Data) }
+// Doc is the entry's data as people read it, with the reasons in it in words.
+func (e entry) Doc() string {
+	var v any
+	if json.Unmarshal(e.Data, &v) != nil {
+		return ""
+	}
+	return prettyValue(worded(e.lang, v))
+}
+
+// worded puts words in place of the reasons in a document: objects of a key with args.
+func worded(lang msg.Lang, v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = worded(lang, v[i])
+		}
+	case map[string]any:
+		_, key := v["key"].(string)
+		if _, args := v["args"].([]any); key && (args && len(v) == 2 || len(v) == 1) {
+			var r msg.Reason
+			if text, err := json.Marshal(v); err == nil && json.Unmarshal(text, &r) == nil {
+				return r.In(lang)
+			}
+		}
+		for k := range v {
+			v[k] = worded(lang, v[k])
+		}
+	}
+	return v
+}
 
 func (c *call) entries(rows []state.JournalRow) []entry {
 	all := make([]entry, 0, len(rows))
@@ -210,7 +246,7 @@ func (c *call) entries(rows []state.JournalRow) []entry {
 		if r.Kind == journal.Decided && r.Reason.IsZero() { // an old one: each playbook's reason stands in its data
 			r.Why, _, _ = strings.Cut(r.Why, ": ")
 		}
-		all = append(all, entry{r.In(c.page.Lang), toneOf(r)})
+		all = append(all, entry{r.In(c.page.Lang), toneOf(r), c.page.Lang})
 	}
 	return all
 }

@@ -119,11 +119,13 @@ func TestPages(t *testing.T) {
 func TestAsked(t *testing.T) {
 	t.Parallel()
 	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
-	for lang, words := range map[string]string{"en": "exactly this is done", "zh": "批准后将执行以下操作"} {
+	for lang, words := range map[string][3]string{
+		"en": {"exactly this is done", "with SAID as {", "no script directory is configured"}, "zh": {"批准后将执行以下操作", "设 SAID 为 {", "未配置脚本目录"},
+	} {
 		c := d.client(t, "ann", lang)
 		for _, path := range []string{"/approvals", d.paths(t)["incident"]} {
 			_, body, _ := get(t, c, d.URL+path)
-			for _, want := range []string{words, "run_script promote", "312 s behind⟨U+202E⟩gpj.exe", "&lt;script&gt;document"} {
+			for _, want := range []string{words[0], words[1], words[2], "run_script promote", "312 s behind⟨U+202E⟩gpj.exe", "&lt;script&gt;document"} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%s in %s: without %q", path, lang, want)
 				}
@@ -417,7 +419,7 @@ func TestReasonsInTheReadersLanguage(t *testing.T) {
 					}
 				}
 			}
-			if strings.Contains(page, `{"key":`) || strings.Contains(page, html.EscapeString(`{"key":`)) {
+			if strings.Contains(page, "&#34;key&#34;: &#34;") || strings.Contains(page, `{"key":`) || strings.Contains(page, html.EscapeString(`{"key":`)) {
 				t.Errorf("%s shows how a reason is kept", name)
 			}
 		}

@@ -361,20 +361,20 @@ func (c Programs) Plan(ctx context.Context, p *autopilot.Program, class autopilo
 
 // Describe says what an action would do with an input, for people: with secrets by
 // reference, and with nothing in it that only seems to say something else.
-func (c Programs) Describe(name string, input json.RawMessage) (does []string, fault string) {
+func (c Programs) Describe(name string, input json.RawMessage) (does []msg.Reason, fault msg.Reason) {
 	if kind := playbook.LookupKind(name); input == nil || kind == nil || kind.Engine || c.Actions == nil {
-		return nil, ""
+		return nil, msg.Reason{}
 	}
 	var r actions.Request
 	if err := json.Unmarshal(input, &r.Input); err != nil {
-		return nil, err.Error()
+		return nil, msg.Of(err)
 	}
 	does, err := c.Actions().Plan(r)
 	for i := range does {
-		does[i] = strings.ReplaceAll(present.Marked(does[i]), "\n", "\n    ") // a text cannot pose as another line
+		does[i] = does[i].Map(func(s string) string { return strings.ReplaceAll(present.Marked(s), "\n", "\n    ") }) // a text cannot pose as another line
 	}
 	if err != nil {
-		fault = present.Marked(mask.Text(err.Error()))
+		fault = msg.Of(err).Map(func(s string) string { return present.Marked(mask.Text(s)) })
 	}
 	return does, fault
 }

@@ -237,7 +237,7 @@ func TestMatch(t *testing.T) {
 		if err != nil || ok != (want == "") || why.In(msg.EN) != want {
 			t.Errorf("%s: %v %q %v, want %q", change, ok, why.In(msg.EN), err, want)
 		}
-		if ok && (len(steps) != 2 || !steps[0].Skip || steps[1].Fault == "") { // there is no such receiver
+		if ok && (len(steps) != 2 || !steps[0].Skip || steps[1].Fault.In(msg.ZH) != "没有接收方 \"slack\"（提示：服务器配置的 notify.slack）") { // there is no such receiver
 			t.Errorf("%s: plan %+v", change, steps)
 		}
 	}
@@ -293,9 +293,13 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	does, fault := c.Describe("http", input)
-	all := strings.Join(does, "\n")
-	if !strings.Contains(all, "⟨U+202E⟩x") || strings.Contains(all, "\u202e") || strings.Contains(all, "\nrun /bin/true") || fault == "" {
-		t.Errorf("%q, %q", all, fault)
+	var shown []string
+	for _, line := range does {
+		shown = append(shown, line.In(msg.EN))
+	}
+	all := strings.Join(shown, "\n")
+	if !strings.Contains(all, "⟨U+202E⟩x") || strings.Contains(all, "\u202e") || strings.Contains(all, "\nrun /bin/true") || fault.IsZero() {
+		t.Errorf("%q, %+v", all, fault)
 	}
 	if !strings.Contains(all, "deploy") && !strings.Contains(all, "***") {
 		t.Errorf("the secret is not referred to: %q", all)
