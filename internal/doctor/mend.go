@@ -131,6 +131,7 @@ func mends() []mender {
 		{codes: cacheCodes(), plan: mendCache, first: true},
 		{codes: []keepwell.Code{"local/cache-permission"}, plan: mendPermission, first: true},
 		{codes: []keepwell.Code{"local/cache-corrupt", "proxy/bad-response"}, plan: mendNpmCache},
+		{codes: npmLockCodes(), plan: mendNpmLock},
 		{codes: []keepwell.Code{"vcs/ownership"}, plan: mendSafeDirectory},
 		{codes: []keepwell.Code{"sum/malformed"}, plan: mendGoSum},
 		{codes: modCodes(), plan: mendGoMod, first: true},

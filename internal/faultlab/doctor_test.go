@@ -47,7 +47,7 @@ func buildKeepwell(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "keepwell")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/keepwell/keepwell/cmd/keepwell")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin, "github.com/keepwell/keepwell/cmd/keepwell")
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building keepwell: %v\n%s", err, out)

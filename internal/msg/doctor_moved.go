@@ -14,6 +14,15 @@ var mendMovedTable = sync.OnceValue(func() map[string]message {
 		"mend.keep-fork":   {"replace %s by a fork of yours", "用你自己的 fork 替换 %s"},
 		"mend.keep-bundle": {"keep %s and all else that is needed in one file", "把 %s 和其余依赖一起存进一个文件"},
 
+		"mend.package":      {"take %[2]s %[3]s in the place of %[1]s, in the list of packages and its lock file", "把 %s 换成 %s %s，依赖列表和锁文件一并修改"},
+		"mend.registry":     {"fetch %s from %s", "从 %[2]s 获取 %[1]s"},
+		"mend.npm-lock":     {"fetch from the registry in force what the lock file fetches from %s: %s", "锁文件里指向 %s 的下载地址改为当前使用的源：%s"},
+		"mend.note.code":    {"the code still names it: %s", "代码里仍在引用它：%s"},
+		"mend.note.modules": {"run npm install afterwards: node_modules is left as it is", "之后请运行 npm install：node_modules 保持原样"},
+		"mend.note.hashes":  {"checksums of the old package are taken out, for there are no others yet: %s", "旧包的校验和已去掉，新的还没有：%s"},
+		"mend.note.index":   {"whoever may publish on either index can offer a package of this name (dependency confusion)", "两个源上能发布包的人都可以提供同名的包（依赖混淆风险）"},
+		"mend.note.untried": {"whether pip can fetch it could not be tried here: %s", "无法在这里试 pip 能否下载：%s"},
+
 		"mend.note.sources":   {"import specs that change: %s; Go files: %s; nothing else in these changes", "会修改的 import：%s 处；Go 文件：%s 个；文件其余部分不变"},
 		"mend.note.generated": {"written by a program, which may write the old path again: %s", "由程序生成，再次生成时可能写回旧路径：%s"},
 		"mend.note.mentions":  {"not Go, left as they are, but they name the old path: %s", "不是 Go 文件，保持原样，但其中提到了旧路径：%s"},
