@@ -60,7 +60,7 @@ func exchanges() []exchange {
 			files: []string{"package.json", "{\n\t\"name\": \"app\",\n\t\"version\": \"1.0.0\",\n\t\"devDependencies\": {\n\t\t\"oldwidget\": \"1.0.0\"\n\t}\n}\n", ".npmrc", "package-lock=false\n"},
 			ask:   []string{"npm:oldwidget", "--to", "widget@1.0.0"},
 			works: func(ctx context.Context, l *Lab) (string, int) {
-				return l.exec(ctx, l.Work, "npm", "install", "--ignore-scripts")
+				return l.exec(ctx, l.Work, "npm", "install", "--ignore-scripts", "--no-package-lock")
 			},
 			want: map[string][]string{"package.json": {"\t\"devDependencies\": {\n\t\t\"widget\": \"1.0.0\"\n\t}\n"}},
 		},
@@ -69,7 +69,7 @@ func exchanges() []exchange {
 			files: []string{"package.json", "{\n  \"name\": \"app\",\n  \"version\": \"1.0.0\",\n  \"dependencies\": {\n    \"gadget\": \"~9.0.0\"\n  }\n}\n"},
 			ask:   []string{"npm:gadget", "--to", "gadget@2.1.0"},
 			works: func(ctx context.Context, l *Lab) (string, int) {
-				return l.exec(ctx, l.Work, "npm", "install", "--ignore-scripts")
+				return l.exec(ctx, l.Work, "npm", "install", "--ignore-scripts", "--no-package-lock")
 			},
 			want: map[string][]string{"package.json": {"\"gadget\": \"~2.1.0\"\n"}},
 		},
