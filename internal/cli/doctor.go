@@ -87,6 +87,7 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
+	a.addMoved(findings, report.Moved)
 	a.exit = exitFor(findings, format)
 	target := doctorTarget(c)
 	switch format {
@@ -98,12 +99,16 @@ func runDoctor(ctx context.Context, a *app, o doctorOptions) error {
 		var doc examined
 		doc.Checks = examinedChecks(a, report)
 		doc.Marks = a.marksInQuestion(c)
+		doc.Moved = a.movedDocument(report.Moved)
 		if err := stream(&doc.gathered, "doctor", target, findings); err != nil {
 			return err
 		}
 		return shown(a, present.Data(a.out, format, doc))
 	}
-	return stream(handler, "doctor", target, findings)
+	if err := stream(handler, "doctor", target, findings); err != nil || format != present.Text {
+		return err
+	}
+	return shown(a, present.Outline(a.out, a.style(), a.movedPicture(report.Moved)))
 }
 
 // doctorInstead is what the flags ask for in place of an examination; nil for none.
@@ -275,6 +280,9 @@ type examined struct {
 	Checks []examinedCheck `json:"checks"`
 	// Marks are what the project's marks say of what was asked, or of what it requires.
 	Marks []marks.Mark `json:"marks,omitempty"`
+	// Moved is what became of the name that cannot be fetched; absent where nothing was
+	// looked for.
+	Moved *movedDocument `json:"moved,omitempty"`
 }
 
 type examinedCheck struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -83,11 +84,26 @@ func runExplain(ctx context.Context, a *app, o explainOptions) error {
 		}
 	}
 	target.Name = mask.Text(o.name) // a log often lies in somebody's home
-	if err := emit(handler, "explain", target, a.marked(findings), a.lang); err != nil {
+	if findings, err = described(a.marked(findings), a.lang); err != nil {
+		return err
+	}
+	addNear(findings, machine, a.lang)
+	if err := stream(handler, "explain", target, findings); err != nil {
 		return err
 	}
 	a.exit = exitFor(findings, present.Format(a.format))
 	return nil
+}
+
+// described are findings put into words.
+func described(findings []keepwell.Finding, lang msg.Lang) ([]keepwell.Finding, error) {
+	out := slices.Clone(findings)
+	for i := range out {
+		if err := faults.Describe(&out[i], string(lang)); err != nil {
+			return nil, &failure{exit: exitError, key: "err.internal", args: []any{err}, hint: "hint.internal", unwrapped: err}
+		}
+	}
+	return out, nil
 }
 
 // emit sends findings, put into words, as one stream of events.

@@ -25,6 +25,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/diagnose"
 	"github.com/keepwell/keepwell/internal/marks"
+	"github.com/keepwell/keepwell/internal/moved"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/observe"
 	"github.com/keepwell/keepwell/internal/route"
@@ -128,6 +129,8 @@ type Outcome struct {
 	// Settles is the code of what a tool said that the findings here tell more exactly;
 	// empty where they are of their own.
 	Settles keepwell.Code
+	// Moved is what became of a name that cannot be fetched; nil where that was not asked.
+	Moved *moved.Report
 	// Side says that the failure does not stop a build.
 	Side bool
 	Took time.Duration
@@ -144,6 +147,9 @@ type Report struct {
 	Outcomes []Outcome
 	// Findings are faults, root cause first, hygiene last, without the catalogue's words.
 	Findings []keepwell.Finding
+	// Moved is what became of the name that cannot be fetched, with proposals, which are
+	// put to a person; nil where nothing was looked for.
+	Moved *moved.Report
 }
 
 // checks in the order in which they are shown.
@@ -163,6 +169,7 @@ func checks() []Check {
 		{ID: "sums", Stage: Further, When: wantsSums, Look: lookSums},
 		{ID: "complete", Stage: Further, When: wantsComplete, Look: lookComplete},
 		{ID: "clone", Stage: Further, When: wantsClone, Look: lookClone},
+		{ID: "moved", Stage: Further, When: wantsMoved, Look: lookMoved},
 		{ID: "private", Stage: Further, When: wantsPrivate, Look: lookPrivate},
 	}
 }
@@ -239,7 +246,11 @@ func Examine(ctx context.Context, c *Case) Report {
 		seen = append(seen, got...)
 	}
 	findings := c.named(Judge(seen))
-	return Report{Outcomes: unneeded(inOrder(seen)), Findings: findings}
+	report := Report{Outcomes: unneeded(inOrder(seen)), Findings: findings}
+	if o := find(seen, "moved"); o != nil {
+		report.Moved = o.Moved
+	}
+	return report
 }
 
 // unneeded takes the blame from servers that stay silent where go got all from others.

@@ -56,10 +56,16 @@ func (c *Case) advice(ctx context.Context, dir string, settings ...string) []kee
 	var out []keepwell.Finding
 	env := append([]string{"GOTOOLCHAIN=local", "GOWORK=off", "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOPATH=" + filepath.Join(dir, "gopath"), "GOFLAGS=-modcacherw"}, settings...)
 	for _, s := range c.Asked {
-		if s.Ecosystem != Go || !exactVersion(s.Version) {
+		asked := s
+		if asked.Version == "" {
+			asked.Version = "latest"
+		} else if !exactVersion(s.Version) {
 			continue
 		}
-		r := c.runGo(ctx, dir, env, "list", "-m", "-u", "-retracted", "-json", s.String())
+		if s.Ecosystem != Go || module.CheckPath(s.Path) != nil {
+			continue
+		}
+		r := c.runGo(ctx, dir, env, "list", "-m", "-u", "-retracted", "-json", asked.String())
 		var m struct {
 			Deprecated string
 			Retracted  []string

@@ -5,6 +5,8 @@ package faultlab
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"flag"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -12,7 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/doctor"
 	"github.com/keepwell/keepwell/internal/goenv"
 	"github.com/keepwell/keepwell/internal/moved"
@@ -140,5 +144,74 @@ func TestLostNamesFail(t *testing.T) {
 				t.Errorf("the build does not fail:\n%s", out)
 			}
 		})
+	}
+}
+
+var lostAll = flag.Bool("lost-all", false, "ask doctor about every lost name, not about one of each kind")
+
+// fewLost are one of each kind.
+func fewLost() []string {
+	return []string{
+		"typo-doubled-letter", "host-forgotten", "case-declared", "major-missing", "nested-package", "version-patch", "moved-by-host",
+		"deleted-without-copy", "private-pattern", "nothing-like-it", "npm-renamed", "pip-import-name",
+	}
+}
+
+// TestLostNamesDoctor asks the doctor, as a person would: what it proposes, and what it
+// leads with.
+func TestLostNamesDoctor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	bin, cache := buildKeepwell(t), t.TempDir()
+	for _, c := range LostNames() {
+		if !*lostAll && !slices.Contains(fewLost(), c.Name) {
+			continue
+		}
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			eco, _, _ := c.Subject()
+			need(t, Scenario{Tool: map[moved.Ecosystem]string{moved.Go: "go", moved.Npm: "npm", moved.PyPI: "pip"}[eco]})
+			l := Open(t, cache)
+			c.Open(l)
+			c.askDoctor(t, l, bin)
+		})
+	}
+}
+
+func (c Lost) askDoctor(t *testing.T, l *Lab, bin string) {
+	t.Helper()
+	type proposal struct{ Kind, Mend, To, Version string }
+	var doc struct {
+		keepwell.Document
+		Moved *struct {
+			Requests  []struct{ URL string }
+			Proposals []proposal
+		}
+	}
+	v := l.keepwell(t.Context(), bin, "doctor", "--json", "--timeout", "30s", c.Asked)
+	if err := json.Unmarshal([]byte(v.out), &doc); err != nil {
+		t.Fatalf("%v\n%s%s", err, v.out, v.stderr)
+	}
+	v.doc = doc.Document
+	t.Logf("%s: %s in %v", c.Name, v.codes(), v.took.Round(10*time.Millisecond))
+	if strings.Contains(v.out+v.stderr, "TOKEN-for") {
+		t.Error("a token is shown")
+	}
+	if doc.Moved == nil {
+		if c.Mend != "" && c.Name != "nested-package-of-vanity" { // which go itself finds the module of
+			t.Errorf("nothing was looked for: %s\n%s", v.codes(), v.out)
+		}
+		return
+	}
+	if c.Silent && len(doc.Moved.Requests) > 0 {
+		t.Errorf("the search asked: %v", doc.Moved.Requests)
+	}
+	var first proposal
+	if len(doc.Moved.Proposals) > 0 {
+		first = doc.Moved.Proposals[0]
+	}
+	if want := (proposal{string(c.Kind), string(c.Mend), c.To, c.Version}); first != want {
+		t.Errorf("doctor proposes %+v, want %+v", first, want)
 	}
 }

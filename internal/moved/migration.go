@@ -225,7 +225,7 @@ func (f *finder) lost(p *place) {
 		}
 		f.propose(Proposal{Kind: Deleted, Mend: KeepCopy, Version: v, Confidence: 0.8, Reason: msg.Because("moved.because.keep", f.path), Evidence: evidence})
 	case f.Here.built(f.path):
-		f.propose(Proposal{Kind: Deleted, Mend: MarkAbandoned, Confidence: 0.8, Reason: msg.Because("moved.because.nowhere", f.path), Evidence: evidence})
+		f.propose(Proposal{Kind: Deleted, Mend: MarkAbandoned, Confidence: 0.88, Reason: msg.Because("moved.because.nowhere", f.path), Evidence: evidence})
 		f.propose(Proposal{Kind: Deleted, Mend: AskOwner, Confidence: 0.75, Reason: msg.Because("moved.because.askowner", f.report.Owner.Name), Evidence: evidence})
 	}
 }

@@ -169,9 +169,11 @@ func (f *finder) conclude() {
 		}
 		return
 	}
-	switch p := f.report.Proposals[0]; p.Mend {
-	case MarkAbandoned, AskOwner:
+	switch p := f.report.Proposals[0]; {
+	case p.Mend == MarkAbandoned, p.Mend == AskOwner:
 		f.say(Outcome, msg.Because("moved.outcome.owner", f.report.Owner.Name))
+	case p.Kind == Typo:
+		f.say(Outcome, msg.Because("moved.outcome.near"))
 	default:
 		f.say(Outcome, msg.Because("moved.outcome.ask"))
 	}

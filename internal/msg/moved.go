@@ -6,6 +6,29 @@ import "sync"
 // built when first asked for.
 var movedTable = sync.OnceValue(func() map[string]message {
 	return map[string]message{
+		"doctor.moved":          {"name", "名字"},
+		"doctor.moved.does":     {"looks for what became of a name that cannot be fetched", "查找无法下载的名字的去向"},
+		"doctor.moved.found":    {"most likely %s", "很可能是 %s"},
+		"doctor.moved.gone":     {"%s is gone", "%s 已不存在"},
+		"doctor.moved.known":    {"the name and the version are there", "名字和版本都存在"},
+		"doctor.moved.private":  {"looks private: nobody was asked", "看起来是私有的，没有查询任何人"},
+		"doctor.moved.nothing":  {"nothing trusted is like it", "没有可信的相近名字"},
+		"doctor.moved.evidence": {"meant is most likely %s %s", "很可能是指 %s %s"},
+
+		"explain.near": {"If %s was meant: see what became of the name that was typed", "如果本意是 %s：查看所写的名字的去向"},
+
+		"moved.head":          {"What became of %s", "%s 的去向"},
+		"moved.requests":      {"asked", "查询"},
+		"moved.sure":          {"%s (%s)", "%s（%s）"},
+		"moved.owner":         {"owner: %s, %s", "所有者：%s，%s"},
+		"moved.mend.path":     {"use %s in place of %s", "改用 %s，取代 %s"},
+		"moved.mend.version":  {"use %s of %s", "改用版本 %s（%s）"},
+		"moved.mend.other":    {"require the module %s", "改为依赖模块 %s"},
+		"moved.mend.copy":     {"keep a copy of %s", "保存一份 %s 的副本"},
+		"moved.mend.registry": {"take it from %s", "从 %s 获取"},
+		"moved.mend.mark":     {"mark %s as abandoned", "把 %s 标为已放弃"},
+		"moved.mend.owner":    {"ask its owner, %s", "询问所有者 %s"},
+
 		"moved.step.spelling":  {"spelling", "拼写"},
 		"moved.step.version":   {"version", "版本"},
 		"moved.step.registry":  {"registry", "源"},
@@ -46,6 +69,7 @@ var movedTable = sync.OnceValue(func() map[string]message {
 		"moved.outcome.unknown": {"nothing is known under this name, and nothing trusted is like it; %s would know", "没有这个名字，也没有可信的相近名字；可询问 %s"},
 		"moved.outcome.open":    {"nobody could say what became of it", "没有谁能说明它的去向"},
 		"moved.outcome.owner":   {"there is nothing that you can change; only %s can", "你自己无法解决，只有 %s 可以"},
+		"moved.outcome.near":    {"proposed below; nothing is changed unasked, since a name that is near may also be a trap", "建议见下；未经同意不做任何改动，因为相近的名字也可能是陷阱"},
 		"moved.outcome.ask":     {"proposed below; nothing is changed unasked", "建议见下；未经同意不做任何改动"},
 
 		"moved.from.required": {"the project requires", "本项目依赖"},

@@ -60,7 +60,7 @@ func TestClean(t *testing.T) {
 		"git@github.com:spf13/cobra.git":                    "github.com/spf13/cobra",
 		"www.github.com/spf13/cobra/tree/main/doc":          "github.com/spf13/cobra",
 		"GitHub.com/spf13/cobra":                            "github.com/spf13/cobra",
-		"github.com/spf13/cobra.git/ ":                      "github.com/spf13/cobra",
+		"github.com/spf13/cobra.git/":                       "github.com/spf13/cobra",
 		"https://gitlab.com/a/b/-/tree/main?ref_type=heads": "gitlab.com/a/b",
 	} {
 		if got := spelling.Clean(typed); got != want {
