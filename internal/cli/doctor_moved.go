@@ -10,6 +10,7 @@ import (
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/faults"
+	"github.com/keepwell/keepwell/internal/doctor"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/moved"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -117,7 +118,7 @@ func (a *app) movedTitle(p moved.Proposal, owner moved.Owner) string {
 
 // addMoved puts the best proposal before the other remedies of the fault that it is for.
 func (a *app) addMoved(findings []keepwell.Finding, r *moved.Report) {
-	if r == nil || len(r.Proposals) == 0 || len(findings) == 0 || r.Proposals[0].Confidence < leastOffered {
+	if r == nil || len(r.Proposals) == 0 || r.Proposals[0].Confidence < leastOffered || len(findings) == 0 || !slices.Contains(doctor.MovedCodes(), findings[0].Code) {
 		return
 	}
 	p := r.Proposals[0]

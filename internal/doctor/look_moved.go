@@ -21,9 +21,9 @@ import (
 	"github.com/keepwell/keepwell/internal/route"
 )
 
-// movedCodes are the faults behind which a name may be that is spelt wrongly, has moved,
+// MovedCodes are the faults behind which a name may be that is spelt wrongly, has moved,
 // or has no such version.
-func movedCodes() []keepwell.Code {
+func MovedCodes() []keepwell.Code {
 	return []keepwell.Code{
 		"proxy/not-found", "module/missing-or-private", "module/repo-gone", "module/moved", "module/no-package", "module/bad-path", "module/vanity",
 		"module/case", "module/deprecated", "module/not-in-std", "version/no-match", "version/unknown-revision", "version/invalid",
@@ -40,7 +40,7 @@ func (c *Case) movedSubject(seen []Outcome) (s Subject, told keepwell.Finding, o
 		}
 		for _, f := range o.Findings {
 			if severity(f) == keepwell.SeverityInfo && !slices.Contains([]keepwell.Code{"module/deprecated", "version/retracted"}, f.Code) ||
-				!slices.Contains(movedCodes(), f.Code) && (len(c.Asked) == 0 || o.Works) {
+				!slices.Contains(MovedCodes(), f.Code) && (len(c.Asked) == 0 || o.Works) {
 				continue
 			}
 			s = Subject{Ecosystem: Go, Path: f.Facts["module"], Version: f.Facts["version"]}
@@ -101,7 +101,7 @@ func lookMoved(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	}
 	t := moved.NewTransport(m)
 	defer t.CloseIdleConnections()
-	if slices.Contains(movedCodes(), told.Code) { // else the servers have said nothing of names: what is known here is all there is
+	if slices.Contains(MovedCodes(), told.Code) { // else the servers have said nothing of names: what is known here is all there is
 		o.Transport = t
 	}
 	r := moved.Find(ctx, moved.Question{Ecosystem: moved.Ecosystem(s.Ecosystem), Path: s.Path, Version: s.Version}, o)
@@ -129,7 +129,7 @@ const surelyMoved = 0.85
 
 // movedFinding is the fault that a sure proposal makes of the one that a tool told.
 func (c *Case) movedFinding(p moved.Proposal, told keepwell.Finding) (keepwell.Finding, bool) {
-	if p.Confidence < surelyMoved || p.Ecosystem != moved.Go || !slices.Contains(movedCodes(), told.Code) || severity(told) == keepwell.SeverityInfo {
+	if p.Confidence < surelyMoved || p.Ecosystem != moved.Go || !slices.Contains(MovedCodes(), told.Code) || severity(told) == keepwell.SeverityInfo {
 		return keepwell.Finding{}, false
 	}
 	f := keepwell.Finding{Code: told.Code, Confidence: min(p.Confidence, 0.95), Tool: "go", Facts: keepwell.Facts{}, Evidence: p.Evidence}
