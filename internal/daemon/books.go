@@ -92,7 +92,7 @@ func (d *Daemon) loadPlaybook(ctx context.Context, file string, there map[string
 		return "", fmt.Errorf("%s is called %s, too", other, p.Name)
 	}
 	for _, f := range d.programs.Faults(p) {
-		d.log.Warn("a step of a playbook cannot be done as things are", "playbook", p.Name, "step", f.Step, "error", f.Why, "file", file)
+		d.log.Warn("a step of a playbook cannot be done as things are", "playbook", p.Name, "step", f.Step, "error", f.Why.In(d.o.Lang), "file", file)
 	}
 	current, err := d.st.CurrentPlaybook(ctx, p.Name)
 	switch {

@@ -27,12 +27,15 @@ func (e *Error) Unwrap() []error {
 
 func (e *Error) in(lang Lang) string { return Text(lang, e.Key, e.Args...) }
 
-// Words are args with the errors among them in a language.
+// Words are args with the errors and reasons among them in a language.
 func Words(lang Lang, args []any) []any {
 	said := slices.Clone(args)
 	for i, a := range args {
-		if err, ok := a.(error); ok && err != nil {
-			said[i] = Cause(lang, err)
+		switch a := a.(type) {
+		case error:
+			said[i] = Cause(lang, a)
+		case Reason:
+			said[i] = a.In(lang)
 		}
 	}
 	return said

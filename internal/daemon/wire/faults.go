@@ -3,13 +3,16 @@ package wire
 import (
 	"encoding/json"
 	"maps"
-	"strings"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
 )
 
 // Fault is why a step of a playbook cannot be done as the configuration is.
-type Fault struct{ Step, Why string }
+type Fault struct {
+	Step string
+	Why  msg.Reason
+}
 
 // Faults tells which steps of p cannot be done as the configuration is now: a script that
 // is not there, a receiver that nobody named. Where that depends on what an alert says, it
@@ -26,7 +29,7 @@ func (c Programs) Faults(p *playbook.Program) (all []Fault) {
 				does = append(does, *s.Undo)
 			}
 			for _, a := range does {
-				if why := c.fault(p, a); why != "" {
+				if why := c.fault(p, a); !why.IsZero() {
 					all = append(all, Fault{s.Name, why})
 					break
 				}
@@ -37,7 +40,7 @@ func (c Programs) Faults(p *playbook.Program) (all []Fault) {
 }
 
 // fault plans a with what stands in the playbook itself.
-func (c Programs) fault(p *playbook.Program, a playbook.Action) string {
+func (c Programs) fault(p *playbook.Program, a playbook.Action) msg.Reason {
 	known := playbook.Action{Kind: a.Kind, Params: maps.Clone(a.Params)}
 	for name := range a.Params {
 		if _, err := (playbook.Action{Kind: a.Kind, Params: map[string]playbook.Value{name: a.Params[name]}}).Fill(playbook.Scope{Playbook: p.Name}); err != nil {
@@ -46,16 +49,16 @@ func (c Programs) fault(p *playbook.Program, a playbook.Action) string {
 	}
 	// Of these two, what is acted on may come from an alert.
 	if len(known.Params) < len(a.Params) && (a.Kind == "kubernetes" || a.Kind == "doctor") {
-		return ""
+		return msg.Reason{}
 	}
 	in, err := known.Fill(playbook.Scope{Playbook: p.Name})
 	if err != nil {
-		return ""
+		return msg.Reason{}
 	}
 	text, err := json.Marshal(in)
 	if err != nil {
-		return ""
+		return msg.Reason{}
 	}
 	_, why := c.Describe(a.Kind, text)
-	return strings.TrimSpace(why)
+	return why
 }
