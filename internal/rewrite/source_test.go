@@ -112,7 +112,8 @@ func TestSource(t *testing.T) {
 			"package c // import \"example.com/a/b/c\"\n", "=",
 		},
 		{
-			"a module with a plain name", sources{paths: paths{from: "app", to: "example.com/app"}, older: nameless, newer: nameless, own: true},
+			"a module with a plain name",
+			sources{paths: paths{from: "app", to: "example.com/app"}, older: nameless, newer: nameless, own: true},
 			"package c\n\nimport (\n\t\"app/x\"\n\t\"application\"\n)\n\n//go:generate app run app/x\n", "package c\n\nimport (\n\t\"application\"\n\t\"example.com/app/x\"\n)\n\n//go:generate app run example.com/app/x\n",
 		},
 		{"no Go at all", renamed, "<<<<<<< HEAD\nimport \"example.com/a/b\"\n", "error"},
