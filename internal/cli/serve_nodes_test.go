@@ -83,7 +83,7 @@ func newCluster(t *testing.T) *cluster {
 			t.Fatal(err)
 		}
 		if strings.HasSuffix(name, ".sh") {
-			if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // it is a program
+			if err := os.Chmod(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}
