@@ -218,4 +218,10 @@ func (f *fixing) askedAgain() string {
 }
 
 // foundProposals is what a search finds for the names that this examination is about.
-func foundProposals(context.Context, *app, *doctor.Case, doctor.Report) []moved.Proposal { return nil }
+// What is no more than an idea is left to the reader of the report.
+func foundProposals(_ context.Context, _ *app, _ *doctor.Case, r doctor.Report) []moved.Proposal {
+	if r.Moved == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Moved.Proposals), func(p moved.Proposal) bool { return p.Confidence < leastOffered })
+}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,4 +215,69 @@ func (c Lost) askDoctor(t *testing.T, l *Lab, bin string) {
 	if want := (proposal{string(c.Kind), string(c.Mend), c.To, c.Version}); first != want {
 		t.Errorf("doctor proposes %+v, want %+v", first, want)
 	}
+}
+
+// leastMendedNames is the part of the lost names whose project must build after the
+// first proposal was carried out.
+const leastMendedNames = 0.95
+
+// TestLostNamesMended has doctor carry out what it proposes, each by its exact name, and
+// builds the project again.
+func TestLostNamesMended(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	bin, cache := buildKeepwell(t), t.TempDir()
+	var tried, built atomic.Int64
+	t.Run("names", func(t *testing.T) {
+		for _, c := range LostNames() {
+			if !c.Builds || !*lostAll && !slices.Contains(fewLost(), c.Name) {
+				continue
+			}
+			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
+				l := Open(t, cache)
+				c.Open(l)
+				tried.Add(1)
+				if c.mended(t, l, bin) {
+					built.Add(1)
+				}
+			})
+		}
+	})
+	t.Logf("%d of %d projects build after the mend", built.Load(), tried.Load())
+	if float64(built.Load()) < leastMendedNames*float64(tried.Load()) {
+		t.Errorf("%d of %d, want %.0f %%", built.Load(), tried.Load(), 100*leastMendedNames)
+	}
+}
+
+func (c Lost) mended(t *testing.T, l *Lab, bin string) bool {
+	t.Helper()
+	args := []string{"doctor", "--fix", "--timeout", "30s"}
+	v := l.keepwell(t.Context(), bin, append(args, "--json", c.Asked)...)
+	var doc struct {
+		Mends []struct{ ID, Name, State string }
+	}
+	if err := json.Unmarshal([]byte(v.out), &doc); err != nil {
+		t.Fatalf("%v\n%s%s", err, v.out, v.stderr)
+	}
+	name := ""
+	for _, m := range doc.Mends {
+		if m.State == "done" {
+			t.Errorf("%s was made unasked", m.Name)
+		}
+		if name == "" && strings.Contains(m.Name, c.To) && strings.Contains(m.Name, c.Version) {
+			name = m.Name
+		}
+	}
+	if name == "" {
+		t.Logf("NO MEND: %s\n%s%s", c.Story, v.out, v.stderr)
+		return false
+	}
+	fixed := l.keepwell(t.Context(), bin, append(args, "--consent", name, c.Asked)...)
+	if out := l.Run(t.Context(), "go", "build", "./..."); l.Failed() {
+		t.Logf("DOES NOT BUILD after %s:\n%s\n%s%s", name, out, fixed.out, fixed.stderr)
+		return false
+	}
+	return true
 }

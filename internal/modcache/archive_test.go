@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 )
@@ -129,5 +130,37 @@ func TestLookingIsNoUse(t *testing.T) {
 		if used := s.LastUse; used.After(long.Add(time.Hour)) {
 			t.Errorf("last used %v, not %v", used, long)
 		}
+	}
+}
+
+// TestStoredTiles: what is stored in place of a tile of a checksum database is found by
+// its size.
+func TestStoredTiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	root := filepath.Join(dir, "cache", "download", "sumdb", "sum.example.org", "tile", "8")
+	for name, size := range map[string]int{"0/x001/234": 8192, "1/001": 8191, "1/002.p/7": 224, "1/003.p/7": 20, "0/005": 0} {
+		name = filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Verify(context.Background(), Check{Cache: Cache{Dir: dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range r.Faults {
+		rel, err := filepath.Rel(root, f.Path)
+		if err != nil || f.Kind != KindSumdb || len(f.Mends) != 1 {
+			t.Fatalf("%+v", f)
+		}
+		got = append(got, filepath.ToSlash(rel))
+	}
+	if diff := cmp.Diff([]string{"0/005", "1/001", "1/003.p/7"}, got); diff != "" {
+		t.Error(diff)
 	}
 }

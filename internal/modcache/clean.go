@@ -240,7 +240,9 @@ func (p *cleaning) add(u *Unit, why Reason) {
 	if mod && !code && (u.HasZip || u.HasTree) {
 		exts, mod = exts[:2], false
 	}
-	i.Paths = p.paths(h, exts...)
+	if i.Paths = p.paths(h, exts...); len(i.Paths) == 0 {
+		return // a lock, which stays
+	}
 	for _, ext := range exts {
 		if e, ok := h.files[ext]; ok {
 			i.Disk, i.Inodes = i.Disk+e.disk, i.Inodes+1
@@ -419,6 +421,9 @@ func Clean(ctx context.Context, c Cache, plan *CleanPlan, state string, step fun
 		step = func(string) {}
 	}
 	done := &Cleaned{}
+	if err := os.Remove(besideState(c.stateFile(state, cleanFile))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return done, err
+	}
 	n, err := finishClean(ctx, c, state, step, done)
 	if done.Finished = n; err != nil {
 		return done, err

@@ -3,6 +3,7 @@ package modcache
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // held is what the cache holds of one version.
@@ -155,11 +157,29 @@ func (v *inventory) leftover(path string, e entry) {
 // note collects the stored answers of a checksum database.
 func (v *inventory) note(path string, e entry) {
 	dir := filepath.Base(filepath.Dir(path))
-	if e.mode.IsRegular() && (dir == "lookup" || e.name == "latest") {
+	switch tile, isTile := tileOf(path); {
+	case !e.mode.IsRegular():
+	case isTile:
+		// go takes a stored tile as it finds it, and fails of one that is not what it was.
+		if e.size != int64(tile.W)*tlog.HashSize {
+			v.add(Fault{Kind: KindSumdb, Path: path, Detail: fmt.Sprintf("%d B", e.size), Mends: []Mend{{Action: ActRemove, Path: path}}, Fetch: true})
+		}
+	case dir == "lookup" || e.name == "latest":
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.notes = append(v.notes, path)
 	}
+}
+
+// tileOf is the tile of a checksum database's tree that a path names.
+func tileOf(path string) (tlog.Tile, bool) {
+	path = filepath.ToSlash(path)
+	at := strings.LastIndex(path, "/tile/")
+	if at < 0 {
+		return tlog.Tile{}, false
+	}
+	t, err := tlog.ParseTilePath(path[at+1:])
+	return t, err == nil && t.L >= 0 // below are records
 }
 
 func (v *inventory) versionFile(path, rel string, e entry) {

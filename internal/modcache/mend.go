@@ -358,7 +358,8 @@ func writeJSON(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".keepwell-*")
+	// One name, so that the next call writes over what a killed one left.
+	f, err := os.OpenFile(besideState(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -367,4 +368,9 @@ func writeJSON(name string, v any) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// besideState is where a file of our own is written before it takes its name.
+func besideState(name string) string {
+	return filepath.Join(filepath.Dir(name), ".keepwell-"+filepath.Base(name))
 }

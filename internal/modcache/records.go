@@ -59,7 +59,8 @@ func (r *records) write(name string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return fmt.Errorf("recording what was found: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".keepwell-*")
+	sweep(filepath.Dir(name))
+	f, err := os.CreateTemp(filepath.Dir(name), leftoverPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("recording what was found: %w", err)
 	}
@@ -85,6 +86,19 @@ func (r *records) write(name string) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// leftoverPrefix begins what is being written.
+const leftoverPrefix = ".keepwell-"
+
+// sweep removes what killed runs were writing; another run may be writing just now.
+func sweep(dir string) {
+	list, _ := os.ReadDir(dir) // what cannot be listed cannot be swept
+	for _, d := range list {
+		if info, err := d.Info(); err == nil && strings.HasPrefix(d.Name(), leftoverPrefix) && time.Since(info.ModTime()) > staleAfter {
+			_ = os.Remove(filepath.Join(dir, d.Name()))
+		}
+	}
 }
 
 // settleTime is how long ago the last change must be for a stamp to tell the next one:

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,57 +255,110 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// TestRepairKilledAnywhere kills a real process at each durable point of a repair; the
-// next one must bring the cache to order and touch nothing that was sound.
+// kills is how many moments the loops below kill at, beside the durable points.
+var kills = flag.Int("kills", 3, "how many random moments of a repair, and of a clean, are killed at") //nolint:gochecknoglobals // a flag of the tests
+
+// dies runs a child that dies at its point or, where that is 0, within the time; it
+// reports whether it died.
+func (k killed) dies(t *testing.T, within time.Duration) bool {
+	t.Helper()
+	arg, err := json.Marshal(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if within > 0 {
+		defer time.AfterFunc(within, func() { _ = cmd.Process.Kill() }).Stop()
+	}
+	if err = cmd.Wait(); err == nil {
+		return false
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the child failed otherwise: %v\n%s", err, out.String())
+	}
+	return true
+}
+
+// atMoments runs try with random times within which to die, as many as the flag says.
+func atMoments(t *testing.T, try func(within time.Duration) (died bool)) {
+	t.Helper()
+	began := time.Now()
+	try(0)
+	took := time.Since(began)
+	died := 0
+	for range *kills {
+		if try(1 + rand.N(took)) {
+			died++
+		}
+	}
+	t.Logf("%d of %d died", died, *kills)
+}
+
+// TestRepairKilledAnywhere kills a real process at each durable point of a repair, and
+// at random moments; the next one must bring the cache to order and touch nothing that
+// was sound.
 func TestRepairKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, len(damages())+1)
 	plantAll(t, w.cache)
 	some := []int{0, 3, 7, 9, 16, 19, 26, 28} // of each kind of change
-	for at := 1; ; at++ {
-		one := &world{cache: filepath.Join(t.TempDir(), "mod"), source: w.source, project: w.project, sums: w.sums}
+	try := func(at int, within time.Duration) bool {
+		dir := t.TempDir()
+		one := &world{cache: filepath.Join(dir, "mod"), source: w.source, project: w.project, sums: w.sums}
 		all, err := victims(copyTree(t, w, one.cache, some))
 		if err != nil {
 			t.Fatal(err)
 		}
 		k := killed{Cache: one.cache, Source: w.source, Project: w.project, State: t.TempDir(), Sums: w.sums, At: at}
-		arg, err := json.Marshal(k)
-		if err != nil {
-			t.Fatal(err)
+		died := k.dies(t, within)
+		if within > 0 {
+			all = nil // the child fetches nothing, and may have been through with that
 		}
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			if at < 20 {
-				t.Fatalf("only %d points to die at", at)
-			}
-			return
+		if died {
+			one.repaired(t, k, all)
 		}
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			t.Fatalf("the child failed otherwise: %v\n%s", err, out)
+		_ = os.RemoveAll(dir)
+		return died
+	}
+	at := 1
+	for ; try(at, 0); at++ {
+	}
+	if t.Logf("%d points", at-1); at < 20 {
+		t.Fatalf("only %d points to die at", at)
+	}
+	atMoments(t, func(within time.Duration) bool { return try(0, within) })
+}
+
+// repaired repairs after a kill, and holds the cache to what it must be; all are to be
+// there.
+func (w *world) repaired(t *testing.T, k killed, all []victim) {
+	t.Helper()
+	engine := &act.Engine{Dir: k.State}
+	done, err := modcache.Repair(t.Context(), modcache.RepairOptions{Check: w.check(), Engine: engine, Consent: agree, Fetch: w.fetch})
+	if err != nil {
+		t.Fatalf("after a kill at %d: %v", k.At, err)
+	}
+	if len(done.Left.Faults) > 0 {
+		t.Fatalf("after a kill at %d: left: %+v", k.At, done.Left.Faults)
+	}
+	history, err := engine.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range history {
+		if op.State == "open" || op.State == "stuck" {
+			t.Fatalf("after a kill at %d: operation %+v", k.At, op)
 		}
-		engine := &act.Engine{Dir: k.State}
-		done, err := modcache.Repair(t.Context(), modcache.RepairOptions{Check: one.check(), Engine: engine, Consent: agree, Fetch: one.fetch})
-		if err != nil {
-			t.Fatalf("after a kill at %d: %v", at, err)
-		}
-		if len(done.Left.Faults) > 0 {
-			t.Fatalf("after a kill at %d: left: %+v", at, done.Left.Faults)
-		}
-		history, err := engine.History()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, op := range history {
-			if op.State == "open" || op.State == "stuck" {
-				t.Fatalf("after a kill at %d: operation %+v", at, op)
-			}
-		}
-		for _, v := range all {
-			if _, err := os.Stat(filepath.Join(v.tree, "a.go")); err != nil {
-				t.Fatalf("after a kill at %d: %v", at, err)
-			}
+	}
+	for _, v := range all {
+		if _, err := os.Stat(filepath.Join(v.tree, "a.go")); err != nil {
+			t.Fatalf("after a kill at %d: %v", k.At, err)
 		}
 	}
 }
@@ -335,8 +390,8 @@ func cleanAll(ctx context.Context, cache, state string, step func(string)) error
 	return err
 }
 
-// TestCleanKilledAnywhere kills a real process at each durable point of a clean. The next
-// one finishes; what was not selected is as it was, and the dry run was exact.
+// TestCleanKilledAnywhere kills a real process at each durable point of a clean, and at
+// random moments. The next one finishes; what was not selected is as it was, and the dry run was exact.
 func TestCleanKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 14)
@@ -350,22 +405,13 @@ func TestCleanKilledAnywhere(t *testing.T) {
 			want[p] = v
 		}
 	}
-	for at := 1; ; at++ {
-		one, state := filepath.Join(t.TempDir(), "mod"), t.TempDir()
+	try := func(at int, within time.Duration) bool {
+		dir, state := t.TempDir(), t.TempDir()
+		one := filepath.Join(dir, "mod")
 		if out, err := exec.CommandContext(t.Context(), "cp", "-a", w.cache, one).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		arg, err := json.Marshal(killed{Cache: one, State: state, At: at, Clean: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
-		out, err := cmd.CombinedOutput()
-		alive := err == nil
-		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !alive && (!ok || status.Signal() != syscall.SIGKILL) {
-			t.Fatalf("the child failed otherwise: %v\n%s", err, out)
-		}
+		died := killed{Cache: one, State: state, At: at, Clean: true}.dies(t, within)
 		if err := cleanAll(t.Context(), one, state, nil); err != nil {
 			t.Fatalf("after a kill at %d: %v", at, err)
 		}
@@ -379,13 +425,16 @@ func TestCleanKilledAnywhere(t *testing.T) {
 		if left, err := os.ReadDir(state); err != nil || len(left) > 0 {
 			t.Fatalf("after a kill at %d: left in the state: %v, %v", at, left, err)
 		}
-		if alive {
-			if at < 50 {
-				t.Fatalf("only %d points to die at", at)
-			}
-			return
-		}
+		_ = os.RemoveAll(dir)
+		return died
 	}
+	at := 1
+	for ; try(at, 0); at++ {
+	}
+	if t.Logf("%d points", at-1); at < 50 {
+		t.Fatalf("only %d points to die at", at)
+	}
+	atMoments(t, func(within time.Duration) bool { return try(0, within) })
 }
 
 // TestCleanKeeps: what a project needs stays, of another version only its go.mod; what a

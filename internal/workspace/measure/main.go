@@ -55,27 +55,58 @@ func measure(ctx context.Context, keepwell string, n int, out io.Writer) error {
 			return fmt.Errorf("git %v: %w: %s", args, err, text)
 		}
 	}
-	change := filepath.Join(root, "m1", "p0", "p.go")
-	if err := os.WriteFile(change, []byte("package p0\n\nconst Changed = 1\n"), 0o600); err != nil {
-		return err
+	patterns := make([]string, n)
+	for i := range n {
+		patterns[i] = filepath.Join(root, fmt.Sprintf("m%d", i), "...")
 	}
-	for _, args := range [][]string{{"work", "status", "--json"}} {
-		var times []time.Duration
+	list := append([]string{"list", "-e", "-deps", "-test", "-json=ImportPath,Imports,GoFiles,Module"}, patterns...)
+	source, mod := filepath.Join(root, "m1", "p0", "p.go"), filepath.Join(root, "m3", "go.mod")
+	for _, step := range []struct {
+		what, file, old, with string
+		command               string
+		args                  []string
+	}{
+		{what: "keepwell work status", command: keepwell, args: []string{"work", "status", "--json"}},
+		{what: "go list -deps -test of all packages", command: "go", args: list},
+		{what: "keepwell work affected, a function changed", file: source, with: "\nfunc Changed() {}\n", command: keepwell, args: []string{"work", "affected", "--json"}},
+		{what: "keepwell work affected, a requirement changed too", file: mod, old: "ext0 v1.0.0", with: "ext0 v1.2.0", command: keepwell, args: []string{"work", "affected", "--json"}},
+	} {
+		if step.file != "" {
+			if err := rewrite(step.file, step.old, step.with); err != nil {
+				return err
+			}
+		}
+		var times, cpu []time.Duration
 		size := 0
 		for range 5 {
-			cmd := exec.CommandContext(ctx, keepwell, args...) //nolint:gosec // the caller names what to measure
+			cmd := exec.CommandContext(ctx, step.command, step.args...) //nolint:gosec // the caller names what to measure
 			cmd.Dir, cmd.Env, cmd.Stderr = root, env, os.Stderr
 			begin := time.Now()
 			text, err := cmd.Output()
 			if err != nil {
-				return fmt.Errorf("keepwell %v: %w", args, err)
+				return fmt.Errorf("%s: %w", step.what, err)
 			}
 			times, size = append(times, time.Since(begin)), len(text)
+			cpu = append(cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()) // with what it waited for
 		}
 		slices.Sort(times)
-		fmt.Fprintf(out, "%d modules, keepwell %s: median %v, slowest %v of 5 (%d bytes)\n", n, strings.Join(args, " "), times[2].Round(time.Millisecond), times[4].Round(time.Millisecond), size)
+		slices.Sort(cpu)
+		fmt.Fprintf(out, "%d modules, %s: median %v, slowest %v of 5, CPU %v (%d bytes)\n", n, step.what, times[2].Round(time.Millisecond), times[4].Round(time.Millisecond), cpu[2].Round(time.Millisecond), size)
 	}
 	return nil
+}
+
+// rewrite puts text in the place of old, or behind all where old is "".
+func rewrite(name, old, text string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	after := string(data) + text
+	if old != "" {
+		after = strings.Replace(string(data), old, text, 1)
+	}
+	return os.WriteFile(name, []byte(after), 0o600)
 }
 
 // build writes n modules of five packages each, that import those of modules before
