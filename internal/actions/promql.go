@@ -81,7 +81,7 @@ func (a promql) ask(ctx context.Context, query string, at time.Time) ([]string, 
 		if !success(got.status) && doc.Error == "" {
 			return nil, judge(http.MethodGet, "Prometheus", got)
 		}
-		return nil, msg.Wrong("do.promql.refused", doc.Error) //nolint:staticcheck // a name
+		return nil, msg.Wrong("do.promql.refused", doc.Error)
 	}
 	return samples(doc.Data.ResultType, doc.Data.Result)
 }

@@ -97,9 +97,7 @@ func runWorkStatus(ctx context.Context, a *app) error {
 	for _, p := range problems {
 		doc.Problems = append(doc.Problems, workProblem{p, a.problemText(p)})
 	}
-	for _, p := range a.markedRequirements(w) {
-		doc.Problems = append(doc.Problems, p)
-	}
+	doc.Problems = append(doc.Problems, a.markedRequirements(w)...)
 	done()
 	if a.machine() {
 		return shown(a, writeDocument(a, doc))

@@ -194,24 +194,35 @@ func joined(files []string) string {
 	return out
 }
 
+// mendVendor keeps a copy in the vendor directory, where there is none and go can fill it.
+func (c *Case) mendVendor(ctx context.Context, p moved.Proposal) ([]Mend, error) {
+	files, ok := c.ownModFiles()
+	if !ok || c.gowork() != "" || !bytes.Contains(files.mod, []byte(p.From)) {
+		return nil, nil
+	}
+	if _, err := os.Lstat(filepath.Join(files.dir, "vendor")); !os.IsNotExist(err) {
+		return nil, nil
+	}
+	dir, err := os.MkdirTemp("", "keepwell-doctor-")
+	if err != nil {
+		return nil, err
+	}
+	defer scratch.Remove(dir)
+	if r := c.runGo(ctx, files.dir, c.asideEnv(dir), "mod", "vendor", "-o", filepath.Join(dir, "vendor")); !r.ok() {
+		return nil, nil
+	}
+	return []Mend{{ID: "keep-vendor", Args: []string{p.From}, Exact: true, Steps: []act.Step{act.Run{
+		Dir: files.dir, Name: "go", Args: []string{"mod", "vendor"}, Env: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
+		Files: []string{"go.mod", "go.sum"}, Trees: []string{"vendor"}, Concern: act.Packages,
+	}}}}, nil
+}
+
 // mendKeep keeps a copy while there is one: in the vendor directory where go can still
 // get it; what needs a place of the user's own is for them.
 func (c *Case) mendKeep(ctx context.Context, p moved.Proposal) ([]Mend, error) {
-	var out []Mend
-	if files, ok := c.ownModFiles(); ok && c.gowork() == "" {
-		if _, err := os.Lstat(filepath.Join(files.dir, "vendor")); os.IsNotExist(err) && bytes.Contains(files.mod, []byte(p.From)) {
-			dir, err := os.MkdirTemp("", "keepwell-doctor-")
-			if err != nil {
-				return nil, err
-			}
-			defer scratch.Remove(dir)
-			if r := c.runGo(ctx, files.dir, c.asideEnv(dir), "mod", "vendor", "-o", filepath.Join(dir, "vendor")); r.ok() {
-				out = append(out, Mend{ID: "keep-vendor", Args: []string{p.From}, Exact: true, Steps: []act.Step{act.Run{
-					Dir: files.dir, Name: "go", Args: []string{"mod", "vendor"}, Env: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
-					Files: []string{"go.mod", "go.sum"}, Trees: []string{"vendor"}, Concern: act.Packages,
-				}}})
-			}
-		}
+	out, err := c.mendVendor(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	version := cmp.Or(p.FromVersion, "VERSION")
 	return append(

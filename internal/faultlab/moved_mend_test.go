@@ -4,7 +4,6 @@ package faultlab
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,7 +98,7 @@ func exchanges() []exchange {
 			name: "npm, a lock file of another registry", tool: "npm",
 			served: func(l *Lab) {
 				npm(l)
-				l.HTTPS("registry.corp.example", http.HandlerFunc(errorJSON(403)))
+				l.HTTPS("registry.corp.example", errorJSON(403))
 				data, err := os.ReadFile(filepath.Join(l.Work, "package-lock.json"))
 				l.check(err)
 				l.Files("package-lock.json", strings.Replace(string(data), "INTEGRITY", integrity(npmWidget().tarball(l)), 1))

@@ -44,7 +44,7 @@ func Of(err error) Reason {
 		if r, ok := e.(interface{ Reason() Reason }); ok {
 			return r.Reason()
 		}
-		switch w := e.(type) {
+		switch w := e.(type) { //nolint:errorlint // each link of the chain is looked at by itself
 		case interface{ Unwrap() error }:
 			e = w.Unwrap()
 		case interface{ Unwrap() []error }:

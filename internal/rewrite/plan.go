@@ -201,7 +201,7 @@ func (w *planning) module(ctx context.Context, m *planned) error {
 		p.version = c.Version
 	}
 	own := c.Kind == Rename && m.path == c.From
-	imported := false
+	var imported bool
 	switch c.Kind {
 	case Move, Rename:
 		older := []string{filepath.Join(m.dir, "vendor", filepath.FromSlash(c.From))}

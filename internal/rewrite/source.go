@@ -430,15 +430,23 @@ func (s sources) text(line string) string {
 		}
 		out.WriteString(line[:i] + to + symbol)
 		line = line[end:]
-		if version, ok := strings.CutPrefix(line, "@"); ok && s.version != "" {
-			n := 0
-			for n < len(version) && (pathByte(version[n]) || version[n] == '+') {
-				n++
-			}
-			if semver.IsValid(version[:n]) {
-				out.WriteString("@" + s.version)
-				line = version[n:]
-			}
+		if rest, ok := s.afterVersion(line); ok {
+			out.WriteString("@" + s.version)
+			line = rest
 		}
 	}
+}
+
+// afterVersion is what follows an @version at the beginning of line, where there is one
+// and another takes its place.
+func (s sources) afterVersion(line string) (rest string, ok bool) {
+	version, ok := strings.CutPrefix(line, "@")
+	if !ok || s.version == "" {
+		return "", false
+	}
+	n := 0
+	for n < len(version) && (pathByte(version[n]) || version[n] == '+') {
+		n++
+	}
+	return version[n:], semver.IsValid(version[:n])
 }

@@ -361,24 +361,29 @@ func (d *differ) prepare(ctx context.Context, s *state, name, commit, work strin
 	default:
 		// go may write go.work.sum even when it only lists.
 		base.work = filepath.Join(d.tmp, name+"-work", "go.work")
-		if err := os.MkdirAll(filepath.Dir(base.work), 0o700); err != nil {
-			return err
-		}
 		sum, err := s.overlay.text(work + ".sum")
+		if err == nil {
+			err = writeWork(base.work, text, sum)
+		}
 		if err != nil {
 			return err
-		}
-		if err := os.WriteFile(base.work, text, 0o600); err != nil {
-			return err
-		}
-		if sum != nil {
-			if err := os.WriteFile(base.work+".sum", sum, 0o600); err != nil {
-				return err
-			}
 		}
 	}
 	s.lists = []listing{base}
 	return nil
+}
+
+// writeWork writes a go.work with its sums, where there are any, into a new directory.
+func writeWork(name string, text, sum []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	if sum != nil {
+		if err := os.WriteFile(name+".sum", sum, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(name, text, 0o600)
 }
 
 func has[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok }
@@ -466,7 +471,7 @@ func (s *state) wants() string {
 
 // compare fills in what differs. before is nil where it could not be listed.
 func (d *differ) compare(out *Affected, before, now *state, toolchain string) {
-	seen, gone := map[string]bool{}, map[string]string{} // packages now; removed ones and their modules
+	seen := map[string]bool{} // packages now
 	perModule := map[string]*AffectedModule{}
 	count := func(path, dir string) {
 		m := perModule[path]
@@ -484,19 +489,13 @@ func (d *differ) compare(out *Affected, before, now *state, toolchain string) {
 				continue
 			}
 			seen[path] = true
-			var old graph
-			at := -1
-			if before != nil {
-				if k, ok := before.of[n.Module.Dir]; ok {
-					old, at = before.graphs[k], k
-				}
-			}
+			old, at := before.graphOf(n.Module.Dir)
 			if touched[at] == nil {
 				touched[at] = d.touched(g, old, toolchain)
 			}
 			p, ok := d.judge(g, old, n, touched[at])
 			if before == nil {
-				p, ok = d.describe(n, mark{cause: Cause{Kind: "unknown"}}, g, nil), true
+				p, ok = d.describe(n, mark{cause: Cause{Kind: "unknown"}}, nil), true
 			}
 			if ok {
 				out.Packages = append(out.Packages, p)
@@ -504,15 +503,7 @@ func (d *differ) compare(out *Affected, before, now *state, toolchain string) {
 			}
 		}
 	}
-	if before != nil {
-		for dir, k := range before.of {
-			for path, n := range before.graphs[k] {
-				if n.own() && !seen[path] && (len(before.graphs) == 1 || n.Module.Dir == dir) {
-					gone[path] = n.Module.Path
-				}
-			}
-		}
-	}
+	gone := before.without(seen)
 	out.Removed = append(out.Removed, slices.Sorted(maps.Keys(gone))...)
 	dirs := map[string]string{}
 	for _, m := range d.w.Modules {
@@ -530,6 +521,35 @@ func (d *differ) compare(out *Affected, before, now *state, toolchain string) {
 		return cmp.Or(strings.Compare(a.Dir, b.Dir), strings.Compare(a.Path, b.Path))
 	})
 	out.Unowned = d.unowned(before, now)
+}
+
+// graphOf is the graph of the module in dir, and its place; -1 where there is none.
+func (s *state) graphOf(dir string) (graph, int) {
+	if s == nil {
+		return nil, -1
+	}
+	k, ok := s.of[dir]
+	if !ok {
+		return nil, -1
+	}
+	return s.graphs[k], k
+}
+
+// without are the packages of s that are not among seen, with their modules; of a state
+// that could not be listed, none.
+func (s *state) without(seen map[string]bool) map[string]string {
+	gone := map[string]string{}
+	if s == nil {
+		return gone
+	}
+	for dir, k := range s.of {
+		for path, n := range s.graphs[k] {
+			if n.own() && !seen[path] && (len(s.graphs) == 1 || n.Module.Dir == dir) {
+				gone[path] = n.Module.Path
+			}
+		}
+	}
+	return gone
 }
 
 // mark says why a node is touched; next is the node through which it is.
@@ -674,14 +694,14 @@ func (m *nodeModule) string() string {
 // judge says whether a package, or its tests, are touched.
 func (d *differ) judge(g, old graph, n *node, marks map[string]mark) (AffectedPackage, bool) {
 	if m, ok := marks[n.ImportPath]; ok {
-		return d.describe(n, m, g, marks), true
+		return d.describe(n, m, marks), true
 	}
 	test := n.ImportPath + ".test"
 	if t := g[test]; t == nil || !t.testMain() {
 		if o := old[test]; o == nil || !o.testMain() {
 			return AffectedPackage{}, false
 		}
-		p := d.describe(n, mark{cause: Cause{Kind: "tests-removed"}}, g, marks)
+		p := d.describe(n, mark{cause: Cause{Kind: "tests-removed"}}, marks)
 		p.TestsOnly = true
 		return p, true
 	}
@@ -696,7 +716,7 @@ func (d *differ) judge(g, old graph, n *node, marks map[string]mark) (AffectedPa
 	if m.cause.Kind == "new" {
 		m.cause = d.newTests(n, old)
 	}
-	p := d.describe(n, m, g, marks)
+	p := d.describe(n, m, marks)
 	p.TestsOnly = true
 	return p, true
 }
@@ -715,7 +735,7 @@ func (d *differ) newTests(n *node, _ graph) Cause {
 	return d.file(n, slices.Min(names))
 }
 
-func (d *differ) describe(n *node, m mark, g graph, marks map[string]mark) AffectedPackage {
+func (d *differ) describe(n *node, m mark, marks map[string]mark) AffectedPackage {
 	p := AffectedPackage{Path: n.ImportPath, Dir: relative(d.w.Root, n.Dir), Module: n.Module.Path, Cause: m.cause}
 	if m.cause.Kind != "import" {
 		return p

@@ -643,19 +643,19 @@ func TestAffectedExactly(t *testing.T) {
 	}
 	seed := *affectedSeed
 	if seed == 0 {
-		seed = uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-affected-seed %d", seed)
 	r := newRepo(t)
 	kinds, empty := map[string]int{}, 0
 	for i := range *affectedChanges {
-		e := &edit{repo: r, rnd: rand.New(rand.NewPCG(seed, uint64(i)))} //nolint:gosec // a test
+		e := &edit{repo: r, rnd: rand.New(rand.NewPCG(seed, uint64(i)))}
 		r.git("checkout", "-qfB", "work", r.base)
 		r.git("clean", "-qfdx")
 		for n := 1 + e.pick(3); n > 0; n-- {
 			k := e.pick(len(edits))
 			if n == 1 && i < len(edits) { // each kind at least once
-				k = (i*7 + int(seed%uint64(len(edits)))) % len(edits) //nolint:gosec // small
+				k = (i*7 + int(seed%uint64(len(edits)))) % len(edits)
 			}
 			edits[k](e)
 			switch e.pick(3) {

@@ -138,24 +138,8 @@ func (c *changes) diff(ctx context.Context, from, to string) ([]difference, erro
 		byPath[d.path] = d
 	}
 	if to == "" {
-		out, err := git(ctx, c.top, "ls-files", "--others", "--exclude-standard", "-z")
-		if err != nil {
-			return nil, fmt.Errorf("listing new files: %w", err)
-		}
-		for p := range strings.SplitSeq(string(out), "\x00") {
-			p = strings.TrimSuffix(p, "/") // a repository in the repository
-			if p == "" {
-				continue
-			}
-			d, ok := byPath[p]
-			if ok && d.object != "" {
-				// Taken out of the index, and still there: perhaps the same.
-				if c.same(ctx, d, "0") {
-					delete(byPath, p)
-				}
-				continue
-			}
-			byPath[p] = difference{path: p}
+		if err := c.untracked(ctx, byPath); err != nil {
+			return nil, err
 		}
 	}
 	list := make([]difference, 0, len(byPath))
@@ -164,6 +148,27 @@ func (c *changes) diff(ctx context.Context, from, to string) ([]difference, erro
 	}
 	slices.SortFunc(list, func(a, b difference) int { return strings.Compare(a.path, b.path) })
 	return list, nil
+}
+
+// untracked adds what git does not follow yet, and takes out what was only taken out of
+// the index.
+func (c *changes) untracked(ctx context.Context, byPath map[string]difference) error {
+	out, err := git(ctx, c.top, "ls-files", "--others", "--exclude-standard", "-z")
+	if err != nil {
+		return fmt.Errorf("listing new files: %w", err)
+	}
+	for p := range strings.SplitSeq(string(out), "\x00") {
+		p = strings.TrimSuffix(p, "/") // a repository in the repository
+		d, known := byPath[p]
+		switch {
+		case p == "":
+		case !known || d.object == "":
+			byPath[p] = difference{path: p}
+		case c.same(ctx, d, "0"): // taken out of the index, and still there
+			delete(byPath, p)
+		}
+	}
+	return nil
 }
 
 // same reports whether what stands there now has the bytes of before; object is what git

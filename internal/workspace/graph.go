@@ -82,6 +82,13 @@ func (w *Workspace) Graph(ctx context.Context) (*Graph, error) {
 			}
 		}
 	}
+	w.required(needs)
+	g.Needs, g.Imports = needs.sorted(), imports.sorted()
+	return g, nil
+}
+
+// required adds what the go.mod files require of each other.
+func (w *Workspace) required(needs edges) {
 	own := map[string]bool{}
 	for _, m := range w.Modules {
 		own[m.Path] = true
@@ -96,8 +103,6 @@ func (w *Workspace) Graph(ctx context.Context) (*Graph, error) {
 			}
 		}
 	}
-	g.Needs, g.Imports = needs.sorted(), imports.sorted()
-	return g, nil
 }
 
 // edges are one for each pair.

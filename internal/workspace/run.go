@@ -38,6 +38,24 @@ type Runner struct {
 	Ended   func(o Outcome)
 }
 
+// waits tells whether all that a module needs is done, or because of which module it
+// will never be.
+func waits(needs []string, of func(need string) *Outcome) (ready bool, because string) {
+	ready = true
+	for _, need := range needs {
+		o := of(need)
+		switch {
+		case o == nil:
+			ready = false
+		case o.State == RunFailed && because == "":
+			because = o.Module.Rel
+		case o.State == RunSkipped && because == "":
+			because = o.Because
+		}
+	}
+	return ready, because
+}
+
 // Run goes through the modules: each begins when all that it needs are done. When ctx
 // ends, nothing more begins. It returns when all that has begun has ended, with an
 // outcome for each module, in the order of Ordered.
@@ -58,18 +76,7 @@ func (r Runner) Run(ctx context.Context, list Ordered) []Outcome {
 			if begun[m.Dir] || running >= max(r.Jobs, 1) {
 				continue
 			}
-			ready, because := true, ""
-			for _, need := range list.Needs[m.Path] {
-				o := outcomes[byPath[need].Dir]
-				switch {
-				case o == nil:
-					ready = false
-				case o.State == RunFailed && because == "":
-					because = o.Module.Rel
-				case o.State == RunSkipped && because == "":
-					because = o.Because
-				}
-			}
+			ready, because := waits(list.Needs[m.Path], func(need string) *Outcome { return outcomes[byPath[need].Dir] })
 			switch {
 			case because != "":
 				begun[m.Dir] = true

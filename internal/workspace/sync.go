@@ -210,7 +210,7 @@ func (w *Workspace) tidyOne(ctx context.Context, m *mirror, mod *Module, env []s
 	name, sum := filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")
 	env = append(slices.Clone(env), "GOWORK=off")
 	run := func(text []byte) (why string, err error) {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
+		if err := os.WriteFile(name, text, 0o600); err != nil { //nolint:gosec // in a directory of our own
 			return "", err
 		}
 		if err := os.RemoveAll(sum); err != nil {
@@ -335,7 +335,7 @@ func (w *Workspace) withoutBesides(name, sum string, before, sumBefore []byte) e
 	if len(lines) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(lines, func(a, b string) int { return compareSums(a, b) })
+	slices.SortStableFunc(lines, compareSums)
 	return os.WriteFile(sum, []byte(strings.Join(lines, "")), 0o600) //nolint:gosec // as above
 }
 
