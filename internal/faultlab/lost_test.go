@@ -256,13 +256,13 @@ func (c Lost) mended(t *testing.T, l *Lab, bin string) bool {
 	args := []string{"doctor", "--fix", "--timeout", "30s"}
 	v := l.keepwell(t.Context(), bin, append(args, "--json", c.Asked)...)
 	var doc struct {
-		Mends []struct{ ID, Name, State string }
+		Changes []struct{ Name, State string }
 	}
 	if err := json.Unmarshal([]byte(v.out), &doc); err != nil {
 		t.Fatalf("%v\n%s%s", err, v.out, v.stderr)
 	}
 	name := ""
-	for _, m := range doc.Mends {
+	for _, m := range doc.Changes {
 		if m.State == "done" {
 			t.Errorf("%s was made unasked", m.Name)
 		}

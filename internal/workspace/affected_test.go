@@ -375,13 +375,16 @@ func (e *edit) append(name, text string) {
 	if err != nil {
 		return // an earlier change took it
 	}
+	if name == "go.work" && strings.Contains(string(data), text) {
+		return // an earlier change did it: go refuses it twice
+	}
 	put(e.t, at, string(data)+text)
 }
 
 func (e *edit) replace(name, old, with string) {
 	e.t.Helper()
 	at := filepath.Join(e.dir, filepath.FromSlash(name))
-	if data, err := os.ReadFile(at); err == nil {
+	if data, err := os.ReadFile(at); err == nil && (name != "go.work" || with == "" || !strings.Contains(string(data), with)) {
 		put(e.t, at, strings.Replace(string(data), old, with, 1))
 	}
 }
