@@ -13,11 +13,11 @@ import (
 // modFile rewrites a go.mod; comments and order stay. imported says that a source of
 // the module imports a package below c.From. It returns nil where nothing changes.
 func (c Change) modFile(name string, data []byte, imported bool, p paths) ([]byte, error) {
-	f, err := modfile.Parse(name, data, nil)
+	f, err := modfile.Parse(name, data, bearable(c.From))
 	if err != nil {
 		return nil, fmt.Errorf("reading go.mod: %w", err)
 	}
-	sorted := isSorted(name, data)
+	sorted := isSorted(name, data, c.From)
 	if err := c.requirements(f, imported); err != nil {
 		return nil, err
 	}
@@ -161,9 +161,25 @@ func majorOf(path string) string {
 	return m
 }
 
+// bearable lets a go.mod be read in which the version that from is required at does not
+// fit its path, such as v5.0.12 of a path without /v5: that is what is being mended. It is
+// read as the first version that fits. All others must fit.
+func bearable(from string) modfile.VersionFixer {
+	return func(path, version string) (string, error) {
+		_, major, ok := module.SplitPathVersion(path)
+		if path != from || !ok || !semver.IsValid(version) || module.CheckPathMajor(version, major) == nil {
+			return version, nil
+		}
+		if prefix := module.PathMajorPrefix(major); prefix != "" {
+			return prefix + ".0.0", nil
+		}
+		return "v0.0.0", nil
+	}
+}
+
 // isSorted reports whether the blocks of a go.mod stand as go would sort them.
-func isSorted(name string, data []byte) bool {
-	f, err := modfile.Parse(name, data, nil)
+func isSorted(name string, data []byte, from string) bool {
+	f, err := modfile.Parse(name, data, bearable(from))
 	if err != nil {
 		return false
 	}

@@ -60,7 +60,7 @@ func Plan(ctx context.Context, p Project, c Change) (*Outcome, error) {
 	}
 	w := &planning{Project: p, change: c, out: &Outcome{Builds: BuildsUnknown}, overlay: map[string][]byte{}}
 	for _, dir := range p.Modules {
-		m, err := readModule(dir)
+		m, err := readModule(dir, c.From)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func Plan(ctx context.Context, p Project, c Change) (*Outcome, error) {
 	return w.out, ctx.Err()
 }
 
-func readModule(dir string) (*planned, error) {
+func readModule(dir, from string) (*planned, error) {
 	m := &planned{dir: dir, mod: filepath.Join(dir, "go.mod"), sum: filepath.Join(dir, "go.sum")}
 	var err error
 	if m.modBefore, err = regular(m.mod); err != nil {
@@ -100,7 +100,7 @@ func readModule(dir string) (*planned, error) {
 	if m.sumWas, err = regular(m.sum); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading go.sum: %w", err)
 	}
-	if m.file, err = modfile.Parse(m.mod, m.modBefore, nil); err != nil {
+	if m.file, err = modfile.Parse(m.mod, m.modBefore, bearable(from)); err != nil {
 		return nil, fmt.Errorf("reading go.mod: %w", err)
 	}
 	if m.file.Module != nil {
@@ -478,7 +478,7 @@ func (w *planning) compile(ctx context.Context, m *planned, flags []string) Buil
 func Sources(ctx context.Context, p Project, c Change) ([]act.Edit, error) {
 	w := &planning{Project: p, change: c, out: &Outcome{}, overlay: map[string][]byte{}}
 	for _, dir := range p.Modules {
-		m, err := readModule(dir)
+		m, err := readModule(dir, c.From)
 		if err != nil {
 			return nil, err
 		}
