@@ -362,8 +362,10 @@ func (e *edit) write(name, text string) {
 	e.t.Helper()
 	at := filepath.Join(e.dir, filepath.FromSlash(name))
 	_ = os.Remove(at)
-	if info, err := os.Stat(filepath.Dir(at)); err == nil && !info.IsDir() {
-		_ = os.Remove(filepath.Dir(at))
+	for above := filepath.Dir(at); len(above) > len(e.dir); above = filepath.Dir(above) {
+		if info, err := os.Stat(above); err == nil && !info.IsDir() {
+			_ = os.Remove(above) // a file, or a link to one, where a directory belongs
+		}
 	}
 	put(e.t, at, text)
 }
