@@ -259,8 +259,8 @@ func TestMain(m *testing.M) {
 var kills = flag.Int("kills", 3, "how many random moments of a repair, and of a clean, are killed at") //nolint:gochecknoglobals // a flag of the tests
 
 // dies runs a child that dies at its point or, where that is 0, within the time; it
-// reports whether it died.
-func (k killed) dies(t *testing.T, within time.Duration) bool {
+// reports whether it died, and how long it lived.
+func (k killed) dies(t *testing.T, within time.Duration) (died bool, lived time.Duration) {
 	t.Helper()
 	arg, err := json.Marshal(k)
 	if err != nil {
@@ -270,6 +270,7 @@ func (k killed) dies(t *testing.T, within time.Duration) bool {
 	cmd.Env = append(os.Environ(), "MODCACHE_KILL="+string(arg))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -277,24 +278,25 @@ func (k killed) dies(t *testing.T, within time.Duration) bool {
 		defer time.AfterFunc(within, func() { _ = cmd.Process.Kill() }).Stop()
 	}
 	if err = cmd.Wait(); err == nil {
-		return false
+		return false, time.Since(began)
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the child failed otherwise: %v\n%s", err, out.String())
 	}
-	return true
+	return true, time.Since(began)
 }
 
-// atMoments runs try with random times within which to die, as many as the flag says.
-func atMoments(t *testing.T, try func(within time.Duration) (died bool)) {
+// atMoments runs try with random times within which to die, as many as the flag says,
+// out of the whole life of a child.
+func atMoments(t *testing.T, try func(within time.Duration) (died bool, lived time.Duration)) {
 	t.Helper()
-	began := time.Now()
-	try(0)
-	took := time.Since(began)
+	_, whole := try(0)
 	died := 0
 	for range *kills {
-		if try(1 + rand.N(took)) {
+		if yes, lived := try(1 + rand.N(whole)); yes {
 			died++
+		} else {
+			whole = lived // the machine is quicker now, or slower
 		}
 	}
 	t.Logf("%d of %d died", died, *kills)
@@ -308,7 +310,7 @@ func TestRepairKilledAnywhere(t *testing.T) {
 	w := newWorld(t, len(damages())+1)
 	plantAll(t, w.cache)
 	some := []int{0, 3, 7, 9, 16, 19, 26, 28} // of each kind of change
-	try := func(at int, within time.Duration) bool {
+	try := func(at int, within time.Duration) (bool, time.Duration) {
 		dir := t.TempDir()
 		one := &world{cache: filepath.Join(dir, "mod"), source: w.source, project: w.project, sums: w.sums}
 		all, err := victims(copyTree(t, w, one.cache, some))
@@ -316,7 +318,7 @@ func TestRepairKilledAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := killed{Cache: one.cache, Source: w.source, Project: w.project, State: t.TempDir(), Sums: w.sums, At: at}
-		died := k.dies(t, within)
+		died, lived := k.dies(t, within)
 		if within > 0 {
 			all = nil // the child fetches nothing, and may have been through with that
 		}
@@ -324,15 +326,17 @@ func TestRepairKilledAnywhere(t *testing.T) {
 			one.repaired(t, k, all)
 		}
 		_ = os.RemoveAll(dir)
-		return died
+		return died, lived
 	}
 	at := 1
-	for ; try(at, 0); at++ {
+	for died := true; died; at++ {
+		died, _ = try(at, 0)
 	}
+	at--
 	if t.Logf("%d points", at-1); at < 20 {
 		t.Fatalf("only %d points to die at", at)
 	}
-	atMoments(t, func(within time.Duration) bool { return try(0, within) })
+	atMoments(t, func(within time.Duration) (bool, time.Duration) { return try(0, within) })
 }
 
 // repaired repairs after a kill, and holds the cache to what it must be; all are to be
@@ -405,13 +409,13 @@ func TestCleanKilledAnywhere(t *testing.T) {
 			want[p] = v
 		}
 	}
-	try := func(at int, within time.Duration) bool {
+	try := func(at int, within time.Duration) (bool, time.Duration) {
 		dir, state := t.TempDir(), t.TempDir()
 		one := filepath.Join(dir, "mod")
 		if out, err := exec.CommandContext(t.Context(), "cp", "-a", w.cache, one).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		died := killed{Cache: one, State: state, At: at, Clean: true}.dies(t, within)
+		died, lived := killed{Cache: one, State: state, At: at, Clean: true}.dies(t, within)
 		if err := cleanAll(t.Context(), one, state, nil); err != nil {
 			t.Fatalf("after a kill at %d: %v", at, err)
 		}
@@ -426,15 +430,17 @@ func TestCleanKilledAnywhere(t *testing.T) {
 			t.Fatalf("after a kill at %d: left in the state: %v, %v", at, left, err)
 		}
 		_ = os.RemoveAll(dir)
-		return died
+		return died, lived
 	}
 	at := 1
-	for ; try(at, 0); at++ {
+	for died := true; died; at++ {
+		died, _ = try(at, 0)
 	}
+	at--
 	if t.Logf("%d points", at-1); at < 50 {
 		t.Fatalf("only %d points to die at", at)
 	}
-	atMoments(t, func(within time.Duration) bool { return try(0, within) })
+	atMoments(t, func(within time.Duration) (bool, time.Duration) { return try(0, within) })
 }
 
 // TestCleanKeeps: what a project needs stays, of another version only its go.mod; what a
