@@ -24,6 +24,10 @@ import (
 // kills is how often TestKill ends a server by kill -9: 20 in .ci/run, 200 in .ci/full.
 var kills = flag.Int("kills", 3, "how many random points TestKill kills at, on each database") //nolint:gochecknoglobals // a flag of the tests
 
+// still is how long nothing at all may happen before a wait is given up: how long the
+// whole takes says more of the machine than of the engine.
+const still = 2 * time.Minute
+
 // inFlight is how many effects at least are being made when a server is killed.
 const inFlight = 20
 
@@ -148,7 +152,8 @@ func (a *account) take(t *testing.T, l string) {
 
 func (a *account) until(t *testing.T, p *statetest.Process, what string, enough func() bool) {
 	t.Helper()
-	limit := time.After(2 * time.Minute)
+	limit := time.NewTimer(still)
+	defer limit.Stop()
 	for !enough() {
 		select {
 		case l, ok := <-p.Lines:
@@ -156,8 +161,9 @@ func (a *account) until(t *testing.T, p *statetest.Process, what string, enough 
 				t.Fatalf("the server ended; waited for: %s", what)
 			}
 			a.take(t, l)
-		case <-limit:
-			t.Fatalf("waited for: %s; %d effects going", what, len(a.going))
+			limit.Reset(still)
+		case <-limit.C:
+			t.Fatalf("nothing happened for %s; waited for: %s; %d effects going", still, what, len(a.going))
 		}
 	}
 }
@@ -185,7 +191,9 @@ func settled(t *testing.T, st *state.State, alerts int) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(3 * time.Minute)
+	limit := time.NewTimer(still)
+	defer limit.Stop()
+	var before [2]int64
 	for {
 		all, err := st.CountRuns(t.Context(), state.RunFilter{})
 		if err != nil {
@@ -198,9 +206,13 @@ func settled(t *testing.T, st *state.State, alerts int) {
 		if int(all) >= alerts && open == 0 {
 			return
 		}
+		if now := [2]int64{all, open}; now != before {
+			before = now
+			limit.Reset(still)
+		}
 		select {
 		case <-tick.C:
-		case <-limit:
+		case <-limit.C:
 			left, err := st.Runs(t.Context(), state.RunFilter{Unfinished: true}, state.Page{Limit: 3})
 			t.Fatalf("%d runs of %d, %d unfinished: %+v, %v", all, alerts, open, left, err)
 		}
