@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,6 @@ import (
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modcache"
 	"github.com/keepwell/keepwell/internal/msg"
-	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -50,12 +48,19 @@ func newCacheCleanCmd(a *app) *cobra.Command {
 		Example: "  keepwell cache clean --unused 90 --dry-run\n  keepwell cache clean --keep . --keep ../other --yes\n  keepwell cache clean --module 'github.com/aws/*' --yes\n" +
 			"  keepwell cache clean --max-size 5GiB --leftovers --yes",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runCacheClean(cmd.Context(), a, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, name := range goOnly {
+				if !slices.Contains(o.tools, "go") && cmd.Flags().Changed(name) {
+					return misused("err.cache.whole", name)
+				}
+			}
+			return runCacheClean(cmd.Context(), a, o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.modules, "module", nil, "versions of the modules that a pattern of GOPRIVATE's kind names, with an optional @version / 按 GOPRIVATE 的模式选择模块，可带 @版本")
 	flags.IntVar(&o.unused, "unused", 0, "only what nobody used for so many days / 只选多少天未使用的内容")
-	flags.StringSliceVar(&o.keep, "keep", nil, "all that the go.sum of these projects does not need / 清理这些项目的 go.sum 不需要的全部内容")
+	flags.StringArrayVar(&o.keep, "keep", nil, "all that the go.sum of these projects does not need / 清理这些项目的 go.sum 不需要的全部内容")
 	flags.StringVar(&o.maxSize, "max-size", "", "the least recently used of what the others select (else of all modules), until the cache takes no more than this (5GiB) / 从最久未用的开始，直到不超过此大小（如 5GiB）")
 	flags.BoolVar(&o.toolchains, "toolchains", false, "go commands other than the one in use / 除正在使用的以外的 go 工具链")
 	flags.BoolVar(&o.vcs, "vcs", false, "clones of repositories / 仓库克隆")
@@ -225,6 +230,13 @@ func (a *app) cleanFailure(c modcache.Cache, err error) error {
 	return &failure{exit: exitError, key: "err.cache.clean", args: []any{home(c.Dir), mask.Text(err.Error())}, hint: "hint.cache.clean", unwrapped: err}
 }
 
+// mostDays is the largest --unused: what is older than a century is a slip, and much more
+// is no [time.Duration].
+const mostDays = 36_500
+
+// goOnly are the flags of clean that select within go's module cache.
+var goOnly = []string{"module", "unused", "keep", "max-size", "toolchains", "vcs", "leftovers", "lost", "report"}
+
 // selection reads the flags.
 func (o *cacheCleanOptions) selection(env goenv.Env) (modcache.Selection, error) {
 	sel := modcache.Selection{
@@ -234,7 +246,7 @@ func (o *cacheCleanOptions) selection(env goenv.Env) (modcache.Selection, error)
 		Keep: []string{env.Value("GOVERSION")},
 	}
 	switch {
-	case o.unused < 0:
+	case o.unused < 0 || o.unused > mostDays:
 		return sel, misused("err.cache.unused", o.unused)
 	case o.timeout <= 0 || o.silent <= 0:
 		return sel, misused("err.cache.time")
@@ -252,39 +264,14 @@ func (o *cacheCleanOptions) selection(env goenv.Env) (modcache.Selection, error)
 		sel.Keep = append(sel.Keep, strings.TrimSuffix(strings.TrimSuffix(t, "+auto"), "+path"))
 	}
 	if len(o.keep) > 0 {
-		sums, _, err := goSums(o.keep, env)
+		p, err := readProjectSums(o.keep, env)
 		if err != nil {
 			return sel, err
 		}
-		sel.Sums = sums
-		sel.Keep = append(sel.Keep, keptToolchains(o.keep)...)
+		sel.Sums = p.sums
+		sel.Keep = append(sel.Keep, p.toolchains()...)
 	}
 	return sel, nil
-}
-
-// keptToolchains are the go commands that the go.mod and go.work of projects name: the
-// toolchain line, and the go line, which is the least that will do.
-func keptToolchains(projects []string) (out []string) {
-	for _, dir := range projects {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			dir = filepath.Dir(dir)
-		}
-		for _, name := range []string{"go.mod", "go.work"} {
-			data, err := plainfile.Read(filepath.Join(dir, name))
-			if err != nil {
-				continue // then it names none
-			}
-			for line := range strings.Lines(string(data)) {
-				switch f := strings.Fields(line); {
-				case len(f) >= 2 && f[0] == "toolchain":
-					out = append(out, f[1])
-				case len(f) >= 2 && f[0] == "go":
-					out = append(out, "go"+f[1])
-				}
-			}
-		}
-	}
-	return out
 }
 
 // parseSize reads 500MB, 5GiB, 5G or a number of bytes.
@@ -301,7 +288,7 @@ func parseSize(s string) (int64, error) {
 		}
 	}
 	f, err := strconv.ParseFloat(t, 64)
-	if err == nil && (f < 0 || f*unit > 1<<60) {
+	if err == nil && !(f >= 0 && f*unit <= 1<<60) { // also what is no number
 		err = errors.New("out of range")
 	}
 	return int64(f * unit), err

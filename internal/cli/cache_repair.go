@@ -85,10 +85,11 @@ func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
 	if err != nil {
 		return err
 	}
-	sums, _, err := goSums(o.sums, env)
+	p, err := readProjectSums(o.sums, env)
 	if err != nil {
 		return err
 	}
+	sums := p.agreed()
 	if o.dryRun {
 		return a.repairPlan(ctx, c, env, sums, o)
 	}

@@ -71,16 +71,16 @@ func (a *app) cacheState(ctx context.Context, c modcache.Cache, env goenv.Env) (
 			return s, err
 		}
 	}
-	sums, _, err := goSums(nil, env)
+	p, err := readProjectSums(nil, env)
 	if err != nil {
 		return s, err
 	}
-	r, err := a.verifyCache(ctx, c, env, sums, false)
+	r, err := a.verifyCache(ctx, c, env, p.agreed(), false)
 	if err != nil {
 		return s, err
 	}
 	for _, f := range r.Faults {
-		if f.Severity != keepwell.SeverityInfo && (sums[f.Module+" "+f.Version] != "" || sums[f.Module+" "+f.Version+"/go.mod"] != "") {
+		if f.Severity != keepwell.SeverityInfo && (p.sums[f.Module+" "+f.Version] != "" || p.sums[f.Module+" "+f.Version+"/go.mod"] != "") {
 			s.Faults++
 		}
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +19,6 @@ import (
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/modcache"
 	"github.com/keepwell/keepwell/internal/msg"
-	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/present"
 )
 
@@ -34,7 +31,7 @@ type cacheVerifyOptions struct {
 
 func (o *cacheVerifyOptions) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.sums, "project", nil, "hold the cache to the go.sum of this directory or file too; may be given again (default: the project here) / 同时对照该目录或文件的 go.sum 检查，可多次使用（默认为当前项目）")
+	flags.StringArrayVar(&o.sums, "project", nil, "hold the cache to the go.sum of this directory or file too; may be given again (default: the project here) / 同时对照该目录或文件的 go.sum 检查，可多次使用（默认为当前项目）")
 	flags.BoolVar(&o.full, "full", false, "read everything again, also what did not change since it was last found sound / 全部重新读取，包括上次检查以来没有变化的文件")
 }
 
@@ -66,6 +63,8 @@ type cacheVerifyDocument struct {
 	*modcache.Report
 	// Projects are the go.sum files that counted.
 	Projects []string `json:"projects"`
+	// Disputed are lines of which they have different sums: none of those counted.
+	Disputed []string `json:"disputed"`
 	Seconds  float64  `json:"seconds"`
 }
 
@@ -87,21 +86,21 @@ func runCacheVerify(ctx context.Context, a *app, o cacheVerifyOptions) error {
 	if err != nil {
 		return err
 	}
-	sums, projects, err := goSums(o.sums, env)
+	p, err := readProjectSums(o.sums, env)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	r, err := a.verifyCache(ctx, c, env, sums, o.full)
+	r, err := a.verifyCache(ctx, c, env, p.agreed(), o.full)
 	if err != nil {
 		return err
 	}
 	took := time.Since(began)
 	if present.Format(a.format).Machine() {
-		return shown(a, writeDocument(a, cacheVerifyDocument{"cache verify", c.Dir, r, projects, took.Seconds()}))
+		return shown(a, writeDocument(a, cacheVerifyDocument{"cache verify", c.Dir, r, p.files, append([]string{}, p.disputed...), took.Seconds()}))
 	}
 	a.exit = exitForFaults(r.Faults)
-	return shown(a, present.Outline(a.out, a.style(), a.verifyLines(c, r, projects, took)))
+	return shown(a, present.Outline(a.out, a.style(), a.verifyLines(c, r, p, took)))
 }
 
 // exitForFaults: what is only untidy is no fault.
@@ -151,72 +150,7 @@ func recordsFile(c modcache.Cache) string {
 	return filepath.Join(dir, "modcache", hex.EncodeToString(sum[:8]))
 }
 
-// goSums reads the go.sum files of projects: those named, else the one here, with all of
-// its workspace.
-func goSums(named []string, env goenv.Env) (sums map[string]string, files []string, err error) {
-	sums, files = map[string]string{}, []string{}
-	must := len(named) > 0
-	if !must {
-		for _, name := range []string{env.Value("GOMOD"), env.Value("GOWORK")} {
-			if filepath.IsAbs(name) && name != os.DevNull {
-				named = append(named, filepath.Dir(name))
-			}
-		}
-	}
-	for _, name := range named {
-		found, err := sumFiles(name)
-		if err == nil && len(found) == 0 && must {
-			err = &fs.PathError{Op: "open", Path: filepath.Join(name, "go.sum"), Err: fs.ErrNotExist}
-		}
-		for _, f := range found {
-			data, e := plainfile.Read(f)
-			if e != nil {
-				err = e
-				break
-			}
-			files = append(files, f)
-			addSums(sums, data)
-		}
-		if err != nil {
-			return nil, nil, &failure{exit: exitError, key: "err.cache.sum", args: []any{mask.Text(name), mask.Text(err.Error())}, hint: "hint.cache.sum", unwrapped: err}
-		}
-	}
-	return sums, files, nil
-}
-
-// sumFiles are the files with sums at name: itself, or those of a directory.
-func sumFiles(name string) ([]string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		if strings.HasSuffix(name, ".mod") || strings.HasSuffix(name, ".work") {
-			return sumFiles(filepath.Dir(name))
-		}
-		return []string{name}, nil
-	}
-	var out []string
-	for _, f := range []string{"go.sum", "go.work.sum"} {
-		at := filepath.Join(name, f)
-		if _, err := os.Stat(at); err == nil {
-			out = append(out, at)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func addSums(sums map[string]string, data []byte) {
-	for l := range strings.Lines(string(data)) {
-		if f := strings.Fields(l); len(f) == 3 && strings.HasPrefix(f[2], "h1:") {
-			sums[f[0]+" "+f[1]] = f[2]
-		}
-	}
-}
-
-func (a *app) verifyLines(c modcache.Cache, r *modcache.Report, projects []string, took time.Duration) []present.Line {
+func (a *app) verifyLines(c modcache.Cache, r *modcache.Report, p *projectSums, took time.Duration) []present.Line {
 	say := func(key string, args ...any) present.Line { return present.Line{Text: msg.Text(a.lang, key, args...)} }
 	out := []present.Line{say("cache.verify.head", home(c.Dir), r.Versions, r.Archives, r.Trees, took.Seconds())}
 	out[0].Tone = present.Bold
@@ -224,13 +158,18 @@ func (a *app) verifyLines(c modcache.Cache, r *modcache.Report, projects []strin
 		out = append(out, say("cache.verify.recorded", r.Recorded))
 	}
 	who := msg.Text(a.lang, "cache.verify.nobody")
-	if len(projects) > 0 {
-		who = home(projects[0])
-		if len(projects) > 1 {
-			who += fmt.Sprintf(" (+%d)", len(projects)-1)
+	if len(p.files) > 0 {
+		who = home(p.files[0])
+		if len(p.files) > 1 {
+			who += fmt.Sprintf(" (+%d)", len(p.files)-1)
 		}
 	}
 	out = append(out, say("cache.verify.vouched", r.Vouched, r.Versions, who))
+	if n := len(p.disputed); n > 0 {
+		l := say("cache.verify.disputed", n, mask.Text(p.disputed[0]))
+		l.Tone = present.Warning
+		out = append(out, l)
+	}
 	if n := len(r.Busy); n > 0 {
 		out = append(out, say("cache.verify.busy", n, r.Busy[0].String()))
 	}
