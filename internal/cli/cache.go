@@ -52,6 +52,7 @@ func cacheDirs(ctx context.Context) (modcache.Cache, goenv.Env, error) {
 	if !filepath.IsAbs(c.Dir) {
 		return c, env, &failure{exit: exitError, key: "err.cache.nowhere", hint: "hint.cache.nowhere"}
 	}
+	c.Dir = filepath.Clean(c.Dir) // one cache, one name: records and begun cleans go by it
 	return c, env, nil
 }
 

@@ -134,7 +134,9 @@ func PlanClean(ctx context.Context, c Cache, sel Selection) (*CleanPlan, error) 
 	}
 	p := &cleaning{ctx: ctx, cache: c, sel: sel, inv: inv, plan: &CleanPlan{Before: s.Total, NotesUse: s.NotesUse}}
 	if sel.Leftovers {
-		p.leftovers()
+		if err := p.leftovers(); err != nil {
+			return nil, err
+		}
 	}
 	if list := p.candidates(s); sel.Quota > 0 {
 		err = p.quota(s.Total.Disk, list)
@@ -336,7 +338,7 @@ func (p *cleaning) clone(c *Clone) {
 	p.open, p.wants = append(p.open, i), append(p.wants, Wanted{Clone: c})
 }
 
-func (p *cleaning) leftovers() {
+func (p *cleaning) leftovers() error {
 	for _, f := range p.inv.faults {
 		if f.Kind != KindLeftover {
 			continue
@@ -349,8 +351,17 @@ func (p *cleaning) leftovers() {
 		if err != nil {
 			continue
 		}
-		p.put(Item{Name: rel, Why: ByLeftover, Disk: e.disk, Inodes: 1, LastUse: e.used, Paths: []string{rel}})
+		i := Item{Name: rel, Why: ByLeftover, Disk: e.disk, Inodes: 1, LastUse: e.used, Paths: []string{rel}}
+		if e.mode.IsDir() {
+			below, err := Measure(p.ctx, f.Path)
+			if err != nil {
+				return err
+			}
+			i.Disk, i.Inodes = i.Disk+below.Disk, i.Inodes+below.Inodes
+		}
+		p.put(i)
 	}
+	return nil
 }
 
 // quota takes of the candidates until the rest fits. What turns out to stay makes others
@@ -550,7 +561,7 @@ func dropAt(path, aside string, step func(string)) error {
 // which go's locks stay.
 func (c Cache) prune(dir string) {
 	for dir != c.Dir && strings.HasPrefix(dir, c.Dir+string(filepath.Separator)) && filepath.Base(dir) != "vcs" && filepath.Base(dir) != "download" {
-		if os.Remove(dir) != nil {
+		if info, err := os.Lstat(dir); err != nil || !info.IsDir() || os.Remove(dir) != nil { // a link is somebody's wish
 			return
 		}
 		dir = filepath.Dir(dir)

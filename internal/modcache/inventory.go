@@ -35,6 +35,9 @@ type inventory struct {
 	lists    []string
 	notes    []string
 	faults   []Fault
+	follow   *links
+	// owner is the other user whose all of the cache is; me, where it is not so.
+	owner int
 }
 
 // staleAfter is how old a thing must be to count as left behind: go is done with it
@@ -43,7 +46,11 @@ const staleAfter = time.Hour
 
 // takeInventory walks the cache, but not into the directories of modules.
 func takeInventory(ctx context.Context, c Cache) (*inventory, error) {
-	v := &inventory{cache: c, versions: map[module.Version]*held{}}
+	v := &inventory{cache: c, versions: map[module.Version]*held{}, follow: newLinks(c), owner: me()}
+	if root, err := lstat(v.follow.root); err == nil && foreign(root) { // said once, not of each file
+		v.owner = root.owner
+		v.add(Fault{Kind: KindOwner, Path: c.Dir, Mends: []Mend{{Action: ActByHand, Path: c.Dir}}})
+	}
 	w := walker[of]{visit: v.visit, failed: func(dir string, _ of, err error) {
 		v.add(Fault{Kind: KindUnreadable, Path: dir, Detail: err.Error()})
 	}}
@@ -77,6 +84,7 @@ func (v *inventory) visit(dir string, o of, entries []entry) []step[of] {
 	var next []step[of]
 	for _, e := range entries {
 		path := filepath.Join(dir, e.name)
+		e = v.follow.through(path, o.part, e)
 		to, walk := v.look(path, o, e)
 		if !walk {
 			continue
@@ -91,7 +99,9 @@ func (v *inventory) visit(dir string, o of, entries []entry) []step[of] {
 func (v *inventory) directory(path string, o of, e entry) {
 	switch {
 	case foreign(e):
-		v.add(Fault{Kind: KindOwner, Path: path, Mends: []Mend{{Action: ActByHand, Path: path}}})
+		if e.owner != v.owner {
+			v.add(Fault{Kind: KindOwner, Path: path, Mends: []Mend{{Action: ActByHand, Path: path}}})
+		}
 	case stamps && e.mode.Perm()&0o700 != 0o700 && o.part != PartVCS:
 		v.add(Fault{Kind: KindPermission, Path: path, Detail: e.mode.Perm().String(), Mends: []Mend{{Action: ActChmod, Path: path, Mode: e.mode.Perm() | 0o700}}})
 	}
@@ -103,7 +113,7 @@ func foreign(e entry) bool { return e.owner >= 0 && me() > 0 && e.owner != me() 
 // look puts an entry where it belongs, and says whether it is to be walked.
 func (v *inventory) look(path string, o of, e entry) (to of, walk bool) {
 	walk = e.mode.IsDir()
-	if isLeftover(e.name) && (o.part == inRoot || o.part == inDownload || o.part == inVersions) {
+	if isLeftover(o.part, e.name) {
 		v.leftover(path, e)
 		return of{}, false
 	}
@@ -144,7 +154,7 @@ func (v *inventory) look(path string, o of, e entry) (to of, walk bool) {
 
 // leftover reports what was being written and is written no more.
 func (v *inventory) leftover(path string, e entry) {
-	if time.Since(e.modified) < staleAfter && !strings.HasPrefix(e.name, ".keepwell-") {
+	if time.Since(e.modified) < staleAfter && !strings.HasPrefix(e.name, leftoverPrefix) {
 		return
 	}
 	do := ActRemove
@@ -193,13 +203,16 @@ func (v *inventory) versionFile(path, rel string, e entry) {
 		}
 		v.add(Fault{Kind: KindIrregular, Module: m.Path, Version: m.Version, Path: path, Detail: e.mode.Type().String(), Mends: []Mend{{Action: do, Path: path}}, Fetch: ok && ext != extLock})
 	case foreign(e):
-		v.add(Fault{Kind: KindOwner, Module: m.Path, Version: m.Version, Path: path, Mends: []Mend{{Action: ActByHand, Path: path}}})
+		if e.owner != v.owner {
+			v.add(Fault{Kind: KindOwner, Module: m.Path, Version: m.Version, Path: path, Mends: []Mend{{Action: ActByHand, Path: path}}})
+		}
 	case stamps && (e.mode.Perm()&0o400 == 0 || ext == extLock && e.mode.Perm()&0o600 != 0o600):
 		v.add(Fault{
 			Kind: KindPermission, Module: m.Path, Version: m.Version, Path: path, Detail: e.mode.Perm().String(),
 			Mends: []Mend{{Action: ActChmod, Path: path, Mode: e.mode.Perm() | 0o600}},
 		})
-	case e.name == "list":
+	}
+	if e.name == "list" && e.mode.IsRegular() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.lists = append(v.lists, path)

@@ -12,9 +12,11 @@ package modcache
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 )
 
 // Cache names the directories of go's module cache.
@@ -94,8 +96,24 @@ func splitName(name string) (version, ext string, ok bool) {
 	return "", "", false
 }
 
+// temporary ends the names of what go writes before it renames it: v1.0.0.zip123.tmp,
+// v1.0.0.zip.tmp123 until go 1.15, and directories such as widget@v1.0.0.tmp-123 until
+// then.
+var temporary = regexp.MustCompile(`\.tmp$|\.tmp-?[0-9]+$`)
+
 // isLeftover tells the files and directories that a killed go or keepwell leaves: what
-// was being written under a name that nobody reads.
-func isLeftover(name string) bool {
-	return strings.HasPrefix(name, ".keepwell-") || strings.HasSuffix(name, ".tmp") || strings.Contains(name, ".tmp-")
+// was being written under a name that nobody reads. An element of a module's path, and a
+// version, may look like one.
+func isLeftover(part Part, name string) bool {
+	if strings.HasPrefix(name, leftoverPrefix) { // no element begins with a dot
+		return part == inRoot || part == inDownload || part == inVersions
+	}
+	switch part {
+	case inVersions: // the files of a version end in none of these
+		return temporary.MatchString(name)
+	case inRoot:
+		_, version, tree := strings.Cut(name, "@")
+		return tree && temporary.MatchString(name) && !semver.IsValid(version)
+	}
+	return false
 }

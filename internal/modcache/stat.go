@@ -161,6 +161,7 @@ type counting struct {
 	units  map[module.Version]*Unit
 	clones map[string]*Clone
 	linked map[[2]uint64]bool
+	follow *links
 }
 
 // Stat walks the cache. A cache that does not exist is empty.
@@ -168,6 +169,7 @@ func Stat(ctx context.Context, c Cache) (*Stats, error) {
 	k := &counting{
 		cache: c, stats: &Stats{Parts: map[Part]Amount{}, NotesUse: notesUse(c.Dir)},
 		units: map[module.Version]*Unit{}, clones: map[string]*Clone{}, linked: map[[2]uint64]bool{},
+		follow: newLinks(c),
 	}
 	w := walker[of]{visit: k.visit, failed: func(dir string, _ of, err error) {
 		k.mu.Lock()
@@ -243,6 +245,7 @@ func (k *counting) visit(dir string, o of, entries []entry) []step[of] {
 	var next []step[of]
 	leftovers := share{}
 	for _, e := range entries {
+		e = k.follow.through(filepath.Join(dir, e.name), o.part, e)
 		to, walk := k.leads(dir, o, e)
 		switch {
 		case to.part == PartLeftovers && o.part != PartLeftovers:
@@ -284,7 +287,7 @@ func (k *counting) links(entries []entry) {
 // leads says what an entry belongs to, and whether it is a directory to be walked.
 func (k *counting) leads(_ string, o of, e entry) (to of, walk bool) {
 	walk = e.mode.IsDir()
-	if isLeftover(e.name) && (o.part == inRoot || o.part == inDownload) {
+	if o.part != inVersions && isLeftover(o.part, e.name) {
 		return of{part: PartLeftovers}, walk
 	}
 	switch o.part {
@@ -361,7 +364,7 @@ func (k *counting) versions(dir string, o of, entries []entry) []step[of] {
 		case e.mode.IsDir():
 			next = append(next, step[of]{filepath.Join(dir, e.name), of{part: PartOther}})
 			rest.count(e)
-		case isLeftover(e.name):
+		case isLeftover(inVersions, e.name):
 			leftovers.count(e)
 		case ok && legal && ext == extZip:
 			k.add(of{part: PartZips, unit: k.unit(m, func(u *Unit) { u.HasZip, u.Zip = true, one.Amount })}, one)

@@ -64,8 +64,10 @@ type verifying struct {
 
 	mu     sync.Mutex
 	report Report
-	bytes  atomic.Int64
-	done   atomic.Int64
+	// owner is as in inventory.
+	owner int
+	bytes atomic.Int64
+	done  atomic.Int64
 }
 
 // Verify looks at everything in the cache. It changes nothing but the file of records.
@@ -78,6 +80,7 @@ func Verify(ctx context.Context, check Check) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.owner = inv.owner
 	v.database = openDatabase(check.Cache, check.Database)
 	v.report = Report{Busy: []module.Version{}, Faults: inv.faults, Versions: len(inv.versions)}
 	if err := v.versions(ctx, inv.list()); err != nil {
@@ -218,7 +221,10 @@ func (v *verifying) version(r *reader, h *held) {
 // agrees reports whether the recorded sums are those that are vouched for now.
 func (l *looking) agrees(known record) bool {
 	zip, _ := l.wanted("")
-	mod, _ := l.wanted("/go.mod")
+	mod, source := l.wanted("/go.mod")
+	if source == "go.sum" && l.has(extZip) && !l.has(extMod) {
+		return false // no fault for those who did not need it
+	}
 	return (zip == "" || known.zip == "" || zip == known.zip) && (mod == "" || known.mod == "" || mod == known.mod)
 }
 
@@ -232,7 +238,7 @@ func (l *looking) openTree() {
 	case !l.held.tree.mode.IsDir():
 		l.add(Fault{Kind: KindIrregular, Path: root, Detail: l.held.tree.mode.Type().String(), Mends: []Mend{{Action: ActByHand, Path: root}}})
 		return
-	case foreign(l.held.tree):
+	case foreign(l.held.tree) && l.held.tree.owner != l.owner:
 		l.add(Fault{Kind: KindOwner, Path: root, Mends: []Mend{{Action: ActByHand, Path: root}}})
 	case l.has(extPartial):
 		l.add(Fault{
@@ -268,12 +274,31 @@ func (l *looking) openTree() {
 		}
 		l.add(f)
 	}
+	if err == nil {
+		err = l.openable(root, tree)
+	}
 	if err != nil && len(closed) == 0 {
 		l.add(Fault{Kind: KindUnreadable, Path: root, Detail: err.Error()})
 	}
 	if err != nil || len(closed) > 0 && me() > 0 {
 		l.tree = nil // it cannot be compared before it can be read
 	}
+}
+
+// openable tries the files of somebody else: whether they can be read is not only their
+// owner's permissions' to say.
+func (l *looking) openable(root string, tree map[string]entry) error {
+	for name, e := range tree {
+		if !foreign(e) || !e.mode.IsRegular() {
+			continue
+		}
+		f, err := open(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+	}
+	return nil
 }
 
 // readAll reads what there is of the version and judges it.
@@ -329,6 +354,10 @@ func (l *looking) readZip() {
 	want, source := l.wanted("")
 	c, err := l.r.archive(name, l.files[extZip].size, l.Version, l.root(), l.tree)
 	l.bytes.Add(l.files[extZip].size)
+	if errors.Is(err, fs.ErrPermission) { // that says nothing of what is in it
+		l.add(Fault{Kind: KindUnreadable, Path: name, Detail: err.Error()})
+		return
+	}
 	if err != nil {
 		l.badZip(err, hash, want)
 		return
