@@ -33,7 +33,7 @@ type inventory struct {
 	mu       sync.Mutex
 	versions map[module.Version]*held
 	lists    []string
-	notes    []string
+	notes    []noted
 	faults   []Fault
 	follow   *links
 	// owner is the other user whose all of the cache is; me, where it is not so.
@@ -59,6 +59,12 @@ func takeInventory(ctx context.Context, c Cache) (*inventory, error) {
 		start = append(start, step[of]{c.Sumdb, of{part: PartSumdb}})
 	}
 	return v, w.walk(ctx, start...)
+}
+
+// noted is a file that is stored of a checksum database.
+type noted struct {
+	path string
+	entry
 }
 
 func (v *inventory) add(f Fault) {
@@ -166,18 +172,14 @@ func (v *inventory) leftover(path string, e entry) {
 
 // note collects the stored answers of a checksum database.
 func (v *inventory) note(path string, e entry) {
-	dir := filepath.Base(filepath.Dir(path))
 	switch tile, isTile := tileOf(path); {
 	case !e.mode.IsRegular():
-	case isTile:
-		// go takes a stored tile as it finds it, and fails of one that is not what it was.
-		if e.size != int64(tile.W)*tlog.HashSize {
-			v.add(Fault{Kind: KindSumdb, Path: path, Detail: fmt.Sprintf("%d B", e.size), Mends: []Mend{{Action: ActRemove, Path: path}}, Fetch: true})
-		}
-	case dir == "lookup" || e.name == "latest":
+	case isTile && e.size != int64(tile.W)*tlog.HashSize:
+		v.add(Fault{Kind: KindSumdb, Path: path, Detail: fmt.Sprintf("%d B", e.size), Mends: []Mend{{Action: ActRemove, Path: path}}, Fetch: true})
+	case isTile || strings.Contains(filepath.ToSlash(path), "/lookup/") || e.name == "latest":
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.notes = append(v.notes, path)
+		v.notes = append(v.notes, noted{path, e})
 	}
 }
 

@@ -46,15 +46,6 @@ func version(t *testing.T, c modcache.Cache, path, v string) {
 	}
 }
 
-func verify(t *testing.T, check modcache.Check) *modcache.Report {
-	t.Helper()
-	r, err := modcache.Verify(t.Context(), check)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func kinds(r *modcache.Report) (out []string) {
 	for _, f := range r.Faults {
 		out = append(out, string(f.Kind)+" "+filepath.Base(f.Path))

@@ -22,6 +22,15 @@ func put(t *testing.T, dir, name, data string) {
 	}
 }
 
+func verify(t *testing.T, check modcache.Check) *modcache.Report {
+	t.Helper()
+	r, err := modcache.Verify(t.Context(), check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // TestStatCountsAllOnce: every file of the cache is in exactly one part.
 func TestStatCountsAllOnce(t *testing.T) {
 	t.Parallel()

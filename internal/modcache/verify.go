@@ -89,9 +89,7 @@ func Verify(ctx context.Context, check Check) (*Report, error) {
 	for _, name := range inv.lists {
 		v.list(name)
 	}
-	for _, name := range inv.notes {
-		v.note(name)
-	}
+	v.sumdb(inv)
 	v.report.Bytes = v.bytes.Load()
 	v.report.Faults = settled(v.report.Faults)
 	slices.SortFunc(v.report.Busy, func(a, b module.Version) int {
@@ -611,27 +609,6 @@ func (v *verifying) list(name string) {
 			Kind: KindList, Severity: severityOf(KindList), Path: name, Detail: firstLine(data), Mends: []Mend{{Action: ActRemove, Path: name}}, Fetch: true,
 		})
 	}
-}
-
-// note judges a stored answer of a checksum database, or the tree that go has seen.
-func (v *verifying) note(name string) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return
-	}
-	v.bytes.Add(int64(len(data)))
-	note := data
-	if filepath.Base(filepath.Dir(name)) == "lookup" {
-		_, note, _ = bytes.Cut(data, []byte("\n\n"))
-	} else if len(data) == 0 {
-		return // a tree of which nothing was seen
-	}
-	if bytes.HasPrefix(note, []byte("go.sum database tree\n")) && bytes.Contains(note, []byte("\n\n\u2014 ")) {
-		return
-	}
-	v.report.Faults = append(v.report.Faults, Fault{
-		Kind: KindSumdb, Severity: severityOf(KindSumdb), Path: name, Detail: firstLine(data), Mends: []Mend{{Action: ActRemove, Path: name}}, Fetch: true,
-	})
 }
 
 // heldByOther reports whether a running go holds the lock of a version.
