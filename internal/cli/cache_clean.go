@@ -165,9 +165,25 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 		if err := a.cleanNow(ctx, c, env, o, e, plan, doc); err != nil || a.exit == exitApproval {
 			return err
 		}
+	} else if !o.dryRun && o.yes { // what repair kept goes with a clean, also with one that finds nothing
+		if err := a.forgetRepairs(ctx, c, e); err != nil {
+			return err
+		}
 	}
 	if a.machine() {
 		return shown(a, writeDocument(a, doc))
+	}
+	return nil
+}
+
+// forgetRepairs drops what repair kept for undo.
+func (a *app) forgetRepairs(ctx context.Context, c modcache.Cache, e *act.Engine) error {
+	forgotten, err := e.Forget(ctx, "cache")
+	if err != nil {
+		return actFailure(a, home(c.Dir), err)
+	}
+	if forgotten > 0 && !a.machine() {
+		a.sayOut("cache.forgotten", forgotten)
 	}
 	return nil
 }
@@ -187,19 +203,15 @@ func (a *app) cleanNow(ctx context.Context, c modcache.Cache, env goenv.Env, o c
 	if err != nil {
 		return a.cleanFailure(c, err)
 	}
-	forgotten, err := e.Forget(ctx, "cache")
-	if err != nil {
-		return actFailure(a, home(c.Dir), err)
-	}
 	doc.Applied, doc.Held = true, append(doc.Held, done.Held...)
 	if !a.machine() {
 		a.sayOut("cache.cleaned", done.Items, amount(doc.Frees.Disk))
 		for _, h := range done.Held {
 			a.sayOut("cache.clean.held", h)
 		}
-		if forgotten > 0 {
-			a.sayOut("cache.forgotten", forgotten)
-		}
+	}
+	if err := a.forgetRepairs(ctx, c, e); err != nil {
+		return err
 	}
 	doc.Report, err = after()
 	return err
@@ -343,7 +355,7 @@ func (a *app) cleanLines(p *modcache.CleanPlan) []present.Line {
 			rows = append(rows, present.Row{Cells: []string{itemName(i), amount(i.Disk), a.ago(i.LastUse), reason(i)}})
 		}
 		out := present.Table(a.style(), []present.Column{
-			{Title: msg.Text(a.lang, title), Most: 38},
+			{Title: msg.Text(a.lang, title), Most: a.nameWidth()},
 			{Title: msg.Text(a.lang, "cache.stat.size"), Right: true},
 			{Title: msg.Text(a.lang, "cache.stat.used"), Right: true},
 			{Title: msg.Text(a.lang, last)},

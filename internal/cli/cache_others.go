@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,8 @@ type otherCache struct {
 	Dir       string          `json:"dir,omitempty"`
 	Total     modcache.Amount `json:"total"`
 	Parts     []otherPart     `json:"parts"`
+	// Error is why it could not be measured.
+	Error string `json:"error,omitempty"`
 }
 
 type otherPart struct {
@@ -102,6 +105,9 @@ func (a *app) otherLines(o otherCache) []present.Line {
 	if !o.Installed {
 		return []present.Line{{Text: msg.Text(a.lang, "cache.other.absent", o.Tool)}}
 	}
+	if o.Error != "" {
+		return []present.Line{{Text: msg.Text(a.lang, "cache.other.failed", o.Tool, o.Error), Tone: present.Warning}}
+	}
 	out := []present.Line{{Text: msg.Text(a.lang, "cache.other.head", o.Tool, home(o.Dir), amount(o.Total.Disk), grouped(o.Total.Files)), Tone: present.Bold}}
 	var rows []present.Row
 	for _, p := range o.Parts {
@@ -116,6 +122,15 @@ func (a *app) otherLines(o otherCache) []present.Line {
 		{Title: msg.Text(a.lang, "cache.stat.files"), Right: true},
 		{},
 	}, rows)...)
+}
+
+// wordsOf is an error in the reader's language, in a line.
+func (a *app) wordsOf(err error) string {
+	var f *failure
+	if errors.As(err, &f) {
+		return msg.Text(a.lang, f.key, f.args...)
+	}
+	return mask.Text(err.Error())
 }
 
 // verifiedOther is what a tool said of its own cache.

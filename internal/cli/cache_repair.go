@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,41 +99,109 @@ func runCacheRepair(ctx context.Context, a *app, o cacheRepairOptions) error {
 		return err
 	}
 	doc := cacheRepairDocument{Command: "cache repair", Dir: c.Dir, Applied: true, IDs: []int{}, Changes: []act.Change{}, Fetched: []string{}, Absent: map[string]string{}}
+	var far, all atomic.Int64
+	reading := &pausable{a: a, far: func() string {
+		return fmt.Sprintf("%s %s %d/%d", msg.Text(a.lang, "cache.verifying"), meter(int(far.Load()), int(all.Load())), far.Load(), all.Load())
+	}}
+	ask := &askOnce{ask: asker(ctx, a), while: reading.during}
 	opts := modcache.RepairOptions{
-		Check:  modcache.Check{Cache: c, Sums: sums, Database: env.Value("GOSUMDB"), Records: recordsFile(c), Full: o.full},
-		Engine: e, Consent: act.Policy(o.yes, asker(ctx, a)),
+		Check: modcache.Check{
+			Cache: c, Sums: sums, Database: env.Value("GOSUMDB"), Records: recordsFile(c), Full: o.full,
+			Far: func(d, n int) { far.Store(int64(d)); all.Store(int64(n)) },
+		},
+		Engine: e, Consent: act.Policy(o.yes, ask.consent()),
 		Show: func(faults []modcache.Fault, changes []act.Change) error {
 			doc.Changes = append(doc.Changes, changes...)
-			if present.Format(a.format).Machine() {
+			ask.again()
+			if a.machine() {
 				return nil
 			}
-			if err := present.Outline(a.out, a.style(), append(a.faultLines(c, faults), present.Line{})); err != nil {
-				return err
-			}
-			return showChanges(a, changes)
+			return reading.during(func() error {
+				if err := present.Outline(a.out, a.style(), append(a.faultLines(c, faults), present.Line{})); err != nil {
+					return err
+				}
+				return showChanges(a, changes)
+			})
 		},
 	}
 	if !o.noFetch {
-		opts.Fetch = func(ctx context.Context, whole, mods []module.Version) (map[module.Version]string, error) {
-			done := a.progress(func() string { return msg.Text(a.lang, "cache.fetching", len(whole)+len(mods)) })
-			defer done()
-			return fetchAgain(ctx, env, sums, whole, mods)
+		opts.Fetch = func(ctx context.Context, whole, mods []module.Version) (absent map[module.Version]string, err error) {
+			err = reading.during(func() error {
+				done := a.progress(func() string { return msg.Text(a.lang, "cache.fetching", len(whole)+len(mods)) })
+				defer done()
+				absent, err = fetchAgain(ctx, env, sums, whole, mods)
+				return err
+			})
+			return absent, err
 		}
 	}
 	after, err := a.reporting(ctx, o.report, c, env)
 	if err != nil {
 		return err
 	}
-	done := a.progress(func() string { return msg.Text(a.lang, "cache.verifying") })
+	reading.resume()
 	r, err := modcache.Repair(ctx, opts)
-	done()
+	reading.pause()
 	if r != nil {
 		a.tellRecovered(r.Recovered)
 	}
 	if err != nil {
-		return a.repairFailure(c, err)
+		return a.repairBroken(c, r, err)
 	}
 	return a.tellRepaired(c, r, doc, after)
+}
+
+// askOnce asks one question for all changes of a plan that is shown as a whole.
+type askOnce struct {
+	ask   act.Consent
+	while func(func() error) error
+	asked bool
+	yes   bool
+}
+
+func (o *askOnce) again() { o.asked = false }
+
+// consent is nil where there is nobody to ask.
+func (o *askOnce) consent() act.Consent {
+	if o.ask == nil {
+		return nil
+	}
+	return func(ctx context.Context, c act.Change) (bool, error) {
+		if o.asked {
+			return o.yes, nil
+		}
+		err := o.while(func() (err error) {
+			o.yes, err = o.ask(ctx, c)
+			return err
+		})
+		o.asked = err == nil
+		return o.yes, err
+	}
+}
+
+// repairBroken tells what holds after a repair that went only part of its way.
+func (a *app) repairBroken(c modcache.Cache, r *modcache.Repaired, err error) error {
+	if r == nil || len(r.Operations) == 0 {
+		return a.repairFailure(c, err)
+	}
+	if !a.machine() {
+		a.sayOut("cache.undo", undoCommands(r.Operations))
+	}
+	if errors.Is(err, act.ErrDeclined) {
+		fmt.Fprintln(a.errs, msg.Text(a.lang, "cache.declined"))
+		a.exit = exitApproval
+		return nil
+	}
+	return a.repairFailure(c, err)
+}
+
+// undoCommands take operations back, the last first.
+func undoCommands(ids []int) string {
+	var out []string
+	for _, id := range slices.Backward(slices.Sorted(slices.Values(ids))) {
+		out = append(out, fmt.Sprintf("keepwell cache repair --undo=%d", id))
+	}
+	return strings.Join(out, "; ")
 }
 
 func (a *app) repairFailure(c modcache.Cache, err error) error {
@@ -140,7 +209,7 @@ func (a *app) repairFailure(c modcache.Cache, err error) error {
 	case errors.Is(err, modcache.ErrHeld):
 		return &failure{exit: exitError, key: "err.cache.held", args: []any{mask.Text(err.Error())}, hint: "hint.cache.held", unwrapped: err}
 	case errors.Is(err, act.ErrNeedsApproval):
-		return &failure{exit: exitApproval, key: "err.env.approval", args: []any{home(c.Dir)}, hint: "hint.cache.approval", unwrapped: err}
+		return &failure{exit: exitApproval, key: "err.cache.approval", args: []any{home(c.Dir)}, hint: "hint.cache.approval", unwrapped: err}
 	}
 	return actFailure(a, home(c.Dir), err)
 }
@@ -221,7 +290,7 @@ func (a *app) tellRepaired(c modcache.Cache, r *modcache.Repaired, doc cacheRepa
 		}
 	}
 	if len(r.Operations) > 0 {
-		say("cache.undo", r.Operations[0])
+		say("cache.undo", undoCommands(r.Operations))
 	}
 	_, err := after()
 	return err
@@ -263,6 +332,19 @@ func fetchAgain(ctx context.Context, env goenv.Env, sums map[string]string, whol
 	return absent, nil
 }
 
+// goError is what go says of a module: `go mod download` in words, `go list` in an object.
+type goError string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (e *goError) UnmarshalJSON(data []byte) error {
+	var object struct{ Err string }
+	if err := json.Unmarshal(data, &object); err == nil {
+		*e = goError(object.Err)
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(e))
+}
+
 func fetchSome(ctx context.Context, dir, flags string, args []string, list []module.Version, absent map[module.Version]string) error {
 	for _, m := range list {
 		args = append(args, m.String())
@@ -275,15 +357,15 @@ func fetchSome(ctx context.Context, dir, flags string, args []string, list []mod
 	for d := json.NewDecoder(bytes.NewReader(r.Stdout)); ; {
 		var m struct {
 			Path, Version string
-			Error         any
+			Error         goError
 		}
 		if err := d.Decode(&m); errors.Is(err, io.EOF) || err != nil {
 			break
 		}
 		v := module.Version{Path: m.Path, Version: m.Version}
 		came[v] = true
-		if m.Error != nil {
-			absent[v] = fmt.Sprint(m.Error)
+		if m.Error != "" {
+			absent[v] = string(m.Error)
 		}
 	}
 	for _, m := range list {

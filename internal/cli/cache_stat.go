@@ -105,6 +105,9 @@ func runCacheStat(ctx context.Context, a *app, o cacheStatOptions) error {
 	for _, tool := range tools {
 		if tool != "go" {
 			other, err := statOther(ctx, tool)
+			if err != nil && len(tools) > 1 && ctx.Err() == nil {
+				other.Error, err = a.wordsOf(err), nil // the others can be measured
+			}
 			if err != nil {
 				return err
 			}
@@ -186,7 +189,7 @@ func (a *app) goStatLines(g *goCacheStat) []present.Line {
 	head.Tone = present.Bold
 	out := []present.Line{head, say("cache.stat.counts", grouped(g.Total.Files), grouped(g.Total.Inodes), grouped(int64(g.Modules)), grouped(int64(g.Versions)), a.ago(g.LastUse)), {}}
 	if g.Total.Inodes == 0 {
-		return append(out[:1], say("cache.stat.empty"))
+		return append(out[:1], a.unreadLines(g, say("cache.stat.empty"))...)
 	}
 	var rows []present.Row
 	for _, p := range modcache.Parts() {
@@ -213,11 +216,7 @@ func (a *app) goStatLines(g *goCacheStat) []present.Line {
 	if !g.NotesUse {
 		out = append(out, say("cache.stat.noatime"))
 	}
-	if len(g.Unread) > 0 {
-		l := say("cache.stat.unread", len(g.Unread), home(g.Unread[0]))
-		l.Tone = present.Warning
-		out = append(out, l)
-	}
+	out = append(out, a.unreadLines(g)...)
 	if len(g.Top) > 0 {
 		out = append(out, present.Line{})
 		out = append(out, a.versionTable(g.Top, g.Top[0].Disk, "cache.stat.largest")...)
@@ -233,7 +232,7 @@ func (a *app) goStatLines(g *goCacheStat) []present.Line {
 		}
 		out = append(out, present.Line{})
 		out = append(out, present.Table(a.style(), []present.Column{
-			{Title: msg.Text(a.lang, "cache.stat.clone"), Most: 38},
+			{Title: msg.Text(a.lang, "cache.stat.clone"), Most: a.nameWidth()},
 			{Title: msg.Text(a.lang, "cache.stat.size"), Right: true},
 			{Title: msg.Text(a.lang, "cache.stat.used"), Right: true},
 			{},
@@ -241,6 +240,17 @@ func (a *app) goStatLines(g *goCacheStat) []present.Line {
 	}
 	return out
 }
+
+// unreadLines say what could not be read; all, where nothing could be.
+func (a *app) unreadLines(g *goCacheStat, all ...present.Line) []present.Line {
+	if len(g.Unread) == 0 {
+		return all
+	}
+	return []present.Line{{Text: msg.Text(a.lang, "cache.stat.unread", len(g.Unread), home(g.Unread[0])), Tone: present.Warning}}
+}
+
+// nameWidth is how wide a name may be beside the columns of a table.
+func (a *app) nameWidth() int { return max(24, a.style().Width-42) }
 
 // ageLines is a picture of how much is unused for how long.
 func (a *app) ageLines(g *goCacheStat) []present.Line {
@@ -268,7 +278,7 @@ func (a *app) versionTable(list []cachedVersion, most int64, title string) []pre
 		rows = append(rows, present.Row{Cells: []string{strings.TrimPrefix(v.Path+"@"+v.Version, "golang.org/toolchain@v0.0.1-"), amount(v.Disk), a.ago(v.LastUse), picture(v.Disk, most, 12)}})
 	}
 	return present.Table(a.style(), []present.Column{
-		{Title: msg.Text(a.lang, title), Most: 38},
+		{Title: msg.Text(a.lang, title), Most: a.nameWidth()},
 		{Title: msg.Text(a.lang, "cache.stat.size"), Right: true},
 		{Title: msg.Text(a.lang, "cache.stat.used"), Right: true},
 		{},

@@ -46,6 +46,32 @@ func (a *app) progress(far func() string) (done func()) {
 	}
 }
 
+// pausable is a progress that is silent while somebody reads, or is asked.
+type pausable struct {
+	a    *app
+	far  func() string
+	stop func()
+}
+
+func (p *pausable) resume() {
+	p.pause()
+	p.stop = p.a.progress(p.far)
+}
+
+func (p *pausable) pause() {
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
+	}
+}
+
+// during is silent while f runs.
+func (p *pausable) during(f func() error) error {
+	p.pause()
+	defer p.resume()
+	return f()
+}
+
 // meter is a picture of done of all.
 func meter(done, all int) string {
 	const width = 20
