@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,9 +35,27 @@ func openWorkspace(ctx context.Context) (*workspace.Workspace, goenv.Layers, err
 	}
 	w, err := workspace.Open(ctx, ".", layers.Go["GOWORK"])
 	if err != nil {
+		var f *failure
+		if failed := workFailure(err); errors.As(failed, &f) && f.hint == "hint.work.none" && layers.Go["GOWORK"] != "off" {
+			if n := modulesBelow(ctx); n > 0 {
+				f.hint, f.hintArgs = "hint.work.below", []any{n}
+			}
+			return nil, layers, f
+		}
 		return nil, layers, workFailure(err)
 	}
 	return w, layers, nil
+}
+
+// modulesBelow counts the modules below the current directory, as far as a second reaches.
+func modulesBelow(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	dirs, err := workspace.Find(ctx, ".")
+	if err != nil {
+		return 0
+	}
+	return len(dirs)
 }
 
 // workFailure puts the errors of package workspace into words.

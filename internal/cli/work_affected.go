@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"github.com/keepwell/keepwell/faults"
@@ -56,7 +57,7 @@ func newWorkAffectedCmd(a *app) *cobra.Command {
 
 func (o *sinceOptions) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.since, "since", "HEAD", "since the branch parted from this commit / 自分支从此提交分出以来")
+	flags.StringVar(&o.since, "since", "HEAD", "since the branch parted from `REV` / 自分支从 REV 分出以来")
 	flags.BoolVar(&o.committed, "committed", false, "only what is committed / 只看已提交的内容")
 	flags.BoolVar(&o.direct, "direct", false, "compare with the commit itself / 直接与该提交比较")
 }
@@ -159,11 +160,14 @@ const mostUnowned = 5
 
 func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []present.Line {
 	say := func(key string, args ...any) present.Line { return present.Line{Text: msg.Text(a.lang, key, args...)} }
-	key := "work.affected.head"
-	if o.direct {
-		key = "work.affected.direct"
+	base, found := f.Base[:min(len(f.Base), 9)], []any{f.Files, len(f.Packages), len(f.Modules)}
+	head := say("work.affected.head", append([]any{o.since, base}, found...)...)
+	switch {
+	case o.since == "HEAD":
+		head = say("work.affected.head.here", append([]any{base}, found...)...)
+	case o.direct:
+		head = say("work.affected.direct", append([]any{o.since, base}, found...)...)
 	}
-	head := say(key, o.since, f.Base[:min(len(f.Base), 9)], f.Files, len(f.Packages), len(f.Modules))
 	head.Tone = present.Bold
 	out := []present.Line{head}
 	dirs := map[string]string{}
@@ -176,11 +180,13 @@ func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []pres
 			out = append(out[:len(out)-2], present.Line{Gutter: "  ", Label: m.Dir, Text: msg.Text(a.lang, "work.affected.of", m.Path, m.Packages)})
 			continue
 		}
+		var packages []present.Line
 		for _, p := range f.Packages {
 			if p.Module == m.Path {
-				out = append(out, present.Line{Gutter: "  ", Rest: "    ", Label: p.Dir, Text: a.causeText(p, dirs)})
+				packages = append(packages, present.Line{Gutter: "  ", Rest: "    ", Label: p.Dir, Text: a.causeText(p, dirs)})
 			}
 		}
+		out = append(out, roomy(packages, a.style().Width)...)
 	}
 	if len(f.Removed) > 0 && !o.modules {
 		out = append(out, present.Line{})
@@ -198,6 +204,25 @@ func (a *app) affectedLines(o workAffectedOptions, f *workspace.Affected) []pres
 		l := say("work.affected.unowned", n, names)
 		l.Tone = present.Faint
 		out = append(out, present.Line{}, l)
+	}
+	return out
+}
+
+// leastText is the width below which a text beside its label is hard to read.
+const leastText = 40
+
+// roomy puts texts below their labels where the labels leave them too little of a line.
+func roomy(lines []present.Line, width int) []present.Line {
+	label, text := 0, 0
+	for _, l := range lines {
+		label, text = max(label, runewidth.StringWidth(l.Gutter+l.Label)+2), max(text, runewidth.StringWidth(l.Text))
+	}
+	if label+text <= width || width-label >= max(leastText, width/2) {
+		return lines
+	}
+	var out []present.Line
+	for _, l := range lines {
+		out = append(out, present.Line{Gutter: l.Gutter, Rest: l.Gutter, Text: l.Label, Whole: true}, present.Line{Gutter: l.Rest + "  ", Rest: l.Rest + "  ", Text: l.Text, Tone: present.Faint})
 	}
 	return out
 }
@@ -221,5 +246,8 @@ func (a *app) ownCause(c workspace.Cause) string {
 	if c.Kind == "file" {
 		return strings.TrimPrefix(c.Name, "./")
 	}
-	return msg.Text(a.lang, "work.cause."+c.Kind, cmp.Or(c.Name, "-"))
+	if c.Name == "" {
+		return msg.Text(a.lang, "work.cause."+c.Kind)
+	}
+	return msg.Text(a.lang, "work.cause."+c.Kind, mask.Text(c.Name))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -105,7 +106,7 @@ func drawingOf(g *workspace.Graph, packages bool) drawing {
 	p := drawing{label: map[string]string{}, group: map[string]string{}, edges: g.Needs}
 	if !packages {
 		for _, m := range g.Modules {
-			p.names, p.label[m.Path] = append(p.names, m.Path), m.Path
+			p.names, p.label[m.Path] = append(p.names, m.Path), cmp.Or(m.Path, m.Rel)
 		}
 		return p
 	}

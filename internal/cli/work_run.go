@@ -78,7 +78,8 @@ type workRunModule struct {
 	State   string  `json:"state"`
 	Exit    int     `json:"exit"`
 	Seconds float64 `json:"seconds"`
-	// Because is the module whose failure skipped this one.
+	// Because is the module whose failure skipped this one, or after whose failure nothing
+	// more began; empty where the whole was stopped.
 	Because string `json:"because,omitempty"`
 	Error   string `json:"error,omitempty"`
 	// Output is what it wrote, up to its last MiB.
@@ -194,6 +195,10 @@ func (a *app) runLines(doc workRunDocument) []present.Line {
 			}
 		case workspace.RunSkipped:
 			how = msg.Text(a.lang, "work.run.because", m.Because)
+		case workspace.RunNot:
+			if how = msg.Text(a.lang, "work.run.interrupted"); m.Because != "" {
+				how = msg.Text(a.lang, "work.run.after", m.Because)
+			}
 		}
 		took := ""
 		if m.State == workspace.RunOK || m.State == workspace.RunFailed {

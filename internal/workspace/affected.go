@@ -25,8 +25,9 @@ import (
 type Cause struct {
 	// Kind is "file" (Name is one of its files), "new", "module" (Name says what became of
 	// the module that it is in), "import" (Name is the affected package that it imports),
-	// "toolchain" (Name is go's versions), "tests-removed", or "unknown" where the earlier
-	// state could not be listed.
+	// "toolchain" (Name is go's versions), "tests-removed", "broken" (Name is what go says:
+	// it cannot load the package now) or "mended" (it could not before), "other" (what it is
+	// made of differs otherwise), or "unknown" where the earlier state could not be listed.
 	Kind string `json:"kind"`
 	Name string `json:"name,omitempty"`
 }
@@ -576,7 +577,7 @@ func (d *differ) touched(g, old graph, toolchain string) map[string]mark {
 	}
 	for imp := range importers { // what is imported and listed in one of the two only
 		if g[imp] == nil && old[imp] != nil {
-			marks[imp] = mark{cause: Cause{Kind: "unknown"}}
+			marks[imp] = mark{cause: Cause{Kind: "other"}}
 			queue = append(queue, imp)
 		}
 	}
@@ -608,6 +609,10 @@ func (d *differ) differs(n, old *node, toolchain string) (Cause, bool) {
 		return Cause{}, false
 	case old == nil:
 		return Cause{Kind: "new"}, true
+	case n.Error != nil && n.Dir == "" && old.Dir != "":
+		return Cause{"broken", strings.ReplaceAll(complaint(n.Error.Err), d.tmp+string(filepath.Separator), "")}, true
+	case old.Error != nil && old.Dir == "" && n.Dir != "":
+		return Cause{Kind: "mended"}, true
 	}
 	was := map[string]bool{}
 	for _, f := range old.files() {
@@ -638,7 +643,7 @@ func (d *differ) differs(n, old *node, toolchain string) (Cause, bool) {
 	case n.DefaultGODEBUG != old.DefaultGODEBUG:
 		return Cause{"module", "GODEBUG " + old.DefaultGODEBUG + " -> " + n.DefaultGODEBUG}, true
 	case n.Name != old.Name || n.Dir != old.Dir && !inCache(n) || (n.Error == nil) != (old.Error == nil) || !slices.Equal(a, b):
-		return Cause{Kind: "unknown"}, true
+		return Cause{Kind: "other"}, true
 	}
 	return Cause{}, false
 }

@@ -70,7 +70,7 @@ func (w *Workspace) List(ctx context.Context) (list []Listed, why string, err er
 		return nil, "", err
 	}
 	if r.Exit != 0 || r.Late {
-		return nil, strings.ReplaceAll(firstLine(string(r.Output)), m.tmp, m.base), nil
+		return nil, strings.ReplaceAll(complaint(string(r.Output)), m.tmp, m.base), nil
 	}
 	for d := json.NewDecoder(bytes.NewReader(r.Stdout)); ; {
 		var l Listed

@@ -105,7 +105,7 @@ func (l listing) nodes(ctx context.Context) ([]*node, error) {
 		return nil, err
 	}
 	if r.Exit != 0 || r.Late {
-		return nil, fmt.Errorf("%w: %s", errList, lastLine(string(r.Output)))
+		return nil, fmt.Errorf("%w: %s", errList, complaint(string(r.Output)))
 	}
 	var nodes []*node
 	for d := json.NewDecoder(bytes.NewReader(r.Stdout)); ; {
@@ -124,9 +124,21 @@ func (l listing) nodes(ctx context.Context) ([]*node, error) {
 	}
 }
 
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
+// complaint is what go says went wrong: the last line that is not set in, and what is set
+// in below it, in one line.
+func complaint(output string) string {
+	var said []string
+	for line := range strings.Lines(output) {
+		words := strings.Join(strings.Fields(line), " ")
+		switch {
+		case words == "":
+		case len(said) > 0 && (line[0] == '\t' || line[0] == ' '):
+			said = append(said, words)
+		default:
+			said = []string{words}
+		}
+	}
+	return strings.Join(said, " ")
 }
 
 // absoluteWork is go.work for another place: what it names relative to root, it names

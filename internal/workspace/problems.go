@@ -27,6 +27,7 @@ const (
 	GoLine        Kind = "go-line"        // go.work's go line is older than a module's
 	ReplaceGone   Kind = "replace-gone"   // a replacement leads nowhere
 	ReplaceOwn    Kind = "replace-own"    // a replacement of what go.work uses anyway
+	ReplaceApart  Kind = "replace-apart"  // the same, of what was never released: builds without go.work need it
 	ReplaceUnused Kind = "replace-unused" // a replacement of what nothing requires
 	ReplaceClash  Kind = "replace-clash"  // modules replace the same one differently
 	NotUsed       Kind = "not-used"       // a module of the repository that go.work leaves out
@@ -161,12 +162,13 @@ func (w *Workspace) replacements() (out []replacement) {
 }
 
 func lookReplaces(w *Workspace) (out []Problem) {
-	own, required := map[string]bool{}, map[string]bool{}
+	own, required, unreleased := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, m := range w.Modules {
 		own[m.Path] = true
 		if m.File != nil {
 			for _, r := range m.File.Require {
 				required[r.Mod.Path] = true
+				unreleased[m.Name()+" "+r.Mod.Path] = r.Mod.Version == "v0.0.0" || strings.HasPrefix(r.Mod.Version, "v0.0.0-00010101000000-")
 			}
 		}
 	}
@@ -177,10 +179,12 @@ func lookReplaces(w *Workspace) (out []Problem) {
 			out = append(out, Problem{k, "local/replace", s, r.file, r.Syntax.Start.Line, args})
 		}
 		switch at := r.at(); {
+		case at != "" && !hasMod(at) && required[r.Old.Path]: // also of a module in go.work: go reads it there
+			add(ReplaceGone, keepwell.SeverityError, r.Old.Path, target(r))
+		case own[r.Old.Path] && w.Work != "" && at != "" && unreleased[r.file+" "+r.Old.Path]:
+			add(ReplaceApart, keepwell.SeverityInfo, r.Old.Path, target(r))
 		case own[r.Old.Path] && w.Work != "":
 			add(ReplaceOwn, keepwell.SeverityInfo, r.Old.Path, target(r))
-		case at != "" && !hasMod(at) && required[r.Old.Path]:
-			add(ReplaceGone, keepwell.SeverityError, r.Old.Path, target(r))
 		case at != "" && !hasMod(at):
 			add(ReplaceGone, keepwell.SeverityInfo, r.Old.Path, target(r))
 		case !required[r.Old.Path] && r.file != w.Work:
@@ -216,7 +220,7 @@ func lookOutside(w *Workspace) (out []Problem) {
 		return nil
 	}
 	for _, m := range w.Outside {
-		out = append(out, Problem{NotUsed, "", keepwell.SeverityInfo, m.Name(), 0, []string{m.Rel, m.Path}})
+		out = append(out, Problem{NotUsed, "", keepwell.SeverityInfo, m.Name(), 0, []string{m.Rel, cmp.Or(m.Path, "?")}})
 	}
 	return out
 }

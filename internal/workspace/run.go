@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -19,7 +20,8 @@ type Outcome struct {
 	State  string
 	Exit   int
 	Took   time.Duration
-	// Because is the directory of the module whose failure skipped this one.
+	// Because is the directory of the module whose failure skipped this one, or after whose
+	// failure nothing more began; empty where the whole was stopped.
 	Because string
 	// Err says that it could not even be started.
 	Err error
@@ -62,7 +64,7 @@ func waits(needs []string, of func(need string) *Outcome) (ready bool, because s
 func (r Runner) Run(ctx context.Context, list Ordered) []Outcome {
 	outcomes := map[string]*Outcome{}
 	ended := make(chan Outcome)
-	begun, running, failed := map[string]bool{}, 0, false
+	begun, running, failed := map[string]bool{}, 0, "" // failed is the first that did
 	settle := func(o Outcome) {
 		outcomes[o.Module.Dir] = &o
 		r.Ended(o)
@@ -81,7 +83,7 @@ func (r Runner) Run(ctx context.Context, list Ordered) []Outcome {
 			case because != "":
 				begun[m.Dir] = true
 				settle(Outcome{Module: m, State: RunSkipped, Because: because})
-			case !ready || failed && !r.KeepGoing || ctx.Err() != nil:
+			case !ready || failed != "" && !r.KeepGoing || ctx.Err() != nil:
 			default:
 				begun[m.Dir] = true
 				running++
@@ -102,14 +104,16 @@ func (r Runner) Run(ctx context.Context, list Ordered) []Outcome {
 		}
 		o := <-ended
 		running--
-		failed = failed || o.State == RunFailed
+		if o.State == RunFailed && ctx.Err() == nil {
+			failed = cmp.Or(failed, o.Module.Rel)
+		}
 		settle(o)
 	}
 	out := make([]Outcome, 0, len(list.Modules))
 	for _, m := range list.Modules {
 		o := outcomes[m.Dir]
 		if o == nil {
-			o = &Outcome{Module: m, State: RunNot}
+			o = &Outcome{Module: m, State: RunNot, Because: failed}
 			r.Ended(*o)
 		}
 		out = append(out, *o)

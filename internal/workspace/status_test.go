@@ -61,6 +61,18 @@ func TestProblems(t *testing.T) {
 			plain + "require example.org/x v1.0.0\nreplace example.org/x => ../nowhere\nreplace example.com/a => ../a\nreplace example.org/y => example.org/z v1.0.0\n",
 			[]workspace.Kind{workspace.ReplaceGone, workspace.ReplaceOwn, workspace.ReplaceUnused},
 		},
+		"own, gone": {
+			plain + "require example.com/b v1.0.0\nreplace example.com/b => ../gone\n" + "-- b/go.mod --\nmodule example.com/b\n",
+			[]workspace.Kind{workspace.ReplaceGone, workspace.NotUsed},
+		},
+		"own, in another place now": {
+			"-- go.work --\ngo 1.21\nuse ./a\nuse ./c\n-- a/go.mod --\nmodule example.com/a\nrequire example.com/b v1.0.0\nreplace example.com/b => ../b\n-- c/go.mod --\nmodule example.com/b\n",
+			[]workspace.Kind{workspace.ReplaceGone},
+		},
+		"own, never released": {
+			"-- go.work --\ngo 1.21\nuse ./a\nuse ./b\n-- a/go.mod --\nmodule example.com/a\nrequire example.com/b v0.0.0\nreplace example.com/b => ../b\n-- b/go.mod --\nmodule example.com/b\n",
+			[]workspace.Kind{workspace.ReplaceApart},
+		},
 		"clash": {
 			"-- go.work --\ngo 1.21\nuse ./a\nuse ./b\n-- a/go.mod --\nmodule example.com/a\nrequire example.org/x v1.0.0\nreplace example.org/x => example.org/y v1.0.0\n" +
 				"-- b/go.mod --\nmodule example.com/b\nreplace example.org/x => example.org/y v1.1.0\n",
