@@ -208,6 +208,11 @@ func doctorCase(ctx context.Context, a *app, o doctorOptions) (*doctor.Case, err
 			return nil, err
 		}
 	}
+	for i, s := range c.Asked { // what the project cannot get is the version that it asks for
+		if s.Ecosystem == doctor.Go && s.Version == "" {
+			c.Asked[i].Version = c.RequiredHere(s.Path)
+		}
+	}
 	return c, nil
 }
 

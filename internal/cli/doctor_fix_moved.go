@@ -106,7 +106,10 @@ func cutVersion(eco doctor.Ecosystem, text string) (path, version string) {
 		return path, version
 	}
 	if i := strings.LastIndex(text, "@"); i > 0 {
-		return text[:i], text[i+1:]
+		if path, version = text[:i], text[i+1:]; version == "latest" { // go is asked for that where none is named
+			version = ""
+		}
+		return path, version
 	}
 	return text, ""
 }

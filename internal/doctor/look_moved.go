@@ -11,14 +11,18 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/moved"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/observe"
+	"github.com/keepwell/keepwell/internal/plainfile"
 	"github.com/keepwell/keepwell/internal/route"
+	"github.com/keepwell/keepwell/internal/workspace"
 )
 
 // MovedCodes are the faults behind which a name may be that is spelt wrongly, has moved,
@@ -59,6 +63,9 @@ func (c *Case) movedSubject(seen []Outcome) (s Subject, told keepwell.Finding, o
 				s = asked[0]
 			case s.Path == "":
 				continue
+			}
+			if s.Ecosystem == Go && s.Version == "" {
+				s.Version = c.RequiredHere(s.Path)
 			}
 			return s, f, true
 		}
@@ -104,7 +111,7 @@ func lookMoved(ctx context.Context, c *Case, seen []Outcome) Outcome {
 	if slices.Contains(MovedCodes(), told.Code) { // else the servers have said nothing of names: what is known here is all there is
 		o.Transport = t
 	}
-	r := moved.Find(ctx, moved.Question{Ecosystem: moved.Ecosystem(s.Ecosystem), Path: s.Path, Version: s.Version}, o)
+	r := moved.Find(ctx, moved.Question{Ecosystem: moved.Ecosystem(s.Ecosystem), Path: s.Path, Version: s.Version, Declares: declares(told, s)}, o)
 	out := Outcome{State: observe.NotChecked, Key: "doctor.moved.nothing", Moved: &r}
 	switch {
 	case len(r.Proposals) > 0:
@@ -122,6 +129,55 @@ func lookMoved(ctx context.Context, c *Case, seen []Outcome) Outcome {
 		out.State, out.Key = observe.Yes, "doctor.moved.known"
 	}
 	return out
+}
+
+// declares is the name that go has read in the go.mod of what is looked for, "" where it
+// has not.
+func declares(told keepwell.Finding, s Subject) string {
+	if told.Code != "module/moved" || told.Facts["module"] != s.Path {
+		return ""
+	}
+	return told.Facts["newpath"]
+}
+
+// RequiredHere is the version of a module that the project asks for, the newest of all
+// modules of go.work: "" where it asks for none, or has something else built in its place.
+func (c *Case) RequiredHere(path string) string {
+	var files []string
+	replaced := func(list []*modfile.Replace) bool {
+		return slices.ContainsFunc(list, func(r *modfile.Replace) bool { return r.Old.Path == path })
+	}
+	if name := c.gowork(); name != "" {
+		data, err := plainfile.Read(name)
+		if err != nil {
+			return ""
+		}
+		work, err := modfile.ParseWork(name, data, nil)
+		if err != nil || replaced(work.Replace) {
+			return ""
+		}
+		for _, u := range work.Use {
+			files = append(files, filepath.Join(workspace.Place(filepath.Dir(name), u.Path), "go.mod"))
+		}
+	} else if name := c.gomod(); name != "" {
+		files = append(files, name)
+	}
+	newest := ""
+	for _, name := range files {
+		data, err := plainfile.Read(name)
+		if err != nil {
+			continue
+		}
+		if mod, err := modfile.ParseLax(name, data, nil); err == nil && replaced(mod.Replace) {
+			return ""
+		}
+		for _, r := range moved.Required(data) {
+			if r.Path == path && exactVersion(r.Version) && (newest == "" || semver.Compare(r.Version, newest) > 0) {
+				newest = r.Version
+			}
+		}
+	}
+	return newest
 }
 
 // surelyMoved is from where on a proposal says what the fault is.

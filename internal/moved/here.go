@@ -76,7 +76,7 @@ var requirement = sync.OnceValue(func() *regexp.Regexp {
 func GoHere(ctx context.Context, gomod, gosum, modcache, except string) Here {
 	h := Here{Cache: modcache}
 	if data, err := plainfile.Read(gomod); err == nil && gomod != "" {
-		h.Required = required(data)
+		h.Required = Required(data)
 	}
 	if data, err := plainfile.Read(gosum); err == nil && gosum != "" {
 		for line := range strings.Lines(string(data)) {
@@ -91,7 +91,9 @@ func GoHere(ctx context.Context, gomod, gosum, modcache, except string) Here {
 	return h
 }
 
-func required(data []byte) []module.Version {
+// Required are the requirements of a go.mod; of one that go cannot read, those of the lines
+// that look like some.
+func Required(data []byte) []module.Version {
 	var out []module.Version
 	if mod, err := modfile.ParseLax("go.mod", data, nil); err == nil {
 		for _, r := range mod.Require {

@@ -266,9 +266,14 @@ func (f *finder) archived(ctx context.Context, l listing) {
 
 // declared handles a module whose go.mod calls it by another path: it was renamed, has
 // an import path of its own, or is a fork.
-func (f *finder) declared(ctx context.Context, l listing, declared string) {
-	line := keepwell.Evidence{Source: "probe", Text: mask.Text(f.path + "@" + l.newest() + "/go.mod: module " + declared)}
+func (f *finder) declared(ctx context.Context, version, declared string) {
+	line := keepwell.Evidence{Source: "probe", Text: mask.Text(f.path + "@" + version + "/go.mod: module " + declared)}
 	next := f.list(ctx, declared)
+	if len(next.versions) == 0 && exact(f.version) && next.latest != f.version { // a version that no list shows
+		if yes, _ := f.exists(ctx, next, declared, f.version); yes {
+			next.standing, next.latest = known, f.version
+		}
+	}
 	p := Proposal{
 		Kind: Renamed, To: declared, Version: choose(next, f.q.Version), Mend: UpdatePath, Confidence: 0.95, Reason: msg.Because("moved.because.declares", declared),
 		Evidence: []keepwell.Evidence{line, next.shown(declared)},

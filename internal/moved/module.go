@@ -50,6 +50,15 @@ func (f *finder) findModule(ctx context.Context) {
 		f.say(Registered, msg.Because("moved.registry.known", l.proxy.Host, f.path, l.newest()))
 		f.there(ctx, l, route)
 	case absent:
+		if mod := f.unlisted(ctx, l); mod != "" {
+			f.report.Known = true
+			f.say(Registered, msg.Because("moved.registry.known", l.proxy.Host, f.path, f.version))
+			f.say(Migration, msg.Because("moved.gomod", f.version, mod))
+			if mod != f.path {
+				f.declared(ctx, f.version, mod)
+			}
+			return
+		}
 		f.report.Lost = true
 		f.say(Registered, msg.Because("moved.registry.absent", l.proxy.Host, f.path))
 		f.missing(ctx, route)
@@ -61,6 +70,20 @@ func (f *finder) findModule(ctx context.Context) {
 		}
 		f.offline()
 	}
+}
+
+// unlisted is what the go.mod of the version asked calls the module, where a registry has
+// that version and lists none: commits of a module that was never released. "" where it
+// has not.
+func (f *finder) unlisted(ctx context.Context, l listing) string {
+	if l.status/100 != 2 || !exact(f.version) || f.q.Path != f.path {
+		return ""
+	}
+	mod := f.goMod(ctx, l, f.path, f.version)
+	if mod == nil {
+		return ""
+	}
+	return mod.Module.Mod.Path
 }
 
 func (f *finder) sayGuesses() {
@@ -386,12 +409,21 @@ func (f *finder) there(ctx context.Context, l listing, route Route) {
 	if slices.ContainsFunc(f.report.Proposals, func(p Proposal) bool { return p.Confidence >= 0.95 }) {
 		return
 	}
-	mod := f.goMod(ctx, l, f.path, l.newest())
+	if to := f.q.Declares; to != "" && to != f.path && module.CheckPath(to) == nil {
+		f.say(Migration, msg.Because("moved.gomod", f.version, to))
+		f.declared(ctx, f.version, to)
+		return
+	}
+	newest := l.newest()
+	if l.mixed() && l.latest == "" {
+		newest = l.compatible()
+	}
+	mod := f.goMod(ctx, l, f.path, newest)
 	retracted := func(v string) (string, bool) { return retraction(mod, v) }
 	if mod != nil {
-		f.say(Migration, msg.Because("moved.gomod", l.newest(), mod.Module.Mod.Path))
+		f.say(Migration, msg.Because("moved.gomod", newest, mod.Module.Mod.Path))
 		if declared := mod.Module.Mod.Path; declared != f.path {
-			f.declared(ctx, l, declared)
+			f.declared(ctx, newest, declared)
 			return
 		}
 	}

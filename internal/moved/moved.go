@@ -36,6 +36,9 @@ type Question struct {
 	Ecosystem Ecosystem
 	// Path is as it was typed; Version may be empty.
 	Path, Version string
+	// Declares is what the go.mod of that version calls the module, where the tool has told
+	// so; empty where it has not.
+	Declares string
 }
 
 // Route is where a name may be asked for.

@@ -96,7 +96,7 @@ func TestBudget(t *testing.T) {
 	for _, p := range []string{"github.com/a/b/c/d/e", "github.com/sirupsem/logruss/v3", "github.com/Strechr/Testfy/v9@v9.0.0", "gopkg.in/yaml"} {
 		path, version, _ := strings.Cut(p, "@")
 		a.asked = nil
-		r := Find(t.Context(), Question{Go, path, version}, Options{Transport: a, Route: public("https://proxy.example.org")})
+		r := Find(t.Context(), Question{Ecosystem: Go, Path: path, Version: version}, Options{Transport: a, Route: public("https://proxy.example.org")})
 		if len(a.asked) > MaxRequests || len(r.Requests) != len(a.asked) {
 			t.Errorf("%s: %d requests, %d told", p, len(a.asked), len(r.Requests))
 		}
@@ -105,8 +105,61 @@ func TestBudget(t *testing.T) {
 	for i := range 30 {
 		loop.table["https://proxy.example.org/github.com/a/b/@v/list"+strings.Repeat("x", i)] = "301 https://proxy.example.org/github.com/a/b/@v/list" + strings.Repeat("x", i+1)
 	}
-	if Find(t.Context(), Question{Go, "github.com/a/b", "v1.0.0"}, Options{Transport: loop, Route: public("https://proxy.example.org")}); len(loop.asked) > 4 {
+	if Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/a/b", Version: "v1.0.0"}, Options{Transport: loop, Route: public("https://proxy.example.org")}); len(loop.asked) > 4 {
 		t.Errorf("a chain of redirects is followed %d times", len(loop.asked))
+	}
+}
+
+// TestUnlisted: a module that was never released, and the go.mod of the commit asked calls
+// it otherwise; and one of which go itself has read that.
+func TestUnlisted(t *testing.T) {
+	t.Parallel()
+	const commit = "v0.0.0-20210508222113-6edffad5e616"
+	a := &answers{table: map[string]string{
+		"https://proxy.example.org/example.com/lint/@v/list":                  "200 ",
+		"https://proxy.example.org/example.com/lint/@v/" + commit + ".mod":    "200 module example.org/x/lint\n",
+		"https://proxy.example.org/example.org/x/lint/@v/list":                "200 ",
+		"https://proxy.example.org/example.org/x/lint/@v/" + commit + ".info": "200 {}",
+		"https://proxy.example.org/example.com/tagged/@v/list":                "200 v1.0.0\nv1.1.0\n",
+		"https://proxy.example.org/example.com/tagged/@v/v1.1.0.mod":          "200 module example.com/tagged\n",
+		"https://proxy.example.org/example.org/tagged/@v/list":                "200 v1.0.0\n",
+		"https://example.org/tagged?go-get=1":                                 `200 <meta name="go-import" content="example.org/tagged git https://example.com/tagged">`,
+		"https://example.org/x/lint?go-get=1":                                 `200 <meta name="go-import" content="example.org/x/lint git https://example.com/lint">`,
+	}}
+	for _, x := range []struct {
+		q    Question
+		want string
+	}{
+		{Question{Ecosystem: Go, Path: "example.com/lint", Version: commit}, "example.org/x/lint@" + commit},
+		{Question{Ecosystem: Go, Path: "example.com/tagged", Version: "v1.0.0", Declares: "example.org/tagged"}, "example.org/tagged@v1.0.0"},
+	} {
+		a.asked = nil
+		r := Find(t.Context(), x.q, Options{Transport: a, Route: public("https://proxy.example.org")})
+		if len(r.Proposals) == 0 || r.Proposals[0].To+"@"+r.Proposals[0].Version != x.want || r.Proposals[0].Confidence < 0.9 || len(a.asked) > MaxRequests || r.Lost {
+			t.Errorf("%v: %d requests, %+v", x.q, len(a.asked), r)
+		}
+	}
+}
+
+// TestMixed: what go takes for the newest is not what comes last where +incompatible
+// versions follow modules: the deprecation stands in the go.mod of the module.
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	table := map[string]string{
+		"https://proxy.example.org/example.com/mux/@v/list":                    "200 v1.5.4\nv4.1.2+incompatible\n",
+		"https://proxy.example.org/example.com/mux/@latest":                    `200 {"Version":"v1.5.4"}`,
+		"https://proxy.example.org/example.com/mux/@v/v1.5.4.mod":              "200 // Deprecated: use example.com/mux/v5\nmodule example.com/mux\n",
+		"https://proxy.example.org/example.com/mux/@v/v4.1.2+incompatible.mod": "200 module example.com/mux\n",
+		"https://proxy.example.org/example.com/mux/v5/@v/list":                 "200 v5.0.0\n",
+	}
+	for _, latest := range []bool{true, false} {
+		if !latest {
+			delete(table, "https://proxy.example.org/example.com/mux/@latest")
+		}
+		r := Find(t.Context(), Question{Ecosystem: Go, Path: "example.com/mux", Version: "v1.5.4"}, Options{Transport: &answers{table: table}, Route: public("https://proxy.example.org")})
+		if len(r.Proposals) == 0 || r.Proposals[0].To != "example.com/mux/v5" || r.Proposals[0].Kind != Deprecated {
+			t.Errorf("@latest %v: %+v", latest, r)
+		}
 	}
 }
 
@@ -119,7 +172,7 @@ func TestLogins(t *testing.T) {
 		"https://github.com/acme/relic":                                 "200 page",
 		"https://api.github.com/repos/acme/relic":                       "301 https://evil.example.org/",
 	}}
-	Find(t.Context(), Question{Go, "github.com/acme/relic", "v1.1.0"}, Options{
+	Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/acme/relic", Version: "v1.1.0"}, Options{
 		Transport: a, Route: public("https://user:s3cret@proxy.example.org"), Tokens: map[string]string{"api.github.com": "t0ken", "gitlab.com": "other"},
 	})
 	sent := 0
@@ -180,7 +233,7 @@ func TestSilent(t *testing.T) {
 		return nil, r.Context().Err()
 	})
 	began := time.Now()
-	r := Find(t.Context(), Question{Go, "github.com/sirupsen/logruss", "v1.9.3"}, Options{Transport: hang, Route: public("https://proxy.example.org"), All: 100 * time.Millisecond})
+	r := Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/sirupsen/logruss", Version: "v1.9.3"}, Options{Transport: hang, Route: public("https://proxy.example.org"), All: 100 * time.Millisecond})
 	if time.Since(began) > 20*time.Second || len(r.Proposals) != 1 || r.Proposals[0].To != "github.com/sirupsen/logrus" {
 		t.Errorf("%+v", r)
 	}
@@ -201,7 +254,7 @@ func TestFork(t *testing.T) {
 		"https://p.example.org/github.com/sirupsen/logrus/@v/v1.9.3.mod": "200 module github.com/sirupsen/logrus\n",
 		"https://github.com/me/logrus":                                   "200 page",
 	}}
-	r := Find(t.Context(), Question{Go, "github.com/me/logrus", "v1.9.4"}, Options{Transport: a, Route: public("https://p.example.org")})
+	r := Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/me/logrus", Version: "v1.9.4"}, Options{Transport: a, Route: public("https://p.example.org")})
 	if len(r.Proposals) != 1 || r.Proposals[0].Confidence > 0.5 || r.Proposals[0].Caution.IsZero() {
 		t.Errorf("%+v", r.Proposals)
 	}
@@ -215,13 +268,13 @@ func TestLookalike(t *testing.T) {
 		"https://p.example.org/github.com/sirupsem/logrus/@v/v1.9.3.mod": "200 module github.com/sirupsem/logrus\n",
 		"https://github.com/sirupsem/logrus":                             "200 page",
 	}}
-	r := Find(t.Context(), Question{Go, "github.com/sirupsem/logrus", "v1.9.3"}, Options{Transport: a, Route: public("https://p.example.org")})
+	r := Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/sirupsem/logrus", Version: "v1.9.3"}, Options{Transport: a, Route: public("https://p.example.org")})
 	if len(r.Proposals) != 1 || r.Proposals[0].To != "github.com/sirupsen/logrus" || !strings.Contains(r.Proposals[0].Caution.In(msg.EN), "belongs to somebody else") {
 		t.Errorf("%+v", r.Proposals)
 	}
 	// And one that only the cache knows never comes before the trusted one, nor without a warning.
 	here := Here{Cached: []module.Version{{Path: "github.com/sirupsem/logrus", Version: "v1.9.3"}}}
-	r = Find(t.Context(), Question{Go, "github.com/sirupsenm/logrus", ""}, Options{Here: here})
+	r = Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/sirupsenm/logrus", Version: ""}, Options{Here: here})
 	for i, p := range r.Proposals {
 		if (p.To == "github.com/sirupsem/logrus") != !p.Caution.IsZero() || i == 0 && p.To != "github.com/sirupsen/logrus" {
 			t.Errorf("%d: %+v", i, p)
@@ -237,7 +290,7 @@ func TestHostileTexts(t *testing.T) {
 		"https://p.example.org/github.com/acme/old/@v/v1.0.0.mod": "200 // Deprecated: use -x or $(rm) or \x1b[2J or evil.example.org/../x or https://user:pw@evil.example.org/y now\nmodule github.com/acme/old\n",
 		"https://github.com/acme/old":                             "301 https://github.com/acme/new$(rm)",
 	}}
-	r := Find(t.Context(), Question{Go, "github.com/acme/old", "v1.0.7"}, Options{Transport: a, Route: public("https://p.example.org")})
+	r := Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/acme/old", Version: "v1.0.7"}, Options{Transport: a, Route: public("https://p.example.org")})
 	data, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +402,7 @@ func FuzzFind(f *testing.F) {
 		if path == "" {
 			return
 		}
-		r := Find(t.Context(), Question{eco, path, version}, Options{Transport: tr, Route: public("https://p.example.org")})
+		r := Find(t.Context(), Question{Ecosystem: eco, Path: path, Version: version}, Options{Transport: tr, Route: public("https://p.example.org")})
 		if n > MaxRequests {
 			t.Errorf("%d requests", n)
 		}

@@ -33,7 +33,7 @@ const (
 type listing struct {
 	standing standing
 	// versions are the released ones, oldest first; latest is the one that the registry
-	// calls the newest, where none is released.
+	// calls the newest, where none is released or the order of versions does not tell.
 	versions []string
 	latest   string
 	// proxy answered; status is what the last one said.
@@ -43,6 +43,9 @@ type listing struct {
 
 // newest is the highest release, else the highest of all, else what was called so.
 func (l listing) newest() string {
+	if l.latest != "" {
+		return l.latest
+	}
 	for _, v := range slices.Backward(l.versions) {
 		if semver.Prerelease(v) == "" {
 			return v
@@ -52,6 +55,23 @@ func (l listing) newest() string {
 		return l.versions[n-1]
 	}
 	return l.latest
+}
+
+// mixed tells a list in which +incompatible versions come after one without: go passes
+// them over where that one has a go.mod, which the list does not say.
+func (l listing) mixed() bool {
+	n := len(l.versions)
+	return n > 0 && strings.HasSuffix(l.versions[n-1], "+incompatible") && l.compatible() != ""
+}
+
+// compatible is the highest release that is not +incompatible; "" none.
+func (l listing) compatible() string {
+	for _, v := range slices.Backward(l.versions) {
+		if semver.Build(v) == "" && semver.Prerelease(v) == "" {
+			return v
+		}
+	}
+	return ""
 }
 
 func (l listing) has(version string) bool { return slices.Contains(l.versions, version) }
@@ -108,7 +128,7 @@ func (f *finder) listing(ctx context.Context, path string) listing {
 		switch {
 		case a.found():
 			l.versions = readVersions(a.body)
-			if len(l.versions) == 0 {
+			if len(l.versions) == 0 || l.mixed() {
 				l.latest = f.latest(ctx, p, escaped)
 			}
 			if len(l.versions) > 0 || l.latest != "" {
