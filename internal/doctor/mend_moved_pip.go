@@ -3,7 +3,11 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -43,13 +47,14 @@ func (c *Case) mendPyPI(ctx context.Context, p moved.Proposal) ([]Mend, error) {
 		return c.mendMark(p)
 	}
 	var files []act.Edit
-	var unhashed, specs []string
+	var renames []*pipRename
+	var specs []string
 	for _, name := range c.pipSources() {
 		before, ok := lookFile(name)
 		if !ok || before == nil {
 			continue
 		}
-		r := pipRename{from: moved.NormalPyPI(p.From), to: p.To, version: p.Version, toml: filepath.Ext(name) == ".toml"}
+		r := &pipRename{from: moved.NormalPyPI(p.From), to: p.To, version: p.Version, toml: filepath.Ext(name) == ".toml"}
 		after := r.text(string(before))
 		if after == string(before) {
 			continue
@@ -57,14 +62,26 @@ func (c *Case) mendPyPI(ctx context.Context, p moved.Proposal) ([]Mend, error) {
 		if abs, err := filepath.Abs(name); err == nil {
 			name = abs
 		}
-		files = append(files, act.Edit{Path: name, Before: before, After: []byte(after)})
+		files, renames = append(files, act.Edit{Path: name, Before: before, After: []byte(after)}), append(renames, r)
 		specs = append(specs, r.specs...)
-		if r.unhashed {
-			unhashed = append(unhashed, here(c.Dir, name))
-		}
 	}
 	if len(files) == 0 {
 		return nil, fmt.Errorf("no requirement names %s: %w", p.From, rewrite.ErrNothing)
+	}
+	hashes, why, err := c.pipFetches(ctx, specs)
+	if err != nil {
+		return nil, err
+	}
+	var hashed, unhashed []string
+	for i, r := range renames {
+		again := pipRename{from: r.from, to: r.to, version: r.version, toml: r.toml, hashes: hashes}
+		files[i].After = []byte(again.text(string(files[i].Before)))
+		if again.hashed {
+			hashed = append(hashed, here(c.Dir, files[i].Path))
+		}
+		if again.unhashed {
+			unhashed = append(unhashed, here(c.Dir, files[i].Path))
+		}
 	}
 	m := Mend{
 		ID: "package", Args: []string{p.From, p.To, p.Version}, Key: p.From + "=" + p.To, Exact: true, Was: p.From,
@@ -77,9 +94,13 @@ func (c *Case) mendPyPI(ctx context.Context, p moved.Proposal) ([]Mend, error) {
 	if len(unhashed) > 0 {
 		m.Notes = append(m.Notes, Note{"mend.note.hashes", []string{joined(unhashed)}})
 	}
-	why, err := c.pipFetches(ctx, specs)
-	if err != nil {
-		return nil, err
+	if len(hashed) > 0 {
+		m.Notes = append(m.Notes, Note{"mend.note.hashed", []string{joined(hashed)}})
+	}
+	for _, lock := range []struct{ file, command string }{{"poetry.lock", "poetry lock"}, {"uv.lock", "uv lock"}, {"pdm.lock", "pdm lock"}} {
+		if _, err := os.Lstat(filepath.Join(c.Dir, lock.file)); err == nil && slices.ContainsFunc(renames, func(r *pipRename) bool { return r.toml }) {
+			m.Notes = append(m.Notes, Note{"mend.note.relock", []string{lock.file, lock.command}})
+		}
 	}
 	if why != "" {
 		m.Notes = append(m.Notes, Note{"mend.note.untried", []string{why}})
@@ -88,28 +109,58 @@ func (c *Case) mendPyPI(ctx context.Context, p moved.Proposal) ([]Mend, error) {
 }
 
 // pipFetches has pip fetch requirements into a directory of ours: the error is what it
-// says; why tells that it could not be tried.
-func (c *Case) pipFetches(ctx context.Context, specs []string) (why string, err error) {
+// says; why tells that it could not be tried. hashes are the SHA-256 sums, in hexadecimal,
+// of the file that it fetched for each.
+func (c *Case) pipFetches(ctx context.Context, specs []string) (hashes map[string]string, why string, err error) {
 	py := python()
 	if py == "" {
-		return "python", nil
+		return nil, "python", nil
 	}
 	dir, err := os.MkdirTemp("", "keepwell-doctor-")
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
+	hashes = map[string]string{}
 	defer scratch.Remove(dir)
 	slices.Sort(specs)
-	for _, spec := range slices.Compact(specs) {
-		if r := c.pipDownload(ctx, py, dir, "--", spec); !r.ok() {
+	for _, spec := range slices.Compact(slices.Clone(specs)) {
+		r := c.pipDownload(ctx, py, dir, "--", spec)
+		if !r.ok() {
 			s := Subject{Ecosystem: PyPI, Path: pipName().FindString(spec)}
 			if c.sourceOnly(ctx, py, dir, r, s) { // building it would run what its author wrote
-				return spec, nil
+				return hashes, spec, nil
 			}
-			return "", fmt.Errorf("pip cannot fetch %s: %s", spec, lastWords(r.Output))
+			return nil, "", fmt.Errorf("pip cannot fetch %s: %s", spec, lastWords(r.Output))
+		}
+		if hashes[spec], err = onlyHash(filepath.Join(dir, "wheels")); err != nil {
+			return nil, "", err
 		}
 	}
-	return "", nil
+	return hashes, "", nil
+}
+
+// onlyHash is the SHA-256 of the one file in a directory, which is emptied; "" where there
+// is not one.
+func onlyHash(dir string) (string, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(sum, f)
+		if err = errors.Join(err, f.Close(), os.Remove(name)); err != nil {
+			return "", err
+		}
+	}
+	if len(names) != 1 {
+		return "", nil
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 var (
@@ -127,9 +178,12 @@ type pipRename struct {
 	from        string // normalised
 	to, version string
 	toml        bool
-	// specs are what the new lines want; unhashed that checksums were taken out.
-	specs    []string
-	unhashed bool
+	// hashes are SHA-256 sums of what pip fetched, by what it was asked for.
+	hashes map[string]string
+	// specs are what the new lines want; hashed that checksums were exchanged, unhashed that
+	// they were taken out.
+	specs            []string
+	hashed, unhashed bool
 }
 
 func (r *pipRename) text(text string) string {
@@ -189,9 +243,14 @@ func (r *pipRename) line(l string) string {
 	if continued {
 		out += "\n" + more
 	}
-	if strings.Contains(out, "--hash=") {
-		r.unhashed = true
-		out = strings.TrimRight(pipHash().ReplaceAllString(out, ""), " \t\r\n\\")
+	if at := strings.Index(out, "--hash="); at >= 0 {
+		before := out[len(strings.TrimRight(out[:at], " \t\r\n\\")):at]
+		sum := ""
+		if h := r.hashes[to+wanted]; h != "" && strings.HasPrefix(wanted, "==") {
+			sum = before + "--hash=sha256:" + h
+		}
+		r.hashed, r.unhashed = r.hashed || sum != "", r.unhashed || sum == ""
+		out = strings.TrimRight(pipHash().ReplaceAllString(out, ""), " \t\r\n\\") + sum
 	}
 	return out
 }
@@ -219,6 +278,9 @@ func (r *pipRename) tomlText(text string) string {
 				return s[:1] + r.line(s[1:len(s)-1]) + s[:1]
 			})
 		}
+		if !list && poetryTable(table) {
+			l = r.poetryLine(l)
+		}
 		code, _, _ := strings.Cut(plain, "#")
 		if list && strings.HasSuffix(strings.TrimRight(code, " \t"), "]") {
 			list = false
@@ -226,6 +288,57 @@ func (r *pipRename) tomlText(text string) string {
 		out.WriteString(l)
 	}
 	return out.String()
+}
+
+// poetryTable tells the tables of pyproject.toml in which Poetry lists packages by name.
+func poetryTable(name string) bool {
+	rest, ok := strings.CutPrefix(name, "tool.poetry.")
+	return ok && (rest == "dependencies" || rest == "dev-dependencies" || strings.HasPrefix(rest, "group.") && strings.HasSuffix(rest, ".dependencies"))
+}
+
+var (
+	// poetryKey is a line of such a table: blanks, name, quoted or not, and what is wanted.
+	poetryKey = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(\s*["']?)([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(["']?\s*=\s*)([^\r\n]*)(\r?\n?)$`)
+	})
+	// poetryVersion is the version in it, as a string by itself or in an inline table.
+	poetryVersion = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^((?:\{(?:[^{}"']|"[^"]*"|'[^']*')*?\bversion\s*=\s*)?["'])([^"']*)(["'])`)
+	})
+	poetryPlace = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\{.*\b(?:git|url|path|file)\s*=`) })
+)
+
+// poetryLine is a line of a table of Poetry as it is to be; any other as it is.
+func (r *pipRename) poetryLine(l string) string {
+	m := poetryKey().FindStringSubmatch(l)
+	if m == nil || moved.NormalPyPI(m[2]) != r.from || poetryPlace().MatchString(m[4]) {
+		return l
+	}
+	to, wanted, spec := r.to, m[4], r.to
+	if moved.NormalPyPI(r.to) == r.from {
+		to = m[2]
+	}
+	if r.version != "" {
+		spec += "==" + r.version
+		wanted = poetryVersion().ReplaceAllStringFunc(wanted, func(s string) string {
+			v := poetryVersion().FindStringSubmatch(s)
+			return v[1] + poetryConstraint(v[2], r.version) + v[3]
+		})
+	}
+	r.specs = append(r.specs, spec)
+	return m[1] + to + m[3] + wanted + m[5]
+}
+
+// poetryConstraint wants a version in the way in which another was wanted.
+func poetryConstraint(was, version string) string {
+	was = strings.TrimSpace(was)
+	switch {
+	case was == "*" || was == "":
+		return was
+	case strings.ContainsAny(was, ",|* "):
+		return ">=" + version
+	}
+	return was[:len(was)-len(strings.TrimLeft(was, "^~=<>!"))] + version
 }
 
 // mendIndex has pip ask another index as well, for the requirements of the project.

@@ -43,9 +43,81 @@ func TestPipRename(t *testing.T) {
 			t.Errorf("%q: %q, want %q", test.line, got, test.want)
 		}
 	}
+	// Checksums are those of what pip has fetched, where the version is exact.
+	hashed := pipRename{from: "old-widget", to: "widget", version: "2.0", hashes: map[string]string{"widget==2.0": "cc", "widget>=2.0": "dd"}}
+	for line, want := range map[string]string{
+		"old-widget==1.0 --hash=sha256:aa":                                  "widget==2.0 --hash=sha256:cc",
+		"old-widget==1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb": "widget==2.0 \\\n    --hash=sha256:cc",
+		"old-widget==1.0 ; os_name == 'nt' \\\r\n    --hash=sha256:aa":      "widget==2.0 ; os_name == 'nt' \\\r\n    --hash=sha256:cc",
+		"old-widget>=1.0 --hash=sha256:aa":                                  "widget>=2.0",
+	} {
+		if got := hashed.line(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+	if !hashed.hashed || !hashed.unhashed {
+		t.Errorf("%+v", hashed)
+	}
 	same := pipRename{from: "old-widget", to: "old-widget", version: "1.2"}
 	if got := same.line("Old_Widget"); got != "Old_Widget==1.2" {
 		t.Errorf("another version of the same: %q", got)
+	}
+}
+
+// TestPoetryTables: packages by name, in the tables that are Poetry's alone.
+func TestPoetryTables(t *testing.T) {
+	t.Parallel()
+	const before = `[tool.poetry]
+name = "old-widget"
+
+[tool.poetry.dependencies]
+python = "^3.11"
+Old_Widget = "^1.2"   # why
+"other" = "1"
+
+[tool.poetry.group.dev.dependencies]
+old-widget = { extras = ["a"], version = "~1.0", optional = true }
+
+[tool.poetry.dev-dependencies]
+"old.widget" = ">=1,<2"
+
+[tool.poetry.group.docs.dependencies]
+old-widget = {git = "https://example.org/old-widget.git", version = "1"}
+
+[tool.other.dependencies]
+old-widget = "1"
+`
+	const after = `[tool.poetry]
+name = "old-widget"
+
+[tool.poetry.dependencies]
+python = "^3.11"
+widget = "^2.0"   # why
+"other" = "1"
+
+[tool.poetry.group.dev.dependencies]
+widget = { extras = ["a"], version = "~2.0", optional = true }
+
+[tool.poetry.dev-dependencies]
+"widget" = ">=2.0"
+
+[tool.poetry.group.docs.dependencies]
+old-widget = {git = "https://example.org/old-widget.git", version = "1"}
+
+[tool.other.dependencies]
+old-widget = "1"
+`
+	r := pipRename{from: "old-widget", to: "widget", version: "2.0", toml: true}
+	if diff := cmp.Diff(after, r.text(before)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"widget==2.0", "widget==2.0", "widget==2.0"}, r.specs); diff != "" {
+		t.Error(diff)
+	}
+	for was, want := range map[string]string{"*": "*", "1.0": "2.0", "==1.0": "==2.0", "1.*": ">=2.0", "^1 || ^2": ">=2.0"} {
+		if got := poetryConstraint(was, "2.0"); got != want {
+			t.Errorf("%q: %q, want %q", was, got, want)
+		}
 	}
 }
 

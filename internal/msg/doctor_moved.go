@@ -19,7 +19,9 @@ var mendMovedTable = sync.OnceValue(func() map[string]message {
 		"mend.npm-lock":     {"fetch from the registry in force what the lock file fetches from %s: %s", "锁文件里指向 %s 的下载地址改为当前使用的源：%s"},
 		"mend.note.code":    {"the code still names it: %s", "代码里仍在引用它：%s"},
 		"mend.note.modules": {"run npm install afterwards: node_modules is left as it is", "之后请运行 npm install：node_modules 保持原样"},
-		"mend.note.hashes":  {"checksums of the old package are taken out, for there are no others yet: %s", "旧包的校验和已去掉，新的还没有：%s"},
+		"mend.note.hashes":  {"checksums of the old package are taken out, for there are no others yet: %s; while other lines have some, pip install refuses the file until pip-compile --generate-hashes, or pip hash, has made them", "旧包的校验和已去掉，新的还没有：%s；只要其他行还有校验和，在用 pip-compile --generate-hashes 或 pip hash 生成之前，pip install 会拒绝该文件"},
+		"mend.note.hashed":  {"the checksum is that of the file that pip has fetched here; other systems may need that of another: pip-compile --generate-hashes writes all: %s", "校验和取自 pip 在这里下载的文件，其他系统可能需要另一个文件的校验和；pip-compile --generate-hashes 可写出全部：%s"},
+		"mend.note.relock":  {"%s is of the packages before; make it anew: %s", "%s 仍是之前的包，请重新生成：%s"},
 		"mend.note.index":   {"whoever may publish on either index can offer a package of this name (dependency confusion)", "两个源上能发布包的人都可以提供同名的包（依赖混淆风险）"},
 		"mend.note.untried": {"whether pip can fetch it could not be tried here: %s", "无法在这里试 pip 能否下载：%s"},
 
