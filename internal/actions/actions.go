@@ -131,6 +131,9 @@ func New(o Options) *Set {
 	if o.Lang == "" {
 		o.Lang = msg.EN
 	}
+	if o.Scripts.Keepers == nil {
+		o.Scripts.Keepers = NewKeepers(o.Scripts.Launcher)
+	}
 	s := &Set{o: o}
 	client := o.HTTP.client()
 	others := newShout()

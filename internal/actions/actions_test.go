@@ -27,9 +27,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "confine" {
-		exit, err := actions.Confine(os.Args[2:], os.Environ())
-		fmt.Fprintln(os.Stderr, err)
+	if len(os.Args) > 2 && os.Args[1] == "launch" {
+		exit, err := actions.Launch(os.Args[2:], os.Environ())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(exit)
 	}
 	statetest.Main(m)
@@ -246,7 +248,7 @@ func TestScriptIsHeldToLimits(t *testing.T) {
 			}
 		}
 	}
-	o := actions.Scripts{Dirs: []string{dir}, Limits: limits, Launcher: []string{self, "confine"}}
+	o := actions.Scripts{Dirs: []string{dir}, Limits: limits, Launcher: []string{self, "launch"}}
 	r := request(t, "run_script: {script: limits.sh, env: {A: x}}", scope())
 	res, err := actions.New(actions.Options{Scripts: o}).Do(t.Context(), r)
 	if err != nil || !strings.HasPrefix(res.Output, want) {
@@ -257,7 +259,7 @@ func TestScriptIsHeldToLimits(t *testing.T) {
 		t.Error("a script ran without its limits")
 	}
 	if os.Geteuid() == 0 {
-		o.Launcher, o.Limits.GID = []string{self, "confine"}, 0
+		o.Launcher, o.Limits.GID = []string{self, "launch"}, 0
 		if res, err := actions.New(actions.Options{Scripts: o}).Do(t.Context(), r); err == nil || !strings.Contains(err.Error(), "not started") {
 			t.Errorf("a script ran in root's group: %+v %v", res, err)
 		}

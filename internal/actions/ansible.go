@@ -112,7 +112,7 @@ func (a ansible) do(ctx context.Context, r Request) (res Result, err error) {
 		"ANSIBLE_STDOUT_CALLBACK=ansible.posix.json", "ANSIBLE_NOCOLOR=1", "ANSIBLE_RETRY_FILES_ENABLED=0", "ANSIBLE_DEPRECATION_WARNINGS=0", "KEEPWELL_KEY=" + r.Key,
 	}, a.s.o.Ansible.Env...)
 	const most = 8 << 20
-	ran, err := proc.Run(ctx, proc.Options{Dir: dir, Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true}, argv[0], argv[1:]...)
+	ran, err := proc.Run(ctx, proc.Options{Dir: dir, Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true, Keepers: a.s.o.Scripts.Keepers}, argv[0], argv[1:]...)
 	switch {
 	case ran.Late, ctx.Err() != nil:
 		return res, msg.Wrong("do.ansible.late", ErrUnsure)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/keepwell/keepwell/internal/msg"
+	"github.com/keepwell/keepwell/internal/proc"
 )
 
 // Limits hold a script. Zero values set no bound.
@@ -59,6 +60,27 @@ func (l Limits) String() string {
 
 // exitConfine is the exit code of Confine's program where it could not do its work.
 const exitConfine = 126
+
+// What the launcher is asked to do.
+const (
+	launchKeeper   = "keep"
+	launchConfined = "confine"
+)
+
+// Launch does what the launcher of [Scripts] is asked to: it keeps commands, or becomes one
+// within limits. What it returns is what the process should exit with.
+func Launch(args, env []string) (exit int, err error) {
+	switch {
+	case len(args) == 1 && args[0] == launchKeeper:
+		if err := proc.Keep(); err != nil {
+			return exitConfine, err
+		}
+		return 0, nil
+	case len(args) > 0 && args[0] == launchConfined:
+		return Confine(args[1:], env)
+	}
+	return exitConfine, errors.New("this is for keepwell to start scripts with")
+}
 
 // Confine holds this process to the limits in args[0] and becomes the program args[1] with
 // the arguments that follow. It returns only where that failed, and with what the process

@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 func confine(l Limits, argv, env []string) error {
 	runtime.LockOSThread() // until the end: exec keeps what this thread has forsworn
+	keeper := os.Getppid()
 	for _, r := range []struct {
 		name  string
 		which int
@@ -35,6 +37,13 @@ func confine(l Limits, argv, env []string) error {
 		if err := syscall.Setuid(l.UID); err != nil {
 			return fmt.Errorf("becoming user %d: %w", l.UID, err)
 		}
+	}
+	// To end with who keeps it: the wish is a thread's, and went with the user.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("asking to end with keepwell: %w", err)
+	}
+	if os.Getppid() != keeper {
+		return errors.New("keepwell is no more")
 	}
 	// No set-user-ID program may give back what was dropped.
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

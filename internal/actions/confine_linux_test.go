@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -57,7 +58,7 @@ echo done
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "confine"}, Limits: actions.Limits{Files: &actions.Files{Writable: []string{inside}}}}
+	o := actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "launch"}, Limits: actions.Limits{Files: &actions.Files{Writable: []string{inside}}}}
 	r := request(t, fmt.Sprintf("run_script: {script: escape.sh, env: {OUT: %q, IN: %q}}", outside, inside), scope())
 	set := actions.New(actions.Options{Scripts: o})
 	res, err := set.Do(t.Context(), r)
@@ -103,7 +104,7 @@ echo ALL
 		t.Fatal(err)
 	}
 	const user = 54321 // nobody else's
-	set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "confine"}, Limits: actions.Limits{UID: user, GID: user, Processes: 20}}})
+	set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "launch"}, Limits: actions.Limits{UID: user, GID: user, Processes: 20}}})
 	res, err := set.Do(t.Context(), request(t, "run_script: bomb.sh", scope()))
 	if err == nil || strings.Contains(res.Output, "ALL") || strings.Contains(res.Output, "\n30\n") || !strings.Contains(res.Output, "\n10\n") {
 		t.Errorf("%+v %v", res, err)
@@ -142,6 +143,66 @@ func TestScriptLeavesNothingRunning(t *testing.T) {
 	}
 }
 
+// TestScriptCannotOutlive: nor does what leaves the session of a script, whatever its limits.
+func TestScriptCannotOutlive(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := map[string]actions.Limits{"none": {}, "some": {OpenFiles: 64, Files: &actions.Files{Readable: []string{"/"}, Writable: []string{"/"}}}}
+	if os.Geteuid() == 0 {
+		limits["another user"] = actions.Limits{UID: 54322, GID: 54322, Processes: 50}
+	}
+	for name, l := range limits {
+		for _, stopped := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, stopped %t", name, stopped), func(t *testing.T) {
+				t.Parallel()
+				dir := open(t, scriptDir(t, map[string]string{"leave.sh": "exec 3>\"$PIPE\"\nsetsid sleep 600 >/dev/null 2>&1 &\n(setsid sh -c 'sleep 600 & sleep 600' >/dev/null 2>&1 &)\necho ready >&3\n$THEN\n"}))
+				pipe := filepath.Join(open(t, t.TempDir()), "pipe")
+				if err := unix.Mkfifo(pipe, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chmod(pipe, 0o666); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				read := make(chan error, 1)
+				go func() {
+					f, err := os.Open(pipe)
+					if err == nil {
+						_, err = io.ReadFull(f, make([]byte, len("ready\n")))
+						if stopped {
+							cancel()
+						}
+						_, _ = io.Copy(io.Discard, f)
+						_ = f.Close()
+					}
+					read <- err
+				}()
+				set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "launch"}, Limits: l}})
+				then := "exit 0"
+				if stopped {
+					then = "sleep 600"
+				}
+				res, err := set.Do(ctx, request(t, fmt.Sprintf("run_script: {script: leave.sh, env: {PIPE: %q, THEN: %q}}", pipe, then), scope()))
+				if stopped != (err != nil) || !stopped && !strings.Contains(fmt.Sprint(res.Data), "that it left running were ended") {
+					t.Errorf("%+v %v", res, err)
+				}
+				select {
+				case err := <-read:
+					if err != nil {
+						t.Error(err)
+					}
+				case <-t.Context().Done():
+					t.Error("something lives on")
+				}
+			})
+		}
+	}
+}
+
 // TestScriptMemory: the bound is the script's, not that of what starts it.
 func TestScriptMemory(t *testing.T) {
 	t.Parallel()
@@ -156,7 +217,7 @@ func TestScriptMemory(t *testing.T) {
 		eats int
 		fits bool
 	}{{16 * mega, 1000, true}, {64 * mega, 100 * mega, false}, {512 * mega, 1000, true}, {1024 * mega, 100 * mega, true}} {
-		set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "confine"}, Limits: actions.Limits{Memory: c.most}}})
+		set := actions.New(actions.Options{Scripts: actions.Scripts{Dirs: []string{dir}, Launcher: []string{self, "launch"}, Limits: actions.Limits{Memory: c.most}}})
 		for range 3 { // what fails by the way of threads does so now and then
 			res, err := set.Do(t.Context(), request(t, fmt.Sprintf("run_script: {script: eat.sh, args: [\"%d\"]}", c.eats), scope()))
 			if fits := err == nil && res.Output == fmt.Sprintf("ate %d\n", c.eats); fits != c.fits || res.Code == 126 {

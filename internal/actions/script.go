@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,17 +21,30 @@ import (
 type Scripts struct {
 	// Dirs are the directories that scripts are taken from, in this order.
 	Dirs []string
-	// Launcher is a program with arguments that calls [Confine] with what follows: this
+	// Launcher is a program with arguments that calls [Launch] with what follows: this
 	// program with a hidden command. Empty: limits and users cannot be set, and scripts
-	// are refused where Limits asks for either.
+	// are refused where Limits asks for either; and what leaves the process group of a
+	// script outlives it.
 	Launcher []string
-	Limits   Limits
+	// Keepers are what [NewKeepers] makes of the launcher, for all sets of a server; nil:
+	// the set has its own.
+	Keepers *proc.Keepers
+	Limits  Limits
 	// MaxOutput bounds what is kept of the output; 0: 64 KiB.
 	MaxOutput int
 }
 
 // exitAgain is EX_TEMPFAIL of sysexits.h.
 const exitAgain = 75
+
+// NewKeepers are who scripts and Ansible are started by, so that nothing of them lives on;
+// see [proc.Keepers]. Without a launcher there are none.
+func NewKeepers(launcher []string) *proc.Keepers {
+	if len(launcher) == 0 {
+		return nil
+	}
+	return &proc.Keepers{Launcher: slices.Concat(launcher, []string{launchKeeper})}
+}
 
 type script struct {
 	o Scripts
@@ -107,6 +121,25 @@ func (a script) plan(r Request) (lines []msg.Reason, err error) {
 	return lines, err
 }
 
+// told is what else there is to say of a script that ran: how it was held, and what it
+// left running; nil: nothing.
+func (a script) told(ran proc.Ran) any {
+	data := map[string]any{}
+	if !a.o.Limits.none() {
+		data["held"] = a.o.Limits.held().In(a.s.o.Lang)
+	}
+	if ran.Ended > 0 {
+		data["ended"] = msg.Because("do.script.ended", ran.Ended).In(a.s.o.Lang)
+	}
+	if ran.Left > 0 {
+		data["left"] = msg.Because("do.script.left", ran.Left).In(a.s.o.Lang)
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	return data
+}
+
 func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 	path, err := a.find(r.text("script", ""))
 	if err != nil {
@@ -144,20 +177,18 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 		if err != nil {
 			return res, err
 		}
-		argv = append(append(append([]string{}, a.o.Launcher...), string(limits)), argv...)
+		argv = slices.Concat(a.o.Launcher, []string{launchConfined, string(limits)}, argv)
 	}
 	most := a.o.MaxOutput
 	if most <= 0 {
 		most = 64 << 10
 	}
-	ran, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(path), Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true}, argv[0], argv[1:]...)
+	ran, err := proc.Run(ctx, proc.Options{Dir: filepath.Dir(path), Timeout: time.Hour, MaxOut: most, Env: env, Alone: true, EndAll: true, Keepers: a.o.Keepers}, argv[0], argv[1:]...)
 	if err != nil && ctx.Err() == nil {
 		return res, msg.Wrong("do.script.start", filepath.Base(path), err)
 	}
 	res = Result{Output: string(ran.Output), Code: ran.Exit, Summary: fmt.Sprintf("%s ended with exit code %d", r.text("script", ""), ran.Exit)}
-	if !a.o.Limits.none() {
-		res.Data = map[string]any{"held": a.o.Limits.held().In(a.s.o.Lang)}
-	}
+	res.Data = a.told(ran)
 	switch {
 	case ran.Late, ctx.Err() != nil:
 		return res, msg.Wrong("do.script.late", r.text("script", ""), ErrUnsure)
@@ -165,7 +196,7 @@ func (a script) do(ctx context.Context, r Request) (res Result, err error) {
 		return res, nil
 	case ran.Exit == exitAgain:
 		return res, msg.Wrong("do.about", res.Summary, ErrAgain)
-	case ran.Exit == exitConfine && len(a.o.Launcher) > 0:
+	case ran.Exit == exitConfine && !a.o.Limits.none():
 		return res, msg.Wrong("do.script.confine", r.text("script", ""))
 	}
 	return res, errors.New(res.Summary)

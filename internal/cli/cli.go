@@ -65,6 +65,9 @@ func (f *failure) Unwrap() error { return f.unwrapped }
 // Main runs one command line and returns the exit code. in, out and errs stand
 // for the process's standard streams.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
+	if len(args) > 0 && args[0] == launchScript {
+		return launch(args[1:], errs)
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 	a := &app{in: in, out: out, errs: errs, lang: msg.FromEnvironment()}
@@ -265,7 +268,7 @@ func newRoot(a *app) *cobra.Command {
 		newProxyCmd(a),
 		newBundleCmd(a), newWarmCmd(a),
 		newServeCmd(a),
-		newPlaybookCmd(a), newConfineCmd(),
+		newPlaybookCmd(a),
 	)
 	refuseUnknown(root)
 	root.InitDefaultHelpFlag() // else `--help --lang zh` takes --lang for the value of --help

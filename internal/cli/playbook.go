@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,15 +50,17 @@ func newPlaybookCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// newConfineCmd is what the server starts scripts through.
-func newConfineCmd() *cobra.Command {
-	return &cobra.Command{
-		Use: "confine-script LIMITS PROGRAM [ARGUMENT…]", Hidden: true, DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			exit, err := actions.Confine(args, os.Environ())
-			return &failure{exit: exit, key: "play.confine", args: []any{err}, unwrapped: err}
-		},
+// launchScript is what the server starts scripts through: no command for people, and no
+// time is lost on what those need.
+const launchScript = "launch-script"
+
+func launch(args []string, errs io.Writer) int {
+	exit, err := actions.Launch(args, os.Environ())
+	if err != nil {
+		l := msg.FromEnvironment()
+		fmt.Fprintln(errs, msg.Text(l, "error", msg.Text(l, "play.confine", err)))
 	}
+	return exit
 }
 
 // linted is what `playbook lint` says of one file to programs.

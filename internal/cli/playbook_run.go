@@ -195,7 +195,7 @@ func (a *app) runBookHere(ctx context.Context, o *runBookOptions, file string) e
 	source := daemon.Source{File: o.config, Environ: os.Environ(), Flags: map[string]string{"data": filepath.Join(dir, "state"), "database": "", "playbooks.dir": ""}}
 	form := slog.New(slog.NewTextHandler(a.errs, &slog.HandlerOptions{Level: slog.LevelError}))
 	out, err := daemon.Once(ctx, daemon.Options{
-		Source: source, Lang: a.lang, Log: form, Version: version(), Launcher: []string{program, "confine-script"}, Doctor: a.examine,
+		Source: source, Lang: a.lang, Log: form, Version: version(), Launcher: []string{program, launchScript}, Doctor: a.examine,
 	}, daemon.Occasion{Name: p.book.Name, Text: p.book.Text, Alert: found[chosen], By: "cli", Why: cmp.Or(o.why, "by hand"), Tell: a.toldStep})
 	if kept := keepJournal(dir, out.Journal); kept == nil {
 		doc.Journal = filepath.Join(dir, "journal.jsonl")

@@ -105,7 +105,7 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 		form = slog.NewTextHandler(a.errs, nil)
 	}
 	d, err := daemon.New(ctx, daemon.Options{
-		Source: o.source(), Lang: a.lang, Log: slog.New(form), Version: version(), Launcher: []string{program, "confine-script"}, Mounts: a.serveMounts(), Doctor: a.examine,
+		Source: o.source(), Lang: a.lang, Log: slog.New(form), Version: version(), Launcher: []string{program, launchScript}, Mounts: a.serveMounts(), Doctor: a.examine,
 	})
 	if err != nil {
 		return a.badServeConfig(err)

@@ -25,6 +25,7 @@ import (
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/plainfile"
+	"github.com/keepwell/keepwell/internal/proc"
 )
 
 // Config is what `keepwell serve` is told. The keys of the file are the tags; each value
@@ -493,6 +494,7 @@ func (c *Config) plain() bool {
 type around struct {
 	secrets  func(string) (string, error)
 	launcher []string
+	keepers  *proc.Keepers
 	lang     msg.Lang
 	instance string
 	doctor   func(context.Context, string) (actions.Examination, error)
@@ -506,7 +508,7 @@ func (c *Config) actions(a around) actions.Options {
 		Receivers: map[string]actions.Receiver{}, Trackers: map[string]actions.Tracker{},
 		Clusters: map[string]actions.Cluster{}, Redis: map[string]actions.Redis{}, Databases: map[string]actions.Database{},
 		Scripts: actions.Scripts{
-			Dirs: c.Scripts.Dirs, Launcher: a.launcher, MaxOutput: int(c.Scripts.OutputKB << 10),
+			Dirs: c.Scripts.Dirs, Launcher: a.launcher, Keepers: a.keepers, MaxOutput: int(c.Scripts.OutputKB << 10),
 			Limits: actions.Limits{
 				CPUSeconds: uint64(max(0, c.Scripts.CPU/time.Second)), Memory: uint64(max(0, c.Scripts.MemoryMB)) * mega, FileSize: uint64(max(0, c.Scripts.FileSizeMB)) * mega,
 				OpenFiles: uint64(max(0, c.Scripts.OpenFiles)), UID: int(c.Scripts.UID), GID: int(c.Scripts.GID),

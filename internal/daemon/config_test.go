@@ -189,7 +189,9 @@ func look(v reflect.Value, path string, empty *[]string) {
 		look(v.Elem(), path, empty)
 	case v.Kind() == reflect.Struct:
 		for f, field := range v.Fields() {
-			look(field, path+"."+f.Name, empty)
+			if f.IsExported() {
+				look(field, path+"."+f.Name, empty)
+			}
 		}
 	case v.Kind() == reflect.Map:
 		for _, element := range v.Seq2() {

@@ -41,6 +41,7 @@ import (
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/playbook"
+	"github.com/keepwell/keepwell/internal/proc"
 	"github.com/keepwell/keepwell/internal/server"
 	"github.com/keepwell/keepwell/internal/state"
 )
@@ -94,6 +95,8 @@ type Daemon struct {
 	dir  string
 	// instance is what outside systems know this server by, with all its nodes.
 	instance string
+	// keepers start scripts.
+	keepers *proc.Keepers
 	// live is what may change while it runs.
 	live     atomic.Pointer[live]
 	programs wire.Programs
@@ -141,7 +144,7 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 
 func (d *Daemon) enliven(cfg *Config) {
 	l := &live{Config: cfg, secrets: secretsOf(cfg, d.o.Source.Environ)}
-	l.set = actions.New(cfg.actions(around{l.secrets, d.o.Launcher, d.o.Lang, d.instance, d.o.Doctor}))
+	l.set = actions.New(cfg.actions(around{l.secrets, d.o.Launcher, d.keepers, d.o.Lang, d.instance, d.o.Doctor}))
 	d.live.Store(l)
 }
 
@@ -160,6 +163,12 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 	d.undo = append(d.undo, func(context.Context) error { return d.st.Close() })
 	if d.instance, err = instance(ctx, d.st); err != nil {
 		return err
+	}
+	if d.keepers = actions.NewKeepers(d.o.Launcher); d.keepers != nil {
+		d.undo = append(d.undo, func(context.Context) error {
+			d.keepers.Close()
+			return nil
+		})
 	}
 	d.enliven(cfg)
 	if d.key, err = journal.OpenKey(filepath.Join(where.Dir, journal.KeyFile)); err != nil {

@@ -25,6 +25,7 @@ func (c *Config) Options() actions.Options {
 	return c.actions(around{
 		func(string) (string, error) { return "", nil },
 		[]string{"launcher"},
+		actions.NewKeepers([]string{"launcher"}),
 		msg.EN, "instance",
 		func(context.Context, string) (actions.Examination, error) { return actions.Examination{}, nil },
 	})

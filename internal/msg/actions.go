@@ -137,6 +137,8 @@ var actionsTable = sync.OnceValue(func() map[string]message {
 		"do.script.nul":         {"variable %s holds NUL", "变量 %s 含有 NUL"},
 		"do.script.nolauncher":  {"scripts are to be held to limits, and nothing is there to hold them", "要求限制脚本，但没有可执行限制的程序"},
 		"do.script.start":       {"starting %s: %s", "启动 %s：%s"},
+		"do.script.ended":       {"%d {process|processes} that it left running {was|were} ended (hint: what is to go on is started by the system: systemd-run)", "已结束它遗留的 %d 个进程（提示：需要持续运行的程序应交由系统启动：systemd-run）"},
+		"do.script.left":        {"%d {process|processes} that it left running could not be ended", "它遗留的 %d 个进程无法结束"},
 		"do.script.late":        {"%s took too long or was stopped, and was ended with all that it had started: %s", "%s 超时或被中止，已连同其启动的全部进程一起结束：%s"},
 		"do.script.confine":     {"%s was not started: it could not be held to its limits", "%s 未启动：无法施加限制"},
 		"do.shout.kind":         {"the address of the receiver %q is of none of %s", "接收方 %q 的地址不属于：%s"},

@@ -29,6 +29,9 @@ type Options struct {
 	Alone bool
 	// EndAll ends what the tool of Run left running in its process group when it ended.
 	EndAll bool
+	// Keepers, where there are any, end all that the tool of Run has started, also what
+	// left its process group, and do so as well when keepwell is killed; nil: nobody does.
+	Keepers *Keepers
 	// Stderr also gets the first 64 KiB of what the tool of Output writes to standard
 	// error; nil: nobody reads more than the last line.
 	Stderr io.Writer

@@ -19,6 +19,9 @@ type Ran struct {
 	Exit int
 	// Late says that the deadline ended it.
 	Late bool
+	// Ended and Left are how many processes that it left running were ended, and how many
+	// could not be; only with Options.Keepers.
+	Ended, Left int
 }
 
 // Run runs name with args for what it says, whether it fails or not. The error is for
@@ -28,15 +31,28 @@ func Run(ctx context.Context, opts Options, name string, args ...string) (Ran, e
 	opts = opts.withDefaults()
 	limited, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	cmd := exec.CommandContext(limited, name, args...)
+	cmd := exec.CommandContext(limited, name, args...) //nolint:gosec // what to run is for the caller to know
 	cmd.Dir = opts.Dir
 	cmd.Env = append(append(os.Environ(), quiet()...), opts.Env...)
 	if opts.Alone {
 		cmd.Env = append([]string{}, opts.Env...)
 	}
+	both, out := &shared{capped: capped{most: opts.MaxOut}}, &capped{most: opts.MaxOut}
+	if opts.Keepers.can() && cmd.Err == nil {
+		rep, err := opts.Keepers.run(limited, order{cmd.Dir, append([]string{cmd.Path}, args...), cmd.Env}, tee{both, out}, both)
+		r := Ran{Output: both.bytes(), Stdout: out.b.Bytes(), Exit: rep.Exit, Ended: rep.Ended, Left: rep.Left, Late: limited.Err() != nil && ctx.Err() == nil}
+		switch {
+		case ctx.Err() != nil:
+			return r, fmt.Errorf("running %s: %w", name, context.Cause(ctx))
+		case err == nil && rep.Failed != "":
+			return r, fmt.Errorf("running %s", rep.Failed)
+		case err != nil && !r.Late:
+			return r, fmt.Errorf("running %s: %w", name, err)
+		}
+		return r, nil
+	}
 	cmd.WaitDelay = time.Second
 	asGroup(cmd)
-	both, out := &shared{capped: capped{most: opts.MaxOut}}, &capped{most: opts.MaxOut}
 	cmd.Stdout, cmd.Stderr = tee{both, out}, both
 	err := cmd.Run()
 	if opts.EndAll && cmd.Process != nil {
