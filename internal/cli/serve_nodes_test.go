@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -59,6 +60,17 @@ actions:
   - run_script: {script: note.sh, args: [last, "{{ .asset }}"]}
 `
 
+// It notes the node, which is the parent of its parent, and starts what leaves its session.
+const nodesHold = `#!/bin/sh
+dir="${0%/*}/.."
+node=$(cut -d' ' -f4 /proc/$PPID/stat)
+left="$dir/left.$node.$KEEPWELL_RUN"
+setsid sh -c 'echo $$ >"$0"; exec sleep 600 >/dev/null 2>&1' "$left" &
+until [ -s "$left" ]; do sleep 0.05; done
+echo "held $1 $node" >>"$dir/noted"
+read -r x <"$dir/go"
+`
+
 const nodesAsk = `
 trigger: queue_backlog
 mode: active
@@ -73,7 +85,7 @@ func newCluster(t *testing.T) *cluster {
 	for name, text := range map[string]string{
 		"serve.yaml": nodesConfig, "books/hold.yaml": nodesBook, "books/ask.yaml": nodesAsk,
 		"scripts/note.sh": "#!/bin/sh\necho \"$1 $2\" >>\"${0%/*}/../noted\"\n",
-		"scripts/hold.sh": "#!/bin/sh\necho \"held $1 $PPID\" >>\"${0%/*}/../noted\"\nread -r x <\"${0%/*}/../go\"\n",
+		"scripts/hold.sh": nodesHold,
 	} {
 		path := filepath.Join(c.dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -296,6 +308,7 @@ func TestTwoNodes(t *testing.T) {
 	_, before := c.noted()
 	orphaned := before[fmt.Sprint(a.cmd.Process.Pid)]
 	t.Logf("killed with %d of %d runs in the middle", orphaned, 2*each)
+	c.nothingLives(a.cmd.Process.Pid, orphaned)
 	b.call(http.MethodPost, fmt.Sprintf("/api/v1/approvals/%d/approve", left), `{"note":"fine"}`, nil)
 	// Those of the dead are begun again by the other, within its 20 workers, as room comes.
 	release(t, filepath.Join(c.dir, "go"))
@@ -323,6 +336,8 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("what was granted: %v", effects)
 	}
 
+	c.nothingLives(b.cmd.Process.Pid, 2*each)
+
 	// It signs when it ends. The other comes back, and proves both.
 	if err := b.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -343,6 +358,29 @@ func sum(counts map[string]int) (n int) {
 		n += c
 	}
 	return n
+}
+
+// nothingLives waits until nothing runs that scripts of a node left behind.
+func (c *cluster) nothingLives(node, scripts int) {
+	c.t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.dir, fmt.Sprintf("left.%d.*", node)))
+	if err != nil || len(files) != scripts {
+		c.t.Fatalf("%d scripts left something, want %d: %v", len(files), scripts, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		statetest.Until(c.t, "what scripts left is gone", func() bool {
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			return err != nil || !strings.HasPrefix(string(line), "sleep\x00600")
+		}, nil)
+	}
 }
 
 // release keeps a named pipe open and full, so that whoever waits for a line of it goes on.
