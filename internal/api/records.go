@@ -86,6 +86,7 @@ func (a *api) verify(c *call) (any, error) {
 	}
 	defer done()
 	r, err := journal.Verify(c.Context(), a.State.Reader, a.Trust)
+	r = r.In(c.lang)
 	if r.Problems == nil {
 		r.Problems = []journal.Problem{}
 	}

@@ -416,3 +416,24 @@ func TestLanguages(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyTellsInTheReadersLanguage: what does not hold of the journal.
+func TestVerifyTellsInTheReadersLanguage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, state.Options{Dir: t.TempDir()})
+	r.incident("redis")
+	err := r.st.Tx(t.Context(), func(tx *state.Tx) error {
+		_, err := tx.SQL.ExecContext(t.Context(), "UPDATE journal SET run_id = 77 WHERE seq = 1")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, says := range map[string]string{"en": "the entry is found under other words", "zh": "本条记录的索引字段与其内容不一致"} {
+		req := r.request("admin", http.MethodGet, "/api/v1/journal/verify", nil)
+		req.Header.Set("Accept-Language", lang)
+		if got := r.send(req); got.status != http.StatusOK || !strings.Contains(got.body, says) {
+			t.Errorf("%s: %d %s", lang, got.status, got.body)
+		}
+	}
+}

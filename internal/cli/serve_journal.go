@@ -70,7 +70,7 @@ func newJournalVerify(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.tellProof(r)
+			return a.tellProof(r.In(a.lang))
 		}
 		if len(args) == 1 {
 			x, err := journal.OpenExport(args[0])

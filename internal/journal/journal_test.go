@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/keepwell/keepwell/internal/journal"
 	"github.com/keepwell/keepwell/internal/mask/masktest"
@@ -192,8 +193,11 @@ func TestTampering(t *testing.T) {
 					return err
 				}
 				var all []string
-				for _, p := range r.Problems {
-					all = append(all, fmt.Sprintf("%d: %s", p.Seq, p.What))
+				for i, p := range r.In(msg.ZH).Problems {
+					all = append(all, fmt.Sprintf("%d: %s", p.Seq, r.Problems[i].What))
+					if p.What == r.Problems[i].What || !strings.ContainsFunc(p.What, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+						t.Errorf("in Chinese: %s", p.What)
+					}
 				}
 				if text := strings.Join(all, "\n"); tt.want == "" && text != "" && !strings.HasPrefix(text, "15: ") || !strings.Contains(text, tt.want) {
 					t.Errorf("%s:\n%s\nwant %s", tt.change, text, tt.want)

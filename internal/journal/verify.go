@@ -8,13 +8,17 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/state"
 )
 
 // Problem is one thing that is not as it must be.
 type Problem struct {
-	Seq  int64  `json:"seq"`
+	Seq int64 `json:"seq"`
+	// What it is: in English, or as [Report.In] has it.
 	What string `json:"what"`
+	// Reason is the same, for who puts it into words.
+	Reason msg.Reason `json:"-"`
 }
 
 // Report is what a verification found.
@@ -32,10 +36,19 @@ type Report struct {
 
 const mostProblems = 100
 
-func (r *Report) say(seq int64, format string, args ...any) {
+func (r *Report) say(seq int64, why msg.Reason) {
 	if len(r.Problems) < mostProblems {
-		r.Problems = append(r.Problems, Problem{seq, fmt.Sprintf(format, args...)})
+		r.Problems = append(r.Problems, Problem{seq, why.In(msg.EN), why})
 	}
+}
+
+// In is the report with its problems in a language.
+func (r Report) In(l msg.Lang) Report {
+	r.Problems = slices.Clone(r.Problems)
+	for i, p := range r.Problems {
+		r.Problems[i].What = p.Reason.In(l)
+	}
+	return r
 }
 
 // Source is a journal: the database ([state.Reader]), or an export.
@@ -104,20 +117,20 @@ type verifier struct {
 // point takes a checkpoint in.
 func (v *verifier) point(c state.Checkpoint, end state.Link) {
 	if c.Seq > end.Seq {
-		v.say(c.Seq, "a checkpoint stands for an entry beyond the end, %d: entries were removed", end.Seq)
+		v.say(c.Seq, msg.Because("journal.proof.beyond", end.Seq))
 	}
 	i := slices.IndexFunc(v.Keys, func(u KeyUse) bool { return bytes.Equal(u.key.PublicKey, c.PublicKey) })
 	switch {
 	case !v.asks:
 		return
 	case i < 0 || v.Keys[i].Trusted == TrustedNot:
-		v.say(c.Seq, "a checkpoint is signed with a key that is not trusted, %s", KeyID(c.PublicKey))
+		v.say(c.Seq, msg.Because("journal.proof.untrusted", KeyID(c.PublicKey)))
 		return
 	case len(c.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(c.PublicKey, message(c), c.Signature):
-		v.say(c.Seq, "the signature of a checkpoint does not hold")
+		v.say(c.Seq, msg.Because("journal.proof.signature"))
 		return
 	case !v.Keys[i].key.Retired.IsZero() && c.At.After(v.Keys[i].key.Retired):
-		v.say(c.Seq, "a checkpoint is signed with a key that signs no more, %s", KeyID(c.PublicKey))
+		v.say(c.Seq, msg.Because("journal.proof.retired", KeyID(c.PublicKey)))
 		return
 	}
 	v.points[c.Seq] = c
@@ -134,7 +147,7 @@ func (v *verifier) announcements(end state.Link) {
 		case u.key.Entry == 0 || u.key.Entry > end.Seq || v.Entries == 0 || u.key.Entry < v.First:
 			// pinned and never announced; announced since; or the entry is gone, as the retention wants
 		case !ok || told.Public != u.PublicKey:
-			v.say(u.key.Entry, "the key %s is said to be announced here, and is not", u.ID)
+			v.say(u.key.Entry, msg.Because("journal.proof.unannounced", u.ID))
 		}
 	}
 }
@@ -148,16 +161,16 @@ func (v *verifier) row(row state.JournalRow) {
 	v.Entries++
 	v.Last = row.Seq
 	if row.Seq != v.last.Seq+1 {
-		v.say(row.Seq, "entries %d to %d are missing", v.last.Seq+1, row.Seq-1)
+		v.say(row.Seq, msg.Because("journal.proof.missing", v.last.Seq+1, row.Seq-1))
 	} else if v.last.Hash != nil && !bytes.Equal(row.Hash, chain(v.last.Hash, []byte(row.Body))) {
-		v.say(row.Seq, "the entry is not what was written, or the one before it")
+		v.say(row.Seq, msg.Because("journal.proof.changed"))
 	}
 	if c, ok := v.points[row.Seq]; ok && !bytes.Equal(c.Hash, row.Hash) {
-		v.say(row.Seq, "the entry is not the one that was signed")
+		v.say(row.Seq, msg.Because("journal.proof.unsigned"))
 	}
 	r, err := record(row)
 	if err != nil || r.Seq != row.Seq || !r.At.Equal(row.At) || string(r.Kind) != row.Kind || r.Actor != row.Actor || r.Incident != row.Incident || r.Run != row.Run {
-		v.say(row.Seq, "the entry is found under other words than it holds")
+		v.say(row.Seq, msg.Because("journal.proof.columns"))
 	}
 	if r.Kind == KeyAdded {
 		var told announced
@@ -176,7 +189,7 @@ func (v *verifier) begin(seq int64) {
 	}
 	c, ok := v.points[seq]
 	if !ok {
-		v.say(seq, "the entries up to here are gone, and no trusted checkpoint stands for them")
+		v.say(seq, msg.Because("journal.proof.gone"))
 	}
 	v.last.Hash = c.Hash // nil: the first entry's hash cannot be proved
 }
@@ -186,11 +199,11 @@ func (v *verifier) end(end state.Link) {
 	if v.Entries == 0 && end.Seq > 0 {
 		v.begin(end.Seq)
 		if v.last.Hash != nil && !bytes.Equal(v.last.Hash, end.Hash) {
-			v.say(end.Seq, "the end of the chain is not the one that was signed")
+			v.say(end.Seq, msg.Because("journal.proof.headsigned"))
 		}
 		return
 	}
 	if v.last.Seq != end.Seq || v.Entries > 0 && !bytes.Equal(v.last.Hash, end.Hash) {
-		v.say(end.Seq, "the last entry is %d, the chain ends at %d: entries were removed or changed", v.last.Seq, end.Seq)
+		v.say(end.Seq, msg.Because("journal.proof.end", v.last.Seq, end.Seq))
 	}
 }

@@ -22,5 +22,19 @@ var journalTable = sync.OnceValue(func() map[string]message {
 		"journal.trusted.vouch": {"vouched", "已背书"},
 		"journal.trusted.first": {"first use", "首次使用"},
 		"journal.trusted.not":   {"untrusted", "不信任"},
+
+		// What a verification finds, also at the API and on pages.
+		"journal.proof.beyond":      {"a checkpoint stands for an entry beyond the end, %d: entries were removed", "检查点对应的记录超出日志末尾（第 %d 条）：有记录被删除"},
+		"journal.proof.untrusted":   {"a checkpoint is signed with a key that is not trusted, %s", "检查点由不受信任的密钥签名：%s"},
+		"journal.proof.signature":   {"the signature of a checkpoint does not hold", "检查点的签名无效"},
+		"journal.proof.retired":     {"a checkpoint is signed with a key that signs no more, %s", "检查点由已停用的密钥签名：%s"},
+		"journal.proof.unannounced": {"the key %s is said to be announced here, and is not", "密钥 %s 登记为在此条公布，但此条没有公布它"},
+		"journal.proof.missing":     {"entries %d to %d are missing", "缺少第 %d 至 %d 条记录"},
+		"journal.proof.changed":     {"the entry is not what was written, or the one before it", "本条或前一条记录不是当初写入的内容"},
+		"journal.proof.unsigned":    {"the entry is not the one that was signed", "本条记录不是当初签名的那一条"},
+		"journal.proof.columns":     {"the entry is found under other words than it holds", "本条记录的索引字段与其内容不一致"},
+		"journal.proof.gone":        {"the entries up to here are gone, and no trusted checkpoint stands for them", "到此为止的记录已不存在，且没有可信的检查点为其作证"},
+		"journal.proof.headsigned":  {"the end of the chain is not the one that was signed", "链的末端不是当初签名的那一个"},
+		"journal.proof.end":         {"the last entry is %d, the chain ends at %d: entries were removed or changed", "最后一条记录是第 %d 条，而链的末端是第 %d 条：有记录被删除或更改"},
 	}
 })

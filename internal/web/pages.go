@@ -474,6 +474,7 @@ func (c *call) journal() error {
 		if err != nil {
 			return err
 		}
+		report = report.In(c.page.Lang)
 		d.Report, d.Took = &report, time.Since(start)
 	}
 	return c.show("journal", "web.journal", d)

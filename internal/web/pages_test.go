@@ -347,6 +347,18 @@ func TestActs(t *testing.T) {
 	if _, body, _ := get(t, root, d.URL+"/journal?verify=1"); !strings.Contains(body, "The chain holds") {
 		t.Error("the chain's state is not told")
 	}
+	err = d.st.Tx(t.Context(), func(tx *state.Tx) error {
+		_, err := tx.SQL.ExecContext(t.Context(), "UPDATE journal SET run_id = 77 WHERE seq = 1")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lang, says := range map[string]string{"en": "the entry is found under other words", "zh": "本条记录的索引字段与其内容不一致"} {
+		if _, body, _ := get(t, d.client(t, "root", lang), d.URL+"/journal?verify=1"); !strings.Contains(body, says) {
+			t.Errorf("%s: what the chain shows is not told", lang)
+		}
+	}
 }
 
 func TestAssets(t *testing.T) {
