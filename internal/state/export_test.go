@@ -45,3 +45,6 @@ func (tx *Tx) Lived(ctx context.Context, n int) error {
 	_, err := tx.exec(ctx, "UPDATE incidents SET words = lower(title || ' ' || asset || ' ' || code), "+repaired)
 	return err
 }
+
+// Forget makes the next view read the days that are over again.
+func (s *State) Forget() { s.overview.last, s.resolved.last = nil, nil }

@@ -122,6 +122,9 @@ func (tx *Tx) ResolveIncident(ctx context.Context, id int64, resolution string) 
 // ReopenIncident opens one again that was ended with a resolution; nobody has taken it any
 // more. ErrConflict where it did not end so, or another one of its key is open.
 func (tx *Tx) ReopenIncident(ctx context.Context, id int64, resolution string) error {
+	if err := tx.rewrite(ctx); err != nil {
+		return err
+	}
 	return tx.must(ctx, "UPDATE incidents SET state = 'open', resolved_at = 0, updated_at = ?3, resolution = '', handled = '', repair = 0, repair_day = 0, taken_by = '', taken_at = 0 "+
 		"WHERE id = ?1 AND state = 'resolved' AND resolution = ?2 AND NOT EXISTS(SELECT 1 FROM incidents other WHERE other.key = incidents.key AND other.state = 'open')",
 		id, resolution, micros(tx.now()))

@@ -49,6 +49,11 @@ func (tx *Tx) Retain(ctx context.Context, t time.Time, limit int) (r Removed, er
 			return r, err
 		}
 	}
+	if r.Runs+r.Incidents > 0 {
+		if err := tx.rewrite(ctx); err != nil {
+			return r, err
+		}
+	}
 	if r.Sessions, err = tx.exec(ctx, "DELETE FROM sessions WHERE expires_at < ?1", micros(tx.now())); err != nil {
 		return r, err
 	}

@@ -75,6 +75,9 @@ type State struct {
 	dir   string
 	line  *line // of SQLite's one writer; nil: PostgreSQL
 
+	overview past[overviewPast]
+	resolved past[[]IncidentCount]
+
 	appended notice
 }
 

@@ -41,7 +41,10 @@ const (
 
 // account notes who repaired a resolved incident; a run may end before or after it.
 func (tx *Tx) account(ctx context.Context, where string, id int64) error {
-	_, err := tx.exec(ctx, "UPDATE incidents SET "+repaired+" WHERE id = "+where+" AND state = 'resolved'", id)
+	days, err := list(ctx, tx.Reader, number, "UPDATE incidents SET "+repaired+" WHERE id = "+where+" AND state = 'resolved' RETURNING repair_day", id)
+	if err == nil && len(days) > 0 && days[0] < dayOf(tx.now()) {
+		err = tx.rewrite(ctx)
+	}
 	return err
 }
 
@@ -106,7 +109,7 @@ type IncidentCount struct {
 	Count    int64             `json:"count"`
 }
 
-// IncidentCounts counts what FindIncidents would list in all.
+// IncidentCounts is what that of State does, and looks at each incident.
 func (r Reader) IncidentCounts(ctx context.Context, q IncidentQuery) ([]IncidentCount, error) {
 	w := q.where(r.kind)
 	by := "state, priority"
@@ -219,9 +222,9 @@ type Overview struct {
 	Open   []IncidentCount `json:"open"` // by priority
 	Weeks  []Period        `json:"weeks"`
 	Months []Period        `json:"months"`
-	Runs   []RunDay        `json:"runs"`   // of the last 30 days
-	Codes  []Top           `json:"codes"`  // of the last 30 days
-	Assets []Top           `json:"assets"` // of the last 30 days
+	Runs   []RunDay        `json:"runs"`  // of today and the 30 days before
+	Codes  []Top           `json:"codes"` // opened in these days
+	Assets []Top           `json:"assets"`
 	// Automated is when the first run of a playbook that acts began; zero: none has.
 	Automated time.Time `json:"automated,omitzero"`
 }
@@ -241,51 +244,10 @@ const (
 	overviewTop    = 8
 )
 
-// Overview reads the figures of today.
-func (r Reader) Overview(ctx context.Context) (o Overview, err error) {
-	now := r.Now().UTC()
-	if o.Open, err = r.IncidentCounts(ctx, IncidentQuery{IncidentFilter: IncidentFilter{State: IncidentOpen}}); err != nil {
-		return o, err
-	}
-	first := time.Date(now.Year(), now.Month()-overviewMonths+1, 1, 0, 0, 0, 0, time.UTC)
-	counts, err := list(ctx, r, func(s scanner) (c repairCount, err error) { return c, s.Scan(&c.day, &c.handled, &c.seconds, &c.count) },
-		"SELECT repair_day, handled, repair, COUNT(*) FROM incidents WHERE repair_day >= ?1 GROUP BY repair_day, handled, repair ORDER BY repair_day, handled, repair", dayOf(first))
-	if err != nil {
-		return o, err
-	}
-	o.Weeks = periods(counts, func(t time.Time) time.Time { return t.AddDate(0, 0, -(int(t.Weekday())+6)%7) })
-	o.Months = periods(counts, func(t time.Time) time.Time { return t.AddDate(0, 0, 1-t.Day()) })
-	since := now.AddDate(0, 0, -overviewDays)
-	o.Runs, err = list(ctx, r, func(s scanner) (d RunDay, err error) {
-		var n int64
-		err = s.Scan(&n, &d.State, &d.Count)
-		d.From = day(n)
-		return d, err
-	}, "SELECT ended_at / 86400000000, state, COUNT(*) FROM runs WHERE ended_at >= ?1 AND mode IN ('active', 'manual') GROUP BY 1, 2 ORDER BY 1, 2", micros(since))
-	if err != nil {
-		return o, err
-	}
-	if o.Codes, err = r.top(ctx, "code", since); err != nil {
-		return o, err
-	}
-	if o.Assets, err = r.top(ctx, "asset", since); err != nil {
-		return o, err
-	}
-	began, err := list(ctx, r, number, "SELECT created_at FROM runs WHERE mode = 'active' ORDER BY id LIMIT 1")
-	for _, at := range began {
-		o.Automated = when(at)
-	}
-	return o, err
-}
-
-func (r Reader) top(ctx context.Context, column string, since time.Time) ([]Top, error) {
-	return list(ctx, r, func(s scanner) (t Top, err error) { return t, s.Scan(&t.Name, &t.Count) },
-		fmt.Sprintf("SELECT %s, COUNT(*) AS n FROM incidents WHERE opened_at >= ?1 GROUP BY %s ORDER BY n DESC, %s LIMIT %d", column, column, column, overviewTop), micros(since))
-}
-
-// periods gathers counts by the period that begin names the first day of.
+// periods gathers counts by the period that begin names the first day of. It sorts them.
 func periods(counts []repairCount, begin func(time.Time) time.Time) []Period {
 	of := map[time.Time][]repairCount{}
+	slices.SortFunc(counts, func(a, b repairCount) int { return cmp.Compare(a.seconds, b.seconds) })
 	for _, c := range counts {
 		from := begin(day(c.day))
 		of[from] = append(of[from], c)
@@ -304,7 +266,7 @@ func periods(counts []repairCount, begin func(time.Time) time.Time) []Period {
 	return all
 }
 
-// repairsOf makes the figures of one kind of repairs, or of all.
+// repairsOf makes the figures of one kind of repairs, or of all, from the shortest to the longest.
 func repairsOf(from time.Time, counts []repairCount, who Handled) Repairs {
 	r := Repairs{From: from}
 	var mine []repairCount
@@ -314,7 +276,6 @@ func repairsOf(from time.Time, counts []repairCount, who Handled) Repairs {
 			r.Count += c.count
 		}
 	}
-	slices.SortFunc(mine, func(a, b repairCount) int { return cmp.Compare(a.seconds, b.seconds) })
 	r.Median, r.P90 = quantile(mine, r.Count, 0.5), quantile(mine, r.Count, 0.9)
 	return r
 }
@@ -351,7 +312,7 @@ func (r Reader) EndedRuns(ctx context.Context, since time.Time) (map[RunState]in
 		n     int64
 	}
 	counts, err := list(ctx, r, func(s scanner) (c count, err error) { return c, s.Scan(&c.state, &c.n) },
-		"SELECT state, COUNT(*) FROM runs WHERE ended_at >= ?1 AND mode IN ('active', 'manual') GROUP BY state", micros(since))
+		"SELECT state || '', COUNT(*) FROM runs WHERE ended_at >= ?1 AND mode || '' IN ('active', 'manual') GROUP BY 1", micros(since))
 	ended := map[RunState]int64{}
 	for _, c := range counts {
 		ended[c.state] = c.n

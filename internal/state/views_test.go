@@ -179,6 +179,75 @@ func TestOverview(t *testing.T) {
 	})
 }
 
+// TestPast: what a node remembers of days that are over is what another one reads, after
+// whatever changes them.
+func TestPast(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		clock := statetest.NewClock()
+		o.Now = clock.Now
+		st := statetest.Open(t, o)
+		alone := func(when string, want int64) {
+			t.Helper()
+			fresh, err := state.Open(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer fresh.Close()
+			got := must(st.Overview(t.Context()))(t)
+			if diff := cmp.Diff(must(fresh.Overview(t.Context()))(t), got); diff != "" {
+				t.Errorf("%s: %s", when, diff)
+			}
+			n := int64(0)
+			for _, m := range got.Months {
+				n += m.By[state.HandledAlone].Count
+			}
+			if n != want {
+				t.Errorf("%s: %d were repaired alone, want %d", when, n, want)
+			}
+			for _, f := range []state.IncidentFilter{{}, {State: state.IncidentResolved}, {Priority: "P1"}, {State: state.IncidentResolved, Priority: "P0"}} {
+				q := state.IncidentQuery{IncidentFilter: f}
+				if diff := cmp.Diff(must(st.Reader.IncidentCounts(t.Context(), q))(t), must(st.IncidentCounts(t.Context(), q))(t)); diff != "" {
+					t.Errorf("%s: counts of %+v: %s", when, f, diff)
+				}
+			}
+		}
+		alone("nothing", 0)
+		var list []state.Incident
+		for n := range 40 {
+			i := open(t, st, keepwell.Code(fmt.Sprintf("ops/c%d", n%11)), fmt.Sprintf("asset-%d", n%3), "x", keepwell.Priorities()[n%2])
+			list = append(list, i)
+			clock.Add(time.Duration(n) * time.Minute)
+			if n%4 == 0 {
+				aRun(t, st, i, "active", false, state.RunDone)
+			}
+			if n%10 != 3 {
+				resolve(t, st, i.ID)
+			}
+			clock.Add(11 * time.Hour)
+			if n%8 == 0 {
+				alone(fmt.Sprint("incident ", n), int64(n/4+1))
+			}
+		}
+		alone("all", 10)
+		aRun(t, st, list[5], "active", false, state.RunDone)
+		alone("a run ends days after its incident", 11)
+		resolve(t, st, list[13].ID)
+		alone("resolved late", 11)
+		clock.Add(48 * time.Hour)
+		alone("two days later", 11)
+		do(t, st, func(tx *state.Tx) error { return tx.ReopenIncident(t.Context(), list[4].ID, "resolved") })
+		alone("opened again", 10)
+		do(t, st, func(tx *state.Tx) error {
+			_, err := tx.Retain(t.Context(), clock.Now().Add(-15*24*time.Hour), 1000)
+			return err
+		})
+		alone("retention", 7)
+		clock.Add(40 * 24 * time.Hour)
+		alone("forty days later", 7)
+	})
+}
+
 func TestStory(t *testing.T) {
 	t.Parallel()
 	statetest.Each(t, func(t *testing.T, o state.Options) {
@@ -272,11 +341,19 @@ func BenchmarkViews(b *testing.B) {
 			},
 			"counts":   func() error { _, err := st.IncidentCounts(b.Context(), state.IncidentQuery{}); return err },
 			"overview": func() error { _, err := st.Overview(b.Context()); return err },
-			"story":    func() error { _, err := st.Story(b.Context(), 50_000); return err },
-			"books":    func() error { _, err := st.BookRuns(b.Context()); return err },
-			"ended":    func() error { _, err := st.EndedRuns(b.Context(), st.Now().Add(-time.Hour)); return err },
+			"overview-first": func() error { // of a server that just started, and of a day
+				st.Forget()
+				_, err := st.Overview(b.Context())
+				return err
+			},
+			"story": func() error { _, err := st.Story(b.Context(), 50_000); return err },
+			"books": func() error { _, err := st.BookRuns(b.Context()); return err },
+			"ended": func() error { _, err := st.EndedRuns(b.Context(), st.Now().Add(-time.Hour)); return err },
 		} {
 			b.Run(name+"/"+what, func(b *testing.B) {
+				if err := f(); err != nil {
+					b.Fatal(err)
+				}
 				for b.Loop() {
 					if err := f(); err != nil {
 						b.Fatal(err)
