@@ -150,7 +150,7 @@ var table = map[string]message{
 	"safety.safe":       {"safe", "安全"},
 	"safety.asks":       {"asks first", "需确认"},
 	"safety.manual":     {"by hand", "手动"},
-	"unsure":            {"%d %% sure; it may also be", "把握 %d %%；也可能是"},
+	"unsure":            {"%d %% sure; it may also be", "置信度 %d %%；也可能是"},
 	"probe":             {"to tell", "区分方法"},
 	"label":             {"%s:", "%s："},
 	"labelled":          {"%s: %s", "%s：%s"},

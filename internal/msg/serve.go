@@ -54,7 +54,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"plan.replay":       {"replaying the alerts: %v", "重放告警：%v"},
 		"plan.nodata":       {"no server's data lies in %s", "%s 中没有服务器数据"},
 		"hint.plan.nodata":  {"name it by --data, --database or --config", "请用 --data、--database 或 --config 指定"},
-		"plan.class":        {"%s: %s, %s, %d %% sure, on %s", "%s：%s，%s，把握 %d %%，对象 %s"},
+		"plan.class":        {"%s: %s, %s, %d %% sure, on %s", "%s：%s，%s，置信度 %d %%，对象 %s"},
 		"plan.evidence":     {"  proof (%s): %s", "  证据（%s）：%s"},
 		"plan.notfor":       {"  %s would not run: %s", "  %s 不会运行：%s"},
 		"plan.runs":         {"  %s would run (mode %s; limits and windows are not looked at):", "  %s 会运行（模式 %s；不考虑限制和维护窗口）："},

@@ -2,10 +2,12 @@ package web_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -124,21 +126,16 @@ func TestLooks(t *testing.T) {
 	t.Parallel()
 	b := browsertest.New(t, "/nothing/here") // its page answers 404, and that is what it is for
 	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
-	packed, err := os.ReadFile("testdata/axe.min.js.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unpack, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	axe, err := io.ReadAll(unpack)
-	if err != nil {
-		t.Fatal(err)
-	}
+	axe := readAxe(t)
 	pictures := os.Getenv("KEEPWELL_PICTURES")
 	paths := d.paths(t)
-	b.Do(t, emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(d.URL+"/login"), chromedp.WaitVisible(`form.tall`))
+	paths["run"] = fmt.Sprintf("/runs/%d", d.alone(t))
+	b.Do(t, emulation.SetDeviceMetricsOverride(390, 900, 1, false), network.SetCookie("kw_lang", "zh").WithURL(d.URL), network.SetCookie("kw_theme", "dark").WithURL(d.URL), chromedp.Navigate(d.URL+"/login"), chromedp.WaitVisible(`form.tall`))
+	if pictures != "" {
+		b.Picture(t, filepath.Join(pictures, "zh-narrow-login.png"))
+	}
+	b.Do(t, network.SetCookie("kw_lang", "en").WithURL(d.URL), network.SetCookie("kw_theme", "light").WithURL(d.URL),
+		emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(d.URL+"/login"), chromedp.WaitVisible(`form.tall`))
 	for _, v := range violations(t, b, axe) {
 		t.Errorf("login: %s", v)
 	}
@@ -173,6 +170,100 @@ func TestLooks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLooksOfNothing: what a new server shows says why there is nothing, fits a phone, and
+// keeps nobody out.
+func TestLooksOfNothing(t *testing.T) {
+	t.Parallel()
+	b := browsertest.New(t)
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, false)
+	login(t, b, d, "vic")
+	pictures := os.Getenv("KEEPWELL_PICTURES")
+	axe := readAxe(t)
+	for _, l := range looks()[4:] {
+		b.Do(t, emulation.SetDeviceMetricsOverride(l.width, 900, 1, false), network.SetCookie("kw_lang", l.lang).WithURL(d.URL), network.SetCookie("kw_theme", l.theme).WithURL(d.URL))
+		for _, name := range []string{"", "incidents", "approvals", "playbooks", "journal?kind=mute.set", "settings"} {
+			var wider int64
+			var said string
+			b.Do(t, chromedp.Navigate(d.URL+"/"+name), chromedp.WaitReady(`#main`), chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &wider),
+				chromedp.Evaluate(`(document.querySelector("#main .empty, #main pre") || {}).textContent || ""`, &said))
+			if wider > 0 || said == "" {
+				t.Errorf("%s /%s: %d px too wide, says %q", l.name, name, wider, said)
+			}
+			for _, v := range violations(t, b, axe) {
+				t.Errorf("%s /%s: %s", l.name, name, v)
+			}
+			b.Quiet(t, l.name+" /"+name)
+			if pictures != "" {
+				b.Picture(t, filepath.Join(pictures, l.name+"-empty-"+strings.Split(cmp.Or(name, "overview"), "?")[0]+".png"))
+			}
+		}
+	}
+}
+
+// TestNarrowTables: on a phone, no cell of a table of things lies beyond the edge, each says
+// which column it is of, and what scrolls has a shade there.
+func TestNarrowTables(t *testing.T) {
+	t.Parallel()
+	b := browsertest.New(t)
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
+	login(t, b, d, "root")
+	b.Do(t, emulation.SetDeviceMetricsOverride(390, 900, 1, false))
+	paths := d.paths(t)
+	delete(paths, "nothing")
+	paths["run"] = fmt.Sprintf("/runs/%d", d.alone(t))
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
+		var beyond []string
+		b.Do(t, chromedp.Navigate(d.URL+paths[name]), chromedp.WaitReady(`#main`), chromedp.Evaluate(`[...document.querySelectorAll(".scroll > table.named")].flatMap((t) =>
+			[...t.querySelectorAll("tbody td")].filter((c) => c.offsetParent && (c.getBoundingClientRect().right > innerWidth || !c.dataset.name && !c.querySelector("form") && c.textContent.trim())).map((c) => c.textContent.trim()))`, &beyond))
+		if len(beyond) > 0 {
+			t.Errorf("%s: %q", name, beyond)
+		}
+		b.Quiet(t, name)
+	}
+	var scrolls bool
+	var shade string
+	b.Do(t, chromedp.Navigate(d.URL+"/"), chromedp.WaitReady(`#ttr-table`), chromedp.Evaluate(`document.querySelector("#ttr-table").open = true; const s = document.querySelector("#ttr-table .scroll"); s.scrollWidth > s.clientWidth`, &scrolls),
+		chromedp.Evaluate(`getComputedStyle(s).backgroundAttachment`, &shade))
+	if !scrolls || !strings.Contains(shade, "local") {
+		t.Errorf("the table of figures: scrolls %t, %q", scrolls, shade)
+	}
+}
+
+// alone makes a run of no incident, as a person starts one.
+func (d *demo) alone(t *testing.T) int64 {
+	t.Helper()
+	var id int64
+	err := d.st.Tx(t.Context(), func(tx *state.Tx) error {
+		run, _, err := tx.StartRun(t.Context(), state.Run{Playbook: "redis-memory", Asset: "redis-01:6379", Mode: "manual", Unique: "alone", Reason: "to see it"})
+		if err != nil {
+			return err
+		}
+		id = run.ID
+		return errors.Join(tx.MoveRun(t.Context(), id, state.RunRunning, ""), tx.AddStep(t.Context(), state.Step{StepKey: state.StepKey{Run: id, Attempt: 1}, Name: "evict", Action: "run_script", Status: state.StepPending}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func readAxe(t *testing.T) []byte {
+	t.Helper()
+	packed, err := os.ReadFile("testdata/axe.min.js.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpack, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	axe, err := io.ReadAll(unpack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return axe
 }
 
 // violations runs axe-core on the page that is shown.

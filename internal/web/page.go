@@ -236,6 +236,17 @@ func (p *page) Tone(word any) string {
 	return ""
 }
 
+// Source is where a piece of evidence stood, in the reader's language: a label, an
+// annotation, the name of the alert.
+func (p *page) Source(source string) string {
+	for _, kind := range []string{"alert label ", "alert annotation ", "label ", "annotation "} {
+		if name, ok := strings.CutPrefix(source, kind); ok {
+			return p.T("web.source."+strings.Fields(strings.TrimPrefix(kind, "alert "))[0], name)
+		}
+	}
+	return p.Word("source", strings.ReplaceAll(source, " ", "-"))
+}
+
 // Word is the word of a value of a kind, such as state "open".
 func (p *page) Word(kind string, value any) string {
 	v := fmt.Sprint(value)
@@ -285,7 +296,7 @@ func kinds() []string {
 	all := []journal.Kind{
 		journal.AlertRefused, journal.IncidentOpened, journal.IncidentChanged, journal.IncidentEnded, journal.Decided, journal.RunStarted, journal.RunEnded,
 		journal.Escalated, journal.StepIntended, journal.StepEnded, journal.ApprovalAsked, journal.ApprovalDecided, journal.MuteSet, journal.MuteLifted,
-		journal.BreakerChanged, journal.PlaybookChanged, journal.UserChanged, journal.TokenChanged, journal.LoggedIn, journal.LoginRefused,
+		journal.BreakerChanged, journal.PlaybookChanged, journal.UserChanged, journal.TokenChanged, journal.LoggedIn, journal.LoggedOut, journal.LoginRefused,
 		journal.SettingChanged, journal.ServerStarted, journal.ServerStopped, journal.Retained, journal.KeyAdded, journal.KeyRetired,
 	}
 	names := make([]string, 0, len(all))

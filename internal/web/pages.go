@@ -127,6 +127,9 @@ type stepView struct {
 	Approval *state.Approval
 }
 
+// No counts the steps of a run from 1, as playbooks do.
+func (s stepView) No() int64 { return s.Seq + 1 }
+
 // IntentText and ResultText are the documents of a step as people read them; "" where
 // there is nothing.
 func (s stepView) IntentText() string { return pretty(s.Intent) }
@@ -246,9 +249,60 @@ func (c *call) entries(rows []state.JournalRow) []entry {
 		if r.Kind == journal.Decided && r.Reason.IsZero() { // an old one: each playbook's reason stands in its data
 			r.Why, _, _ = strings.Cut(r.Why, ": ")
 		}
-		all = append(all, entry{r.In(c.page.Lang), toneOf(r), c.page.Lang})
+		tone := toneOf(r)
+		r = r.In(c.page.Lang)
+		r.Why = c.page.about(r)
+		all = append(all, entry{r, tone, c.page.Lang})
 	}
 	return all
+}
+
+// about is the reason of an entry; of one on an account, a token, a login or a mute, whom
+// or what it was about as well, which the journal keeps in its data.
+func (p *page) about(r journal.Record) string {
+	var of struct {
+		User, Role, Name, Address, Scope string
+		Disabled                         bool
+		Mute                             int64
+	}
+	if json.Unmarshal(r.Data, &of) != nil {
+		return r.Why
+	}
+	switch r.Kind {
+	case journal.UserChanged:
+		what, changed := strings.CutPrefix(r.Why, "changed: ")
+		if !changed {
+			return p.T("web.said.user", of.User, p.Word("role", of.Role))
+		}
+		words := strings.Split(what, ", ")
+		for i, w := range words {
+			switch {
+			case w == "role":
+				words[i] = p.T("web.said.role", p.Word("role", of.Role))
+			case w == "disabled" && of.Disabled:
+				words[i] = p.T("web.disabled")
+			case w == "disabled":
+				words[i] = p.T("web.enabled")
+			default:
+				words[i] = p.T("web.said.password")
+			}
+		}
+		return p.T("web.said.of", of.User, strings.Join(words, p.T("web.said.and")))
+	case journal.TokenChanged:
+		if r.Why == "revoked" {
+			return p.T("web.said.revoked", of.Name, of.User)
+		}
+		return p.T("web.said.token", of.Name, of.User)
+	case journal.LoggedIn:
+		return p.T("web.said.from", of.Address)
+	case journal.LoginRefused:
+		return p.T("web.said.of", orWord(of.User, p.T("web.said.nobody")), p.T("web.said.from", of.Address))
+	case journal.MuteSet:
+		return p.T("web.said.of", orWord(of.Scope, p.T("web.everything")), r.Why)
+	case journal.MuteLifted:
+		return fmt.Sprintf("#%d", of.Mute)
+	}
+	return r.Why
 }
 
 // ended tells whether an entry says that something ended so: in its data; old ones in

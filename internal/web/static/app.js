@@ -25,6 +25,19 @@
     }
   }
 
+  // On a narrow window a row of a table becomes a few lines, which name their column.
+  function tables() {
+    for (const t of document.querySelectorAll(".scroll > table:not(.named)")) {
+      if (t.closest("details")) continue; // figures: they are compared, and scroll
+      const names = [...t.querySelectorAll("thead th")].map((h) => (h.querySelector(".unseen") ? "" : h.textContent));
+      for (const r of t.tBodies[0].rows) [...r.cells].forEach((c, i) => {
+        if (names[i]) c.dataset.name = names[i];
+        if (/^–?$/.test(c.textContent.trim())) c.dataset.none = "";
+      });
+      t.classList.add("named");
+    }
+  }
+
   // One chart: lines over weeks, on a scale of logarithms. Its numbers stand in a table, too.
   let drawn = [];
   function charts() {
@@ -36,7 +49,7 @@
       const axis = { stroke: v("--soft"), grid: { stroke: v("--line"), width: 1 }, ticks: { stroke: v("--line") }, font: "12px system-ui, sans-serif" };
       const span = (s) => (s >= 86400 ? +(s / 86400).toFixed(1) + " " + c.units[3] : s >= 3600 ? +(s / 3600).toFixed(1) + " " + c.units[2] : s >= 60 ? +(s / 60).toFixed(1) + " " + c.units[1] : s + " " + c.units[0]);
       drawn.push(new uPlot({
-        width: e.clientWidth, height: 240, legend: { live: true }, cursor: { drag: { x: false, y: false } },
+        width: e.clientWidth, height: 240, legend: { live: true, markers: { width: 2, fill: () => "transparent", dash: (u, i) => (u.series[i].dash.length ? "dashed" : "solid") } }, cursor: { drag: { x: false, y: false } },
         scales: { x: { time: true }, y: { distr: 3 } },
         axes: [{ ...axis, values: (u, all) => all.map((t) => { const d = new Date(t * 1000); return two(d.getUTCMonth() + 1) + "-" + two(d.getUTCDate()); }) },
                { ...axis, size: 72, filter: (u, all) => all, splits: (u, i, min, max) => [1, 10, 60, 600, 3600, 21600, 86400, 604800].filter((s) => s >= min && s <= max), values: (u, all) => all.map((s) => (s === null ? "" : span(s))) }],
@@ -108,9 +121,10 @@
     if (to) to.click();
   });
 
-  document.addEventListener("htmx:afterSettle", () => { times(); charts(); });
+  document.addEventListener("htmx:afterSettle", () => { times(); charts(); tables(); });
   document.addEventListener("change", (e) => { if (e.target.dataset.submit !== undefined) e.target.form.requestSubmit(); });
   times();
+  tables();
   charts();
   listen();
   setInterval(times, 30000);
