@@ -51,6 +51,10 @@ type Alert struct {
 	// StartsAt is when the condition began. With Fingerprint and Status it tells a new
 	// alert from a repeated one, to the microsecond.
 	StartsAt time.Time `json:"startsAt"`
+	// Undated: the sender does not say when it began, and StartsAt is when it came. Where
+	// the same source has told that the same fingerprint fires, and not yet that it is
+	// over, it is that alert once more.
+	Undated bool `json:"-"`
 	// EndsAt is when a resolved alert ended; zero where the sender does not say.
 	EndsAt       time.Time `json:"endsAt,omitzero"`
 	GeneratorURL string    `json:"generatorURL,omitempty"`

@@ -28,8 +28,9 @@ import (
 //	annotations: '{"summary": item.message}'
 //	startsAt: timestamp(int(item.clock))
 //
-// fingerprint, endsAt and generatorURL may be given too. Without status an alert fires;
-// without startsAt it began when it came, and repeats of it are told by labels alone.
+// fingerprint, endsAt and generatorURL may be given too. Without status an alert fires.
+// Where startsAt is not given, or null, an alert began when it came first, and the
+// fingerprint alone tells its repeats and its end: see [keepwell.Alert].Undated.
 type Mapping struct {
 	Name     string
 	programs map[string]*condition.Program
@@ -148,7 +149,7 @@ func (m *Mapping) Read(ctx context.Context, r io.Reader, l Limits, now time.Time
 }
 
 func (m *Mapping) alert(ctx context.Context, v condition.Vars, now time.Time) (keepwell.Alert, error) {
-	a := keepwell.Alert{Status: keepwell.AlertFiring, StartsAt: now.UTC().Truncate(time.Microsecond), Source: m.Name}
+	a := keepwell.Alert{Status: keepwell.AlertFiring, Source: m.Name}
 	status := ""
 	for _, step := range []struct {
 		name string
@@ -173,6 +174,9 @@ func (m *Mapping) alert(ctx context.Context, v condition.Vars, now time.Time) (k
 		if err != nil {
 			return a, fmt.Errorf("%s: %w", step.name, err)
 		}
+	}
+	if a.StartsAt.IsZero() {
+		a.StartsAt, a.Undated = now.UTC().Truncate(time.Microsecond), true
 	}
 	if status != "" {
 		a.Status = keepwell.AlertStatus(strings.ToLower(status))

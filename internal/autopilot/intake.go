@@ -161,6 +161,11 @@ func (e *Engine) storeAlerts(ctx context.Context, batch []*delivery) error {
 		var good []keepwell.Alert
 		for _, d := range batch {
 			good = append(good, d.good...)
+		}
+		if err := tx.Date(ctx, good); err != nil { // first: it may wait for other nodes
+			return err
+		}
+		for _, d := range batch {
 			if err := refused(tx, d); err != nil {
 				return err
 			}

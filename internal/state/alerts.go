@@ -109,6 +109,69 @@ func (tx *Tx) PutAlerts(ctx context.Context, alerts []keepwell.Alert) ([]Put, er
 	return puts, nil
 }
 
+// episode is one time that an alert of a sender fired.
+type episode struct {
+	fingerprint, source string
+	start               int64
+	over                bool
+}
+
+// Date gives undated alerts the start that they have here: of the alert with the same
+// fingerprint and source that fires, where there is one; of the last one, where they are
+// over; their own otherwise, later than any before. It comes before all else in a
+// transaction.
+func (tx *Tx) Date(ctx context.Context, alerts []keepwell.Alert) error {
+	type name struct{ fingerprint, source string }
+	last := map[name]episode{}
+	var fingerprints []any
+	for _, a := range alerts {
+		if key := (name{a.Fingerprint, a.Source}); a.Undated && last[key] == (episode{}) {
+			last[key] = episode{over: true}
+			fingerprints = append(fingerprints, a.Fingerprint)
+		}
+	}
+	if len(fingerprints) == 0 {
+		return nil
+	}
+	if err := tx.lock(ctx, datingLock); err != nil {
+		return fmt.Errorf("dating alerts: %w", err)
+	}
+	for chunk := range slices.Chunk(fingerprints, alertChunk) {
+		known, err := list(ctx, tx.Reader, scanEpisode, "SELECT f.fingerprint, f.source, f.starts_at, "+
+			"(SELECT COUNT(*) FROM alerts d WHERE d.fingerprint = f.fingerprint AND d.starts_at = f.starts_at AND d.status = 'resolved') "+
+			"FROM alerts f WHERE f.status = 'firing' AND f.fingerprint IN "+tx.kind.rowsOf(1, len(chunk))+" AND NOT EXISTS("+
+			"SELECT 1 FROM alerts n WHERE n.fingerprint = f.fingerprint AND n.source = f.source AND n.status = 'firing' AND n.starts_at > f.starts_at)", chunk...)
+		if err != nil {
+			return fmt.Errorf("dating alerts: %w", err)
+		}
+		for _, e := range known {
+			last[name{e.fingerprint, e.source}] = e
+		}
+	}
+	for i, a := range alerts {
+		if !a.Undated {
+			continue
+		}
+		key := name{a.Fingerprint, a.Source}
+		e := last[key]
+		resolved := a.Status == keepwell.AlertResolved
+		if e.start == 0 || e.over && !resolved {
+			e.start = max(micros(a.StartsAt), e.start+1)
+		}
+		e.over = resolved
+		last[key] = e
+		alerts[i].StartsAt = when(e.start)
+	}
+	return nil
+}
+
+func scanEpisode(s scanner) (e episode, err error) {
+	var ends int64
+	err = s.Scan(&e.fingerprint, &e.source, &e.start, &ends)
+	e.over = ends > 0
+	return e, err
+}
+
 type keyedPut struct {
 	Put
 	key keepwell.AlertKey

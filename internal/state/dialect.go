@@ -42,6 +42,8 @@ const (
 	livenessClass = 0x6c697665 // "live"
 	// schemaLock is the advisory lock under which a schema is changed.
 	schemaLock = 0x6b656570 // "keep"
+	// datingLock is the advisory lock under which alerts without a time are told apart.
+	datingLock = 0x64617465 // "date"
 )
 
 func (k Kind) types() *strings.Replacer {
@@ -153,11 +155,13 @@ func (s *State) begin(ctx context.Context) (*Tx, error) {
 
 // LockSchema makes a transaction wait until no other changes the schema. On SQLite
 // every transaction of [State.Tx] is alone already.
-func (tx *Tx) LockSchema(ctx context.Context) error {
+func (tx *Tx) LockSchema(ctx context.Context) error { return tx.lock(ctx, schemaLock) }
+
+func (tx *Tx) lock(ctx context.Context, number int64) error {
 	if tx.kind == SQLite {
 		return nil
 	}
-	_, err := tx.exec(ctx, "SELECT pg_advisory_xact_lock(?1)", schemaLock)
+	_, err := tx.exec(ctx, "SELECT pg_advisory_xact_lock(?1)", number)
 	return err
 }
 
