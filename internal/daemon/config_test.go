@@ -95,7 +95,7 @@ func TestSources(t *testing.T) {
 	name := configured(t, "listen: 127.0.0.1:1\nlog: json\ndata: d\nretention: {alerts: 30d}\nhttp: {hosts: a.example}\nescalate: {after: 5m}\n")
 	c, err := daemon.Load(daemon.Source{
 		File: name, Flags: map[string]string{"listen": "127.0.0.1:3"},
-		Environ: []string{"KEEPWELL_LISTEN=127.0.0.1:2", "KEEPWELL_LOG=text", "KEEPWELL_HTTP_HOSTS=b.example,c.example", "KEEPWELL_SECRET_X=y", "KEEPWELL_RUN=1", "OTHER=1"},
+		Environ: []string{"KEEPWELL_LISTEN=127.0.0.1:2", "KEEPWELL_LOG=text", "KEEPWELL_HTTP_HOSTS=b.example,c.example", "KEEPWELL_SECRET_X=y", "KEEPWELL_RUN=1", "KEEPWELL_TOKEN=kw_x", "KEEPWELL_SERVER=http://127.0.0.1:9620", "OTHER=1"},
 	})
 	if err != nil {
 		t.Fatal(err)

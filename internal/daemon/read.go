@@ -272,6 +272,14 @@ func words(v reflect.Value, path string) map[string]entry {
 	return out
 }
 
+// elsewhere are the variables that other commands take and that scripts are given.
+func elsewhere() []string {
+	return []string{
+		"KEEPWELL_SERVER", "KEEPWELL_TOKEN", "KEEPWELL_CACHE", "KEEPWELL_STATE", "KEEPWELL_ALERT", "KEEPWELL_ASSET", "KEEPWELL_CODE", "KEEPWELL_INCIDENT",
+		"KEEPWELL_KEY", "KEEPWELL_PLAYBOOK", "KEEPWELL_PRIORITY", "KEEPWELL_RUN",
+	}
+}
+
 // environ fills in what KEEPWELL_ variables say. Others of that name may belong to
 // others; only one that is nearly right is wrong.
 func (r *reader) environ(environ []string, c *Config) {
@@ -288,7 +296,7 @@ func (r *reader) environ(environ []string, c *Config) {
 		}
 		path, ok := known[name]
 		if !ok {
-			if near := nearest(name, all); near != "" && !slices.Contains([]string{"KEEPWELL_RUN", "KEEPWELL_KEY"}, name) {
+			if near := nearest(name, all); near != "" && !slices.Contains(elsewhere(), name) {
 				r.wrong(place{where: name}, "config.near", name, near)
 			}
 			continue
