@@ -11,9 +11,6 @@ import (
 	"github.com/keepwell/keepwell/internal/state"
 )
 
-// resolvedByHand is the resolution of an incident that a person closed.
-const resolvedByHand = "closed"
-
 // Acknowledge has a person take an open incident: it stays open, and nobody else is told
 // about it any more. Another person may take it over.
 func (e *Engine) Acknowledge(ctx context.Context, id int64, by, note string) error {
@@ -53,11 +50,11 @@ func (e *Engine) Close(ctx context.Context, id int64, by, why string) error {
 		if _, err := tx.LockIncident(ctx, id); err != nil {
 			return err
 		}
-		if err := tx.ResolveIncident(ctx, id, resolvedByHand); err != nil {
+		if err := tx.ResolveIncident(ctx, id, state.ResolvedByHand); err != nil {
 			return err
 		}
 		if err := journal.Append(tx, journal.Entry{
-			Kind: journal.IncidentEnded, Actor: by, Incident: id, Reason: msg.Because("why.closed", why), Data: map[string]any{"resolution": resolvedByHand},
+			Kind: journal.IncidentEnded, Actor: by, Incident: id, Reason: msg.Because("why.closed", why), Data: map[string]any{"resolution": state.ResolvedByHand},
 		}); err != nil {
 			return err
 		}
@@ -81,7 +78,7 @@ func (e *Engine) reopen(ctx context.Context, tx *state.Tx, id int64, closed time
 	if err != nil || firing == 0 {
 		return err
 	}
-	if err := tx.ReopenIncident(ctx, id, resolvedByHand); err != nil {
+	if err := tx.ReopenIncident(ctx, id, state.ResolvedByHand); err != nil {
 		return ignore(err, state.ErrConflict) // another of its key is open: that one is looked after
 	}
 	if err := journal.Append(tx, journal.Entry{Kind: journal.IncidentOpened, Actor: Actor, Incident: id, Reason: msg.Because("why.reopened")}); err != nil {

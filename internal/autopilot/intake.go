@@ -196,7 +196,7 @@ func (e *Engine) storeAlerts(ctx context.Context, batch []*delivery) error {
 		}
 		for ids := range slices.Chunk(slices.Sorted(maps.Keys(still)), triageChunk) {
 			args := triageArgs{Still: ids}
-			if args.Closed, err = tx.ResolvedAs(ctx, resolvedByHand, ids...); err != nil {
+			if args.Closed, err = tx.ResolvedAs(ctx, state.ResolvedByHand, ids...); err != nil {
 				return err
 			}
 			work = append(work, jobs.Job{Kind: jobTriage, Args: args})

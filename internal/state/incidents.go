@@ -111,6 +111,9 @@ func ids(list []int64) string {
 	return strings.Join(words, ", ")
 }
 
+// ResolvedByHand is the resolution of an incident that a person closed.
+const ResolvedByHand = "closed"
+
 // ResolveIncident ends an open incident; ErrConflict where it is none.
 func (tx *Tx) ResolveIncident(ctx context.Context, id int64, resolution string) error {
 	if err := tx.must(ctx, "UPDATE incidents SET state = 'resolved', resolved_at = ?2, updated_at = ?2, resolution = ?3 WHERE id = ?1 AND state = 'open'", id, micros(tx.now()), resolution); err != nil {

@@ -21,8 +21,8 @@ type Handled string
 // Who repairs. An incident counts for a run when the run of it succeeded, verified where
 // its playbook verifies.
 const (
-	HandledAlone    Handled = "alone"    // a run that no person started or approved
-	HandledTogether Handled = "together" // a run that a person started or approved
+	HandledAlone    Handled = "alone"    // a run that no person started or approved; and nobody closed the incident
+	HandledTogether Handled = "together" // a run, and a person who started or approved it, or closed the incident
 	HandledPeople   Handled = "people"   // no run: a person, or it went by itself
 )
 
@@ -30,7 +30,7 @@ const (
 // that its repair took, rounded to about a twelfth, so that there are few different ones
 // to count. (|| ” keeps SQLite, which has no statistics, from taking an index of the state.)
 const (
-	handled = "(CASE WHEN EXISTS(SELECT 1 FROM runs WHERE runs.incident_id = incidents.id AND runs.state || '' = 'done' AND runs.mode || '' = 'active' " +
+	handled = "(CASE WHEN resolution <> '" + ResolvedByHand + "' AND EXISTS(SELECT 1 FROM runs WHERE runs.incident_id = incidents.id AND runs.state || '' = 'done' AND runs.mode || '' = 'active' " +
 		"AND NOT EXISTS(SELECT 1 FROM approvals WHERE approvals.run_id = runs.id AND approvals.state = 'granted')) THEN 'alone' " +
 		"WHEN EXISTS(SELECT 1 FROM runs WHERE runs.incident_id = incidents.id AND runs.state || '' = 'done' AND runs.mode || '' IN ('active', 'manual')) THEN 'together' ELSE 'people' END)"
 	took   = "((resolved_at - opened_at) / 1000000)"

@@ -86,6 +86,38 @@ func TestFindIncidents(t *testing.T) {
 	})
 }
 
+// TestClosedByHand: a person who closes an incident took part in it, whenever its run ends.
+func TestClosedByHand(t *testing.T) {
+	t.Parallel()
+	statetest.Each(t, func(t *testing.T, o state.Options) {
+		st := statetest.Open(t, o)
+		for name, c := range map[string]struct {
+			resolution string
+			mode       string
+			late       bool
+			want       state.Handled
+		}{
+			"over":            {"resolved", "active", false, state.HandledAlone},
+			"closed":          {state.ResolvedByHand, "active", false, state.HandledTogether},
+			"closed, and ran": {state.ResolvedByHand, "active", true, state.HandledTogether},
+			"closed, no run":  {state.ResolvedByHand, "", false, state.HandledPeople},
+		} {
+			i := open(t, st, "ops/x", name, "x", "P1")
+			run := func(when bool) {
+				if when && c.mode != "" {
+					aRun(t, st, i, c.mode, false, state.RunDone)
+				}
+			}
+			run(!c.late)
+			do(t, st, func(tx *state.Tx) error { return tx.ResolveIncident(t.Context(), i.ID, c.resolution) })
+			run(c.late)
+			if got := must(st.Story(t.Context(), i.ID))(t).Handled; got != c.want {
+				t.Errorf("%s: %s, want %s", name, got, c.want)
+			}
+		}
+	})
+}
+
 // aRun makes a run of an incident that ends in a state.
 func aRun(t *testing.T, st *state.State, i state.Incident, mode string, granted bool, to state.RunState) (run state.Run) {
 	t.Helper()
