@@ -20,6 +20,7 @@ import (
 	"github.com/gofrs/flock"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/sync/semaphore"
 )
 
 // Check says what Verify holds the cache to.
@@ -64,6 +65,8 @@ type verifying struct {
 
 	mu     sync.Mutex
 	report Report
+	room   *semaphore.Weighted
+	large  []*reader
 	// owner is as in inventory.
 	owner int
 	bytes atomic.Int64
@@ -72,7 +75,7 @@ type verifying struct {
 
 // Verify looks at everything in the cache. It changes nothing but the file of records.
 func Verify(ctx context.Context, check Check) (*Report, error) {
-	v := &verifying{Check: check, began: time.Now(), old: readRecords(check.Records), now: newRecords()}
+	v := &verifying{Check: check, began: time.Now(), old: readRecords(check.Records), now: newRecords(), room: semaphore.NewWeighted(mostHeld)}
 	if check.Full {
 		v.old = newRecords()
 	}
@@ -350,7 +353,9 @@ func (l *looking) readZip() {
 	noted, _ := l.small(extHash, 4<<10)
 	hash := strings.TrimSpace(string(noted))
 	want, source := l.wanted("")
-	c, err := l.r.archive(name, l.files[extZip].size, l.Version, l.root(), l.tree)
+	r, done := l.hold(l.files[extZip].size)
+	c, err := r.archive(name, l.files[extZip].size, l.Version, l.root(), l.tree)
+	done()
 	l.bytes.Add(l.files[extZip].size)
 	if errors.Is(err, fs.ErrPermission) { // that says nothing of what is in it
 		l.add(Fault{Kind: KindUnreadable, Path: name, Detail: err.Error()})
@@ -378,6 +383,35 @@ func (l *looking) readZip() {
 		return
 	}
 	l.judgeTree(c)
+}
+
+// mostHeld is how many bytes of archives are in memory at once, however many cores there
+// are; one archive always may be. From largeArchive on, readers are shared.
+const (
+	mostHeld     = 256 << 20
+	largeArchive = 16 << 20
+)
+
+// hold waits until an archive of a size may be read, and says by whom: the buffers for
+// large ones must not be as many as there are cores.
+func (l *looking) hold(size int64) (r *reader, done func()) {
+	n := min(size, mostHeld)
+	_ = l.room.Acquire(context.Background(), n) // others are done with theirs before long
+	if size < largeArchive {
+		return l.r, func() { l.room.Release(n) }
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r = &reader{}
+	if last := len(l.large) - 1; last >= 0 {
+		r, l.large = l.large[last], l.large[:last]
+	}
+	return r, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.large = append(l.large, r)
+		l.room.Release(n)
+	}
 }
 
 // treeIs reports whether the directory is what the sum is of.
