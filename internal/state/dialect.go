@@ -63,6 +63,15 @@ func (k Kind) rebind(query string) string {
 	return query
 }
 
+// bare is a column in a condition or a group for which SQLite, which has no statistics,
+// must not take an index.
+func (k Kind) bare(column string) string {
+	if k == SQLite {
+		return column + " || ''"
+	}
+	return column
+}
+
 // openSQLite opens the file of dir: one connection that writes, some that read.
 // synchronous=FULL: what is committed is on the disk, in WAL mode as well.
 func openSQLite(dir string) (write, read *sql.DB, err error) {

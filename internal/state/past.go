@@ -96,8 +96,7 @@ func (r Reader) repairs(ctx context.Context, from, until int64) ([]repairCount, 
 		"SELECT repair_day, handled, repair, COUNT(*) FROM incidents WHERE repair_day >= ?1 AND repair_day < ?2 GROUP BY repair_day, handled, repair", from, until)
 }
 
-// (|| ”, here and below, keeps SQLite from taking an index that does not hold all that
-// is asked.)
+// resolvedToday appends to columns what it appends for the reason that bare tells.
 const resolvedToday = "SELECT priority || '' AS priority, COUNT(*) AS n FROM incidents WHERE state || '' = 'resolved' AND repair_day >= ?1 GROUP BY 1"
 
 func readResolved(ctx context.Context, r Reader, until int64) ([]IncidentCount, error) {
@@ -120,7 +119,7 @@ func (r Reader) runDays(ctx context.Context, from, until int64) ([]RunDay, error
 		err = s.Scan(&n, &d.State, &d.Count)
 		d.From = day(n)
 		return d, err
-	}, "SELECT ended_at / 86400000000, state || '', COUNT(*) FROM runs WHERE ended_at >= ?1 AND ended_at < ?2 AND mode || '' IN ('active', 'manual') GROUP BY 1, 2 ORDER BY 1, 2", dayMicros(from), dayMicros(until))
+	}, "SELECT ended_at / 86400000000, "+r.kind.bare("state")+", COUNT(*) FROM runs WHERE ended_at >= ?1 AND ended_at < ?2 AND "+r.kind.bare("mode")+" IN ('active', 'manual') GROUP BY 1, 2 ORDER BY 1, 2", dayMicros(from), dayMicros(until))
 }
 
 // opened counts the incidents that were opened on the days from, …, until-1.
@@ -133,7 +132,7 @@ func (r Reader) opened(ctx context.Context, from, until int64) (codes, assets ta
 
 func (r Reader) tally(ctx context.Context, column string, from, until int64) (t tally, err error) {
 	t.all, err = list(ctx, r, func(s scanner) (t Top, err error) { return t, s.Scan(&t.Name, &t.Count) },
-		"SELECT "+column+" || '', COUNT(*) FROM incidents WHERE opened_at >= ?1 AND opened_at < ?2 GROUP BY 1", dayMicros(from), dayMicros(until))
+		"SELECT "+r.kind.bare(column)+", COUNT(*) FROM incidents WHERE opened_at >= ?1 AND opened_at < ?2 GROUP BY 1", dayMicros(from), dayMicros(until))
 	t.of = make(map[string]int64, len(t.all))
 	for _, n := range t.all {
 		t.of[n.Name] = n.Count

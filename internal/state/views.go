@@ -312,7 +312,7 @@ func (r Reader) EndedRuns(ctx context.Context, since time.Time) (map[RunState]in
 		n     int64
 	}
 	counts, err := list(ctx, r, func(s scanner) (c count, err error) { return c, s.Scan(&c.state, &c.n) },
-		"SELECT state || '', COUNT(*) FROM runs WHERE ended_at >= ?1 AND mode || '' IN ('active', 'manual') GROUP BY 1", micros(since))
+		"SELECT "+r.kind.bare("state")+", COUNT(*) FROM runs WHERE ended_at >= ?1 AND "+r.kind.bare("mode")+" IN ('active', 'manual') GROUP BY 1", micros(since))
 	ended := map[RunState]int64{}
 	for _, c := range counts {
 		ended[c.state] = c.n
