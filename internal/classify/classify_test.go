@@ -214,7 +214,9 @@ func TestLint(t *testing.T) {
 	for _, row := range []struct{ from, to, en, zh string }{
 		{"priority: P2", "priority: P9", `a.yaml: line 3, column 13: priority "P9" is none of`, "a.yaml: 第 3 行第 13 列：这个值不对"},
 		{"  team: application\n", "", `a.yaml: line 2, column 3: the fingerprint lacks "team"`, `指纹缺少 "team"`},
-		{"match:", "matches:", `line 9, column 3: "matches" is no key here; there are asset, cause, code`, `这里没有 "matches" 这个键`},
+		{"match:", "matches:", `line 9, column 3: unknown key "matches"; did you mean "match"?`, `未知的键 "matches"；是否想写 "match"？`},
+		{"match:", "colour:", `line 9, column 3: "colour" is no key here; there are asset, cause, code`, `这里没有 "colour" 这个键`},
+		{"  team: application\n", "  team: application\n  team: platform\n", `"team" stands here a second time (first in line 4)`, `"team" 重复出现（第一次在第 4 行）`},
 		{"&& annotations", "&& anotations", "line 10, column 41: there is no anotations here", "第 10 行第 41 列：这里没有 anotations 这个名字"},
 		{"~s-[0-9]+", "~s-[0-9", "line 12, column 25: \"s-[0-9\" is no regular expression", "不是合法的正则表达式"},
 		{"code: shop/cart-stuck", "code: cart", `line 2, column 9: fault code "cart" is not of the form`, "这个值不对"},

@@ -3,6 +3,7 @@ package classify
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/alerts"
 	"github.com/keepwell/keepwell/internal/condition"
+	"github.com/keepwell/keepwell/internal/spelling"
 )
 
 // Fingerprint is how a fault is known.
@@ -108,21 +110,21 @@ func (p *parser) fields(n *yaml.Node, what string, readers map[string]func(*yaml
 		p.wrong(n, "classify.shape.mapping", what)
 		return
 	}
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		read := readers[key.Value]
-		if read == nil || seen[key.Value] {
-			var names []string
-			for name := range readers {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			p.wrong(key, "classify.key", key.Value, strings.Join(names, ", "))
-			continue
+		known := slices.Sorted(maps.Keys(readers))
+		switch near := spelling.Meant(key.Value, known); {
+		case seen[key.Value] > 0:
+			p.wrong(key, "classify.key.twice", key.Value, seen[key.Value])
+		case slices.Contains(known, key.Value):
+			readers[key.Value](value)
+		case near != "":
+			p.wrong(key, "classify.key.near", key.Value, near)
+		default:
+			p.wrong(key, "classify.key", key.Value, strings.Join(known, ", "))
 		}
-		seen[key.Value] = true
-		read(value)
+		seen[key.Value] = key.Line
 	}
 }
 

@@ -154,28 +154,11 @@ func (r *reader) pairs(n *yaml.Node, known []string, each func(k, v *yaml.Node))
 }
 
 func (r *reader) unknown(p place, got string, known []string) {
-	if near := nearest(got, known); near != "" {
+	if near := spelling.Meant(got, known); near != "" {
 		r.wrong(p, "config.near", got, near)
 		return
 	}
 	r.wrong(p, "config.unknown", got, strings.Join(known, ", "))
-}
-
-// nearest is the word that somebody who wrote got may have meant; "" where none is near.
-func nearest(got string, known []string) string {
-	const longest = 40
-	plain := strings.NewReplacer("-", "", "_", "", " ", "")
-	fold := func(s string) string { return plain.Replace(strings.ToLower(s)) }
-	best, least := "", 3
-	for _, w := range known {
-		if len(got) > longest {
-			break
-		}
-		if d := spelling.Distance(fold(got), fold(w)); d < least && d < len(w)/2+1 {
-			best, least = w, d
-		}
-	}
-	return best
 }
 
 func (r *reader) list(n *yaml.Node, v reflect.Value, path, kind string) {
@@ -296,7 +279,7 @@ func (r *reader) environ(environ []string, c *Config) {
 		}
 		path, ok := known[name]
 		if !ok {
-			if near := nearest(name, all); near != "" && !slices.Contains(elsewhere(), name) {
+			if near := spelling.Meant(name, all); near != "" && !slices.Contains(elsewhere(), name) {
 				r.wrong(place{where: name}, "config.near", name, near)
 			}
 			continue

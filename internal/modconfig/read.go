@@ -15,6 +15,7 @@ import (
 
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modproxy"
+	"github.com/keepwell/keepwell/internal/spelling"
 )
 
 type reader struct {
@@ -49,7 +50,7 @@ func (r *reader) fields(n *yaml.Node, readers map[string]func(*yaml.Node)) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		read, ok := readers[k.Value]
-		switch near := nearest(k.Value, slices.Sorted(maps.Keys(readers))); {
+		switch near := spelling.Meant(k.Value, slices.Sorted(maps.Keys(readers))); {
 		case seen[k.Value] > 0:
 			r.wrong(k.Line, "config.twice", k.Value, seen[k.Value])
 		case ok:

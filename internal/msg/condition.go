@@ -28,6 +28,8 @@ func conditionTable() map[string]message {
 
 		"classify.document":      {"the file is a YAML list of fingerprints", "文件应是由指纹组成的 YAML 列表"},
 		"classify.yaml":          {"this is no YAML: %s", "这不是合法的 YAML：%s"},
+		"classify.key.near":      {"unknown key %q; did you mean %q?", "未知的键 %q；是否想写 %q？"},
+		"classify.key.twice":     {"%q stands here a second time (first in line %d)", "%q 重复出现（第一次在第 %d 行）"},
 		"classify.key":           {"%q is no key here; there are %s", "这里没有 %q 这个键，可用的有：%s"},
 		"classify.shape.mapping": {"%s must be a mapping", "%s 应为映射"},
 		"classify.shape.list":    {"%s must be a list with something in it", "%s 应为非空列表"},

@@ -198,7 +198,7 @@ func (r *reader) fields(n *yaml.Node, readers fieldReaders) {
 
 // unknown says so, and what may have been meant.
 func (r *reader) unknown(n *yaml.Node, key string, known []string) {
-	if near := nearest(n.Value, known); near != "" {
+	if near := spelling.Meant(n.Value, known); near != "" {
 		r.wrong(n, key+".near", cut(n.Value), near)
 		return
 	}
@@ -224,19 +224,6 @@ func (r *reader) pairs(n *yaml.Node, known string, do func(k, v *yaml.Node)) {
 			do(k, v)
 		}
 	}
-}
-
-func nearest(typed string, known []string) string {
-	best, least := "", 1+min(3, (len(typed)+2)/3)
-	if len(typed) > 64 {
-		return ""
-	}
-	for _, k := range known {
-		if d := spelling.Distance(strings.ToLower(typed), k); d < least {
-			best, least = k, d
-		}
-	}
-	return best
 }
 
 // word is a text that is not empty; numbers and truths are texts too.
