@@ -27,6 +27,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modstore"
 )
 
@@ -123,6 +124,7 @@ func (l *runLab) must(code int, words string, args ...string) (out string) {
 // goAt runs go as on another machine, with its own caches and nothing but settings.
 func (l *runLab) goAt(dir string, settings []string, args ...string) (string, error) {
 	home := l.t.TempDir()
+	goenvtest.Quiet(l.t, home)
 	cmd := exec.CommandContext(l.t.Context(), "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(l.env), "HOME="+home, "GOPATH="+filepath.Join(home, "go"), "GOMODCACHE="+filepath.Join(home, "mod"), "GOFLAGS=-modcacherw -mod=mod")

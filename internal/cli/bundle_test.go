@@ -20,6 +20,8 @@ import (
 
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 )
 
 // proved puts a checksum database beside the lab's proxy, which is asked for it as any
@@ -91,6 +93,7 @@ func (l *runLab) build(settings ...string) {
 	write("go.mod", "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n")
 	write("main.go", "package main\n\nimport _ \"example.com/widget\"\n\nfunc main() {}\n")
 	home := l.t.TempDir()
+	goenvtest.Quiet(l.t, home)
 	cmd := exec.CommandContext(l.t.Context(), "go", "build", "-mod=mod", "-o", os.DevNull, ".")
 	cmd.Dir = dir
 	cmd.Env = append(slices.Clone(l.env), "HOME="+home, "GOPATH="+filepath.Join(home, "go"), "GOMODCACHE="+filepath.Join(home, "mod"))

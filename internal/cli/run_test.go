@@ -28,6 +28,8 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/sumdb/note"
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 )
 
 // runLab is a project that needs one module, for `keepwell run`.
@@ -78,9 +80,10 @@ func newRunLab(t *testing.T) *runLab {
 	l.write(filepath.Join(l.work, "go.mod"), "module example.org/app\n\ngo 1.20\n\nrequire example.com/widget v1.0.0\n")
 	l.write(filepath.Join(l.work, "go.sum"), l.sums)
 	home := filepath.Join(l.work, "home")
+	goenvtest.Quiet(t, home)
 	l.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GOMODCACHE=" + filepath.Join(home, "mod"), "GOPATH=" + filepath.Join(home, "go"), "GOCACHE=" + buildCache(filepath.Join(home, "cache")),
-		"GOFLAGS=-modcacherw", "GOENV=off", "GOSUMDB=off", "GOTOOLCHAIN=local", "GOTELEMETRY=off", "LANG=C.UTF-8", "NO_PROXY=*",
+		"GOFLAGS=-modcacherw", "GOENV=off", "GOSUMDB=off", "GOTOOLCHAIN=local", "LANG=C.UTF-8", "NO_PROXY=*",
 	}
 	return l
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modproxy"
 )
 
@@ -21,6 +22,7 @@ func TestDirect(t *testing.T) {
 		}
 	}
 	home := t.TempDir()
+	goenvtest.Quiet(t, home)
 	repo := filepath.Join(home, "tool.git")
 	if err := os.MkdirAll(repo, 0o700); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modstore"
 )
 
@@ -28,6 +29,7 @@ func directProxy(t *testing.T, private ...string) *Proxy {
 	}
 	t.Cleanup(func() { store.Close() })
 	home := t.TempDir()
+	goenvtest.Quiet(t, home)
 	p, err := New(context.Background(), Options{
 		Store: store, Lists: []List{{Upstreams: []Upstream{{Name: "direct"}}}}, Private: private, Log: slog.New(slog.DiscardHandler),
 		Resolve: func(context.Context, string) ([]netip.Addr, error) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/keepwell/keepwell/internal/credentials"
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modproxy"
 )
 
@@ -104,10 +105,11 @@ func TestGoAuthIsGos(t *testing.T) {
 			netrc := write("netrc", "machine HOST login me password secret-of-netrc\n", 0o600)
 			repository(t, dir)
 			goauth := strings.ReplaceAll(row.goauth, "DIR", dir)
+			goenvtest.Quiet(t, dir)
 			cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-versions", widget)
 			cmd.Dir = dir
 			cmd.Env = []string{
-				"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOCACHE=" + filepath.Join(dir, "c"), "GOENV=off", "GOFLAGS=-modcacherw", "GOTELEMETRY=off",
+				"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOCACHE=" + filepath.Join(dir, "c"), "GOENV=off", "GOFLAGS=-modcacherw",
 				"GOPROXY=https://localhost:" + port, "GOSUMDB=off", "GOTOOLCHAIN=local", "NO_PROXY=*", "NETRC=" + netrc, "GOAUTH=" + goauth,
 				"SSL_CERT_FILE=" + write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})), 0o600),
 			}

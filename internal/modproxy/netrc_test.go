@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modproxy"
 )
 
@@ -71,10 +72,11 @@ func TestLoginsAreGos(t *testing.T) {
 				}
 				return at
 			}
+			goenvtest.Quiet(t, dir)
 			cmd := exec.CommandContext(t.Context(), "go", "list", "-m", "-versions", widget)
 			cmd.Dir = dir
 			cmd.Env = []string{
-				"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOCACHE=" + filepath.Join(dir, "c"), "GOENV=off", "GOFLAGS=-modcacherw", "GOTELEMETRY=off",
+				"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GOMODCACHE=" + filepath.Join(dir, "mod"), "GOCACHE=" + filepath.Join(dir, "c"), "GOENV=off", "GOFLAGS=-modcacherw",
 				"GOPROXY=" + address, "GOSUMDB=off", "GOTOOLCHAIN=local", "NO_PROXY=*", "NETRC=" + write("netrc", []byte(netrc)),
 				"SSL_CERT_FILE=" + write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})),
 			}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/modpolicy"
 	"github.com/keepwell/keepwell/internal/modproxy"
 	"github.com/keepwell/keepwell/internal/modstore"
@@ -281,6 +282,7 @@ func TestGoUnderRules(t *testing.T) {
 		}}
 	})
 	dir := t.TempDir()
+	goenvtest.Quiet(t, dir)
 	goRun := func(proxy string, args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir

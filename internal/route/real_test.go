@@ -34,6 +34,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/keepwell/keepwell/internal/goenv"
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 	"github.com/keepwell/keepwell/internal/mask"
 	"github.com/keepwell/keepwell/internal/route"
 )
@@ -168,14 +169,12 @@ func (l *lab) find(t *testing.T) {
 
 func (l *lab) run(t *testing.T, c *story, dir string) (output string, ok bool) {
 	t.Helper()
-	for _, d := range []string{"home/.config/go/telemetry", "work", "bin", "gopath"} {
+	for _, d := range []string{"home", "work", "bin", "gopath"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "home/.config/go/telemetry/mode"), []byte("off"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	goenvtest.Quiet(t, filepath.Join(dir, "home"))
 	args := map[route.Command][]string{
 		route.ListModule: {"list", "-m", c.module + "@" + c.versionOrLatest()},
 		route.Download:   {"mod", "download", c.module + "@" + c.versionOrLatest()},
@@ -189,7 +188,7 @@ func (l *lab) run(t *testing.T, c *story, dir string) (output string, ok bool) {
 	cmd.Env = []string{
 		"HOME=" + filepath.Join(dir, "home"), "PATH=" + filepath.Join(dir, "bin"), "GOPATH=" + filepath.Join(dir, "gopath"),
 		"GOMODCACHE=" + filepath.Join(dir, "cache"), "GOCACHE=" + filepath.Join(l.root, "build"), "GOENV=off", "GOFLAGS=-mod=mod -modcacherw",
-		"GOTOOLCHAIN=local", "GOTELEMETRY=off", "LC_ALL=C", "GO111MODULE=on",
+		"GOTOOLCHAIN=local", "LC_ALL=C", "GO111MODULE=on",
 		"HTTPS_PROXY=" + through, "HTTP_PROXY=" + through, "SSL_CERT_FILE=" + l.world.certificate, "SSL_CERT_DIR=" + filepath.Join(dir, "bin"),
 	}
 	for name, value := range c.env {
