@@ -35,6 +35,8 @@ const (
 	KindPermission Kind = "permission"      // its owner may not read it, or go not write beside it
 	KindOwner      Kind = "owner"           // it belongs to somebody else
 	KindSumdb      Kind = "sumdb"           // a stored answer of a checksum database that is none
+	KindCloneLock  Kind = "clone-lock"      // a lock that a killed git left in a clone
+	KindClone      Kind = "clone"           // a clone that was broken off before it knew its repository
 	KindUnreadable Kind = "unreadable"      // the system refuses to read it
 )
 

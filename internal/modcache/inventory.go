@@ -87,6 +87,9 @@ func (v *inventory) of(m module.Version) *held {
 }
 
 func (v *inventory) visit(dir string, o of, entries []entry) []step[of] {
+	if o.part == PartVCS && o.rel != "" {
+		v.inClone(dir, o, entries)
+	}
 	var next []step[of]
 	for _, e := range entries {
 		path := filepath.Join(dir, e.name)
@@ -139,7 +142,13 @@ func (v *inventory) look(path string, o of, e entry) (to of, walk bool) {
 		v.of(m).tree = e
 		return of{}, false
 	case inCache:
+		if e.name == "vcs" {
+			return of{part: PartVCS}, walk
+		}
 		return of{part: inDownload}, walk && e.name == "download"
+	case PartVCS: // of a clone only what may hold a lock
+		rel := filepath.Join(o.rel, e.name)
+		return of{part: PartVCS, rel: rel}, walk && (o.rel == "" || e.name == "refs" || strings.Contains(filepath.ToSlash(o.rel), "/refs"))
 	case inDownload:
 		switch {
 		case o.rel == "" && e.name == "sumdb":

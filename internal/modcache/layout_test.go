@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/mod/module"
 
+	"github.com/keepwell/keepwell/internal/act"
 	"github.com/keepwell/keepwell/internal/modcache"
 )
 
@@ -228,5 +230,51 @@ func TestAnothersCache(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestBrokenClones: what a killed git leaves in a clone, which makes go fail whenever it
+// fetches from there, is found; not what a git is at just now, nor what is no lock.
+func TestBrokenClones(t *testing.T) {
+	t.Parallel()
+	c := modcache.Cache{Dir: t.TempDir()}
+	clone := func(name, remote string) {
+		put(t, c.Dir, "cache/vcs/"+name+".info", remote)
+		put(t, c.Dir, "cache/vcs/"+name+".lock", "")
+		put(t, c.Dir, "cache/vcs/"+name+"/objects/pack/pack-1.lock", "")
+		put(t, c.Dir, "cache/vcs/"+name+"/config", "[core]\n[remote \"origin\"]\n\turl = x\n")
+	}
+	for _, name := range []string{"sound", "locked", "half", "busy"} {
+		clone(name, "git3:https://git.example.org/"+name)
+	}
+	clone("other", "hg:https://hg.example.org/other")
+	for _, name := range []string{"locked/shallow.lock", "locked/refs/heads/a/b.lock", "busy/HEAD.lock", "other/wlock.lock"} {
+		put(t, c.Dir, "cache/vcs/"+name, "")
+	}
+	put(t, c.Dir, "cache/vcs/half/config", "[core]\n\tbare = true\n")
+	older(t, c.Dir)
+	put(t, c.Dir, "cache/vcs/sound/HEAD.lock", "") // taken just now
+	held := flock.New(filepath.Join(c.Dir, "cache/vcs/busy.lock"))
+	if ok, err := held.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer held.Unlock() //nolint:errcheck // it goes with the test
+	r := verify(t, modcache.Check{Cache: c})
+	got := kinds(r)
+	slices.Sort(got)
+	if want := []string{"clone half", "clone-lock b.lock", "clone-lock shallow.lock"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	e := &act.Engine{Dir: t.TempDir()}
+	repaired, err := modcache.Repair(t.Context(), modcache.RepairOptions{Check: modcache.Check{Cache: c}, Engine: e, Consent: act.Policy(true, nil)})
+	if err != nil || len(repaired.Left.Faults) > 0 || len(repaired.Operations) != 1 {
+		t.Fatalf("repaired: %+v, %v", repaired, err)
+	}
+	if _, _, err := e.Undo(t.Context(), 0, "cache"); err != nil {
+		t.Fatal(err)
+	}
+	older(t, c.Dir)
+	if got := kinds(verify(t, modcache.Check{Cache: c})); !slices.Contains(got, "clone half") {
+		t.Fatalf("after undo: %q", got)
 	}
 }

@@ -46,8 +46,12 @@ func Steps(ctx context.Context, c Cache, faults []Fault) ([]act.Step, error) {
 				if err != nil {
 					return nil, err
 				}
-				if f.Module != "" && action != ActByHand {
-					s = guarded{s, c.file(f.Mod(), extLock)}
+				lock := c.cloneLock(m.Path)
+				if f.Module != "" {
+					lock = c.file(f.Mod(), extLock)
+				}
+				if lock != "" && action != ActByHand {
+					s = guarded{s, lock}
 				}
 				out = append(out, s)
 			}

@@ -92,6 +92,8 @@ var cacheTable = sync.OnceValue(func() map[string]message {
 		"cache.fault.permission":      {"its permissions keep go from it", "权限不足，go 无法使用"},
 		"cache.fault.owner":           {"it belongs to another user", "属于其他用户"},
 		"cache.fault.sumdb":           {"a stored answer of the checksum database is none", "校验数据库的存档不是有效的回答"},
+		"cache.fault.clone-lock":      {"a lock that a killed git left in a clone: go cannot fetch from that repository", "被中断的 git 在仓库克隆里留下的锁：go 无法再从该仓库获取"},
+		"cache.fault.clone":           {"a clone that was broken off before it knew its repository: go cannot fetch from it", "克隆中途中断，没有记下仓库地址：go 无法再从该仓库获取"},
 		"cache.fault.unreadable":      {"the system cannot read it", "系统无法读取"},
 		"cache.fetching":              {"go fetches %d {version|versions} again ...", "go 正在重新获取 %d 个版本 ……"},
 		"cache.fetched":               {"go fetched %d {version|versions} again.", "go 重新获取了 %d 个版本。"},
