@@ -18,12 +18,12 @@ func newWorkCmd(a *app) *cobra.Command {
 		Use:   "work",
 		Short: "Modules developed together (go.work): state, sync, what a change affects / 工作区管理",
 		Long: "work looks after modules that are developed together: init makes a go.work, status tells what is in force and what\n" +
-			"disagrees, sync brings the modules into line, affected tells what a change touches, run runs a command in each module,\n" +
-			"graph draws what needs what.\n" +
-			"work 照管一起开发的多个模块：init 创建 go.work，status 说明当前生效的设置和不一致之处，sync 同步各模块，\n" +
+			"disagrees, sync brings the modules into line, rename gives one another path, affected tells what a change touches, run\n" +
+			"runs a command in each module, graph draws what needs what.\n" +
+			"work 照管一起开发的多个模块：init 创建 go.work，status 说明当前生效的设置和不一致之处，sync 同步各模块，rename 为模块改名，\n" +
 			"affected 找出一次改动影响的模块和包，run 在各模块中运行命令，graph 画出依赖关系。",
 	}
-	cmd.AddCommand(newWorkStatusCmd(a), newWorkInitCmd(a), newWorkSyncCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a), newWorkGraphCmd(a))
+	cmd.AddCommand(newWorkStatusCmd(a), newWorkInitCmd(a), newWorkSyncCmd(a), newWorkRenameCmd(a), newWorkAffectedCmd(a), newWorkRunCmd(a), newWorkGraphCmd(a))
 	return cmd
 }
 

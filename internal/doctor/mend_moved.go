@@ -119,15 +119,15 @@ func (c *Case) rewritten(ctx context.Context, change rewrite.Change) (Mend, erro
 	if change.Kind == rewrite.Version {
 		m.Args = []string{change.From, o.Change.Version}
 	}
-	m.Notes = rewriteNotes(c.Dir, o)
+	m.Notes = RewriteNotes(c.Dir, o)
 	return m, nil
 }
 
 // mostNamed bounds the files that a note names.
 const mostNamed = 8
 
-// rewriteNotes are what a person should know of a rewrite before they agree.
-func rewriteNotes(dir string, o *rewrite.Outcome) []Note {
+// RewriteNotes are what a person should know of a rewrite before they agree.
+func RewriteNotes(dir string, o *rewrite.Outcome) []Note {
 	imports := 0
 	var generated, mentions, left []string
 	for _, s := range o.Sources {

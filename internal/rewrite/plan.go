@@ -38,6 +38,8 @@ type planning struct {
 	modules []*planned
 	// overlay is every source that changes, with the bytes it will have.
 	overlay map[string][]byte
+	// copies are the names under which go reads them, with their own.
+	copies map[string]string
 }
 
 // planned is one module of the project.
@@ -79,6 +81,13 @@ func Plan(ctx context.Context, p Project, c Change) (*Outcome, error) {
 	}
 	if err := w.work(); err != nil {
 		return nil, err
+	}
+	if root := filepath.Dir(p.Work); p.Work != "" && !slices.Contains(p.Modules, root) { // what lies around the modules
+		files, err := walk(ctx, root)
+		if err != nil && !errors.Is(err, ErrTooMany) {
+			return nil, err
+		}
+		w.out.Left = append(w.out.Left, mentions(files.texts, c.From)...)
 	}
 	if len(w.out.Files) == 0 && !slices.ContainsFunc(w.modules, func(m *planned) bool { return m.modAfter != nil }) {
 		return nil, fmt.Errorf("%s: %w", c.From, ErrNothing)
@@ -341,18 +350,34 @@ func (w *planning) touches(m *planned) bool {
 	return false
 }
 
+// sourced names the user's files, from dir, in the place of their copies in what go says
+// there.
+func (w *planning) sourced(text, dir string) string {
+	for copied, path := range w.copies {
+		if rel, err := filepath.Rel(dir, path); err == nil {
+			path = "." + string(filepath.Separator) + rel
+		}
+		text = strings.ReplaceAll(text, copied+":", path+":")
+		if rel, err := filepath.Rel(dir, copied); err == nil {
+			text = strings.ReplaceAll(text, rel+":", path+":")
+		}
+	}
+	return text
+}
+
 func (w *planning) writeOverlay() (string, error) {
 	dir := filepath.Join(w.Scratch, "overlay")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
 	replaced := map[string]string{}
+	w.copies = map[string]string{}
 	for path, data := range w.overlay {
 		name := filepath.Join(dir, strconv.Itoa(len(replaced))+".go")
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			return "", err
 		}
-		replaced[path] = name
+		replaced[path], w.copies[name] = name, path
 	}
 	text, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
@@ -466,7 +491,7 @@ func (w *planning) compile(ctx context.Context, m *planned, flags []string) Buil
 		return BuildsUnknown
 	case err != nil:
 		if w.out.Complaint == "" {
-			w.out.Complaint = err.Error()
+			w.out.Complaint = w.sourced(err.Error(), m.dir)
 		}
 		return BuildsNo
 	}

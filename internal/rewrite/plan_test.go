@@ -352,6 +352,19 @@ func TestRenameOurs(t *testing.T) {
 	})
 }
 
+// TestComplaint: what the compiler says names the user's file, not the copy that it read.
+func TestComplaint(t *testing.T) {
+	t.Parallel()
+	l := open(t, "-- go.mod --\nmodule example.org/app\n\ngo 1.20\n-- app.go --\npackage app\n\nimport _ \"example.org/app/sub\"\n\nvar x int = \"\"\n-- sub/s.go --\npackage sub\n")
+	o, err := rewrite.Plan(t.Context(), l.project("", "."), rewrite.Change{Kind: rewrite.Rename, From: "example.org/app", To: "example.org/other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n." + string(filepath.Separator) + "app.go:5:"; o.Builds != rewrite.BuildsNo || !strings.Contains(o.Complaint, want) || strings.Contains(o.Complaint, "0.go") {
+		t.Errorf("%q is not in %q", want, o.Complaint)
+	}
+}
+
 // TestOnlyADependencyUsesIt: nothing of ours imports it, so it is replaced.
 func TestOnlyADependencyUsesIt(t *testing.T) {
 	t.Parallel()

@@ -206,11 +206,15 @@ func (p paths) path(s string) (string, bool) {
 // Steps are the steps of package act that make the change: all files as one, then go
 // makes vendor directories anew.
 func (o Outcome) Steps() []act.Step {
-	steps := []act.Step{act.Edits{Target: o.Change.String(), Files: o.Files, Concern: act.Packages}}
+	concern := act.Packages
+	if o.Change.Kind == Rename { // what is built stays the same
+		concern = act.Ordinary
+	}
+	steps := []act.Step{act.Edits{Target: o.Change.String(), Files: o.Files, Concern: concern}}
 	for _, dir := range o.Vendored {
 		steps = append(steps, act.Run{
 			Dir: dir, Name: "go", Args: []string{"mod", "vendor"}, Env: []string{"GOWORK=off", "GOFLAGS=-mod=mod", "GOTOOLCHAIN=local"},
-			Files: []string{"go.mod", "go.sum"}, Trees: []string{"vendor"}, Concern: act.Packages,
+			Files: []string{"go.mod", "go.sum"}, Trees: []string{"vendor"}, Concern: concern,
 		})
 	}
 	return steps

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,17 +61,7 @@ func walk(ctx context.Context, dir string) (found, error) {
 			if name == dir {
 				return nil
 			}
-			if base == "vendor" && filepath.Dir(name) == dir {
-				out.vendor = true
-			}
-			if skipped(base) {
-				return fs.SkipDir
-			}
-			if _, err := os.Lstat(filepath.Join(name, "go.mod")); err == nil {
-				out.nested = append(out.nested, name)
-				return fs.SkipDir
-			}
-			return nil
+			return out.enter(ctx, dir, name)
 		}
 		switch {
 		case strings.HasPrefix(base, "_") || strings.HasPrefix(base, ".") && strings.HasSuffix(base, ".go"):
@@ -84,6 +75,44 @@ func walk(ctx context.Context, dir string) (found, error) {
 		return nil
 	})
 	return out, err
+}
+
+// enter tells whether the files of a directory below dir are the module's.
+func (f *found) enter(ctx context.Context, dir, name string) error {
+	base := filepath.Base(name)
+	switch base {
+	case "vendor":
+		f.vendor = f.vendor || filepath.Dir(name) == dir
+	case ".github", ".gitlab", ".circleci": // what builds it elsewhere
+		texts, err := hiddenTexts(ctx, name)
+		if f.texts = append(f.texts, texts...); err != nil {
+			return err
+		}
+	}
+	if skipped(base) {
+		return fs.SkipDir
+	}
+	if _, err := os.Lstat(filepath.Join(name, "go.mod")); err == nil {
+		f.nested = append(f.nested, name)
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// hiddenTexts are the files in which paths are named, below a directory that go passes
+// over.
+func hiddenTexts(ctx context.Context, dir string) (texts []string, err error) {
+	left := mostMentions * 20
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if left--; err != nil || ctx.Err() != nil || left < 0 {
+			return cmp.Or(ctx.Err(), fs.SkipAll)
+		}
+		if d.Type().IsRegular() && namesPaths(d.Name()) {
+			texts = append(texts, name)
+		}
+		return nil
+	})
+	return texts, err
 }
 
 // namesPaths reports a file that is no Go and often names import paths.
