@@ -3,6 +3,7 @@ package moved
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -64,7 +65,7 @@ func (f *finder) findModule(ctx context.Context) {
 		f.missing(ctx, route)
 	default:
 		if l.proxy != nil {
-			f.say(Registered, msg.Because("moved.registry.open", l.proxy.Host))
+			f.unsaid(l.proxy.Host, l.status, "go list -m -versions "+f.path)
 		} else {
 			f.say(Registered, msg.Because("moved.registry.none"))
 		}
@@ -84,6 +85,17 @@ func (f *finder) unlisted(ctx context.Context, l listing) string {
 		return ""
 	}
 	return mod.Module.Mod.Path
+}
+
+// unsaid tells that a registry does not say whether it has a name, and what asks it with
+// the user's login where it may want one: that of .npmrc, netrc or a keyring is the
+// tool's to send.
+func (f *finder) unsaid(host string, status int, command string) {
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		f.say(Registered, msg.Because("moved.registry.login", host, int64(status), command))
+		return
+	}
+	f.say(Registered, msg.Because("moved.registry.open", host))
 }
 
 func (f *finder) sayGuesses() {

@@ -39,6 +39,8 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	case code == "301":
 		rec.Header().Set("Location", rest)
 		rec.WriteHeader(http.StatusMovedPermanently)
+	case code == "401":
+		rec.WriteHeader(http.StatusUnauthorized)
 	case code == "error":
 		return nil, errors.New(rest)
 	default:
@@ -107,6 +109,32 @@ func TestBudget(t *testing.T) {
 	}
 	if Find(t.Context(), Question{Ecosystem: Go, Path: "github.com/a/b", Version: "v1.0.0"}, Options{Transport: loop, Route: public("https://proxy.example.org")}); len(loop.asked) > 4 {
 		t.Errorf("a chain of redirects is followed %d times", len(loop.asked))
+	}
+}
+
+// TestWantsLogin: a registry that wants one is sent none, and who can ask it is told.
+func TestWantsLogin(t *testing.T) {
+	t.Parallel()
+	a := &answers{table: map[string]string{
+		"https://r.example.org/example.com/x/@v/list": "401 ", "https://r.example.org/@acme%2fx": "401 ", "https://r.example.org/x/": "401 ",
+	}}
+	for _, x := range []struct {
+		q    Question
+		want string
+	}{
+		{Question{Ecosystem: Go, Path: "example.com/x"}, "go list -m -versions example.com/x"},
+		{Question{Ecosystem: Npm, Path: "@acme/x"}, "npm view @acme/x versions"},
+		{Question{Ecosystem: PyPI, Path: "x"}, "python3 -m pip index versions x"},
+	} {
+		r := Find(t.Context(), x.q, Options{Transport: a, Route: public("https://bob:s3cret@r.example.org")})
+		if !slices.ContainsFunc(r.Seen, func(s Seen) bool { return strings.Contains(s.Said.In(msg.EN), "401, and keepwell sends no login") && strings.HasSuffix(s.Said.In(msg.EN), x.want) }) {
+			t.Errorf("%v: %+v", x.q, r.Seen)
+		}
+	}
+	for _, r := range a.asked {
+		if r.Header.Get("Authorization") != "" {
+			t.Errorf("a login for %s", r.URL)
+		}
 	}
 }
 

@@ -261,7 +261,11 @@ func (f *finder) findPackage(ctx context.Context) {
 		f.say(Registered, msg.Because("moved.registry.absent", p.from.Host, f.path))
 		f.packageMissing(ctx, route.Proxies[0])
 	default:
-		f.say(Registered, msg.Because("moved.registry.open", p.from.Host))
+		command := "npm view " + f.q.Path + " versions"
+		if f.q.Ecosystem == PyPI {
+			command = "python3 -m pip index versions " + f.q.Path
+		}
+		f.unsaid(p.from.Host, p.status, command)
 		f.offline()
 	}
 }

@@ -47,6 +47,7 @@ var movedTable = sync.OnceValue(func() map[string]message {
 		"moved.registry.known":   {"%s has %s; newest %s", "%s 有 %s，最新 %s"},
 		"moved.registry.absent":  {"%s has no %s", "%s 没有 %s"},
 		"moved.registry.open":    {"%s does not say whether it has it", "%s 没有说明是否有它"},
+		"moved.registry.login":   {"%s answers %d, and keepwell sends no login to registries; the tool asks with yours: %s", "%s 应答 %d；keepwell 不会向源发送登录信息，工具会使用你的登录：%s"},
 		"moved.registry.instead": {"there is %s %s", "有 %s %s"},
 		"moved.registry.other":   {"%s has %s", "%s 有 %s"},
 		"moved.within.not":       {"%s is there, but holds no package %s", "%s 存在，但其中没有包 %s"},
