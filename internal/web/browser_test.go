@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/state"
@@ -228,6 +229,54 @@ func TestNarrowTables(t *testing.T) {
 		chromedp.Evaluate(`getComputedStyle(s).backgroundAttachment`, &shade))
 	if !scrolls || !strings.Contains(shade, "local") {
 		t.Errorf("the table of figures: scrolls %t, %q", scrolls, shade)
+	}
+}
+
+// TestKeyboard: whoever has no mouse gets to the content at once and to each control, sees
+// where they are, and hears what it is.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	b := browsertest.New(t)
+	d := newDemo(t, state.Options{Dir: t.TempDir()}, true)
+	login(t, b, d, "root")
+	var at string
+	where := `document.activeElement.id || document.activeElement.className`
+	b.Do(t, emulation.SetDeviceMetricsOverride(1280, 900, 1, false), chromedp.Navigate(d.URL+"/incidents"), chromedp.WaitReady(`#q`), chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(where, &at))
+	if at != "skip" {
+		t.Errorf("the first stop is %q", at)
+	}
+	b.Do(t, chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(where, &at))
+	if at != "q" {
+		t.Errorf("after skipping the menu: %q", at)
+	}
+	for _, path := range []string{"/settings", d.paths(t)["incident-human"]} {
+		var controls int
+		b.Do(t, chromedp.Navigate(d.URL+path), chromedp.WaitReady(`#main`), chromedp.Evaluate(`document.querySelectorAll("main :is(a[href], button, input:not([type=hidden]):not([tabindex]), select, summary)").length`, &controls))
+		reached := 0
+		for range 200 {
+			var stop struct {
+				Out, Control, Seen bool
+				Name, HTML         string
+			}
+			b.Do(t, chromedp.KeyEvent(kb.Tab), chromedp.Evaluate(`(() => {
+				const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
+				return { out: e === document.body || !!e.closest("footer"), control: !!e.closest("main") && e.matches("a, button, input, select, summary"),
+					seen: s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0 && r.bottom > 0 && r.top < innerHeight,
+					name: (e.getAttribute("aria-label") || [...(e.labels || [])].map((l) => l.textContent).join() || e.textContent).trim(), html: e.outerHTML.slice(0, 120) };
+			})()`, &stop))
+			if stop.Out {
+				break
+			}
+			if stop.Control {
+				reached++
+			}
+			if !stop.Seen || stop.Name == "" {
+				t.Errorf("%s: at %s: seen %t, called %q", path, stop.HTML, stop.Seen, stop.Name)
+			}
+		}
+		if reached < controls || controls == 0 {
+			t.Errorf("%s: %d of %d controls are reached", path, reached, controls)
+		}
 	}
 }
 
