@@ -27,7 +27,7 @@ func (d *Daemon) care() []jobs.Handler {
 	const long = 10 * time.Minute
 	return []jobs.Handler{
 		{Kind: jobCheckpoint, Workers: 1, Do: d.again(jobCheckpoint, 5*time.Minute, d.checkpoint)},
-		{Kind: jobRetention, Workers: 1, Timeout: long, Do: d.again(jobRetention, time.Hour, d.retain)},
+		{Kind: jobRetention, Workers: 1, Timeout: long, Do: d.again(jobRetention, time.Hour, func(ctx context.Context) error { return errors.Join(d.retain(ctx), d.st.Remember(ctx)) })},
 	}
 }
 

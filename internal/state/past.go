@@ -3,6 +3,7 @@ package state
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -233,6 +234,14 @@ func (s *State) IncidentCounts(ctx context.Context, q IncidentQuery) ([]Incident
 		return cmp.Or(strings.Compare(string(a.State), string(b.State)), strings.Compare(string(a.Priority), string(b.Priority)))
 	})
 	return all, nil
+}
+
+// Remember reads what views need of the days that are over, so that nobody waits for it
+// who looks next.
+func (s *State) Remember(ctx context.Context) error {
+	_, errOverview := s.overview.get(ctx, s.Reader, readOverview)
+	_, errResolved := s.resolved.get(ctx, s.Reader, readResolved)
+	return errors.Join(errOverview, errResolved)
 }
 
 // Overview reads the figures of the first page.

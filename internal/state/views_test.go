@@ -226,6 +226,9 @@ func TestPast(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer fresh.Close()
+			if err := fresh.Remember(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			got := must(st.Overview(t.Context()))(t)
 			if diff := cmp.Diff(must(fresh.Overview(t.Context()))(t), got); diff != "" {
 				t.Errorf("%s: %s", when, diff)
