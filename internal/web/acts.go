@@ -459,6 +459,9 @@ func (c *call) people(d *settingsPage) (err error) {
 
 func (c *call) mute() error {
 	scope, until := c.form("scope"), time.Time{}
+	if c.form("why") == "" || !slices.Contains([]string{"", "playbook", "code", "asset"}, scope) {
+		return errInput // an empty form would silence everything, for ever and for no reason
+	}
 	if name := c.form("name"); scope != "" {
 		if name == "" {
 			return errInput
@@ -491,6 +494,14 @@ func (c *call) unmute() error {
 }
 
 func (c *call) reset() error {
+	// Only one that is there: a breaker that nobody has is not made here.
+	all, err := c.State.Breakers(c.ctx())
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(all, func(b state.Breaker) bool { return b.Key == c.form("key") }) {
+		return state.ErrNotFound
+	}
 	if err := c.Engine.ResetBreaker(c.ctx(), c.form("key"), c.who(), c.form("why")); err != nil {
 		return err
 	}

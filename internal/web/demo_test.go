@@ -44,6 +44,7 @@ type demo struct {
 	*httptest.Server
 	st     *state.State
 	engine *autopilot.Engine
+	door   *access.Door
 }
 
 type byLabels struct{}
@@ -137,7 +138,7 @@ func newDemo(t *testing.T, o state.Options, fill bool) *demo {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &demo{st: st, engine: engine}
+	d := &demo{st: st, engine: engine, door: door}
 	if fill {
 		d.past(t, &past)
 		d.present(t)

@@ -110,7 +110,7 @@ func New(o Options) (http.Handler, error) {
 	if s.pages, err = s.parse(); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	return guard(s.routes()), nil
+	return guard(s.handler()), nil
 }
 
 // parse reads each page together with what all share.
@@ -145,16 +145,27 @@ type part struct {
 
 func pair(p *page, v any) part { return part{p, v} }
 
-func (s *site) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /static/{file}", s.assets.serve)
-	mux.HandleFunc("GET /login", s.open((*call).login))
-	mux.HandleFunc("POST /login", s.open((*call).enter))
-	mux.HandleFunc("GET /login/openid", s.open((*call).openid))
-	mux.HandleFunc("GET /login/return", s.open((*call).back))
-	mux.HandleFunc("POST /logout", s.open((*call).leave))
-	mux.HandleFunc("POST /look", s.open((*call).look))
-	see := func(pattern string, f view) { mux.HandleFunc(pattern, s.need(access.Viewer, f)) }
+// route is a page or a form.
+type route struct {
+	pattern string
+	role    access.Role // who may; "": everybody
+	view    view
+}
+
+// routes are all that there are, but for /static/. The tests walk them.
+func routes() []route {
+	var all []route
+	of := func(role access.Role) func(string, view) {
+		return func(pattern string, f view) { all = append(all, route{pattern, role, f}) }
+	}
+	open := of("")
+	open("GET /login", (*call).login)
+	open("POST /login", (*call).enter)
+	open("GET /login/openid", (*call).openid)
+	open("GET /login/return", (*call).back)
+	open("POST /logout", (*call).leave)
+	open("POST /look", (*call).look)
+	see := of(access.Viewer)
 	see("GET /{$}", (*call).overview)
 	see("GET /incidents", (*call).incidents)
 	see("GET /incidents/{id}", (*call).incident)
@@ -167,7 +178,7 @@ func (s *site) routes() http.Handler {
 	see("GET /settings", (*call).settings)
 	see("GET /keys", func(c *call) error { return c.show("keys", "web.keys", nil) })
 	see("POST /settings/password", (*call).password)
-	act := func(pattern string, f view) { mux.HandleFunc(pattern, s.need(access.Operator, f)) }
+	act := of(access.Operator)
 	act("POST /approvals/{id}", (*call).answer)
 	act("POST /runs/{id}/cancel", (*call).cancel)
 	act("POST /runs/{id}/undo", (*call).undo)
@@ -178,13 +189,26 @@ func (s *site) routes() http.Handler {
 	act("POST /settings/mutes", (*call).mute)
 	act("POST /settings/mutes/{id}/lift", (*call).unmute)
 	act("POST /settings/breakers", (*call).reset)
-	rule := func(pattern string, f view) { mux.HandleFunc(pattern, s.need(access.Admin, f)) }
+	rule := of(access.Admin)
 	rule("POST /playbooks/{name}/mode", (*call).mode)
 	rule("POST /settings/people", (*call).addPerson)
 	rule("POST /settings/people/{name}", (*call).changePerson)
 	rule("POST /settings/tokens", (*call).addToken)
 	rule("POST /settings/tokens/{id}/revoke", (*call).revoke)
-	mux.HandleFunc("GET /", s.need(access.Viewer, func(c *call) error { return state.ErrNotFound }))
+	see("GET /", func(*call) error { return state.ErrNotFound })
+	return all
+}
+
+func (s *site) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /static/{file}", s.assets.serve)
+	for _, r := range routes() {
+		if r.role == "" {
+			mux.HandleFunc(r.pattern, s.open(r.view))
+		} else {
+			mux.HandleFunc(r.pattern, s.need(r.role, r.view))
+		}
+	}
 	return mux
 }
 
@@ -322,7 +346,7 @@ type problem struct {
 func problemOf(err error) problem {
 	var late *access.SlowDownError
 	switch {
-	case errors.Is(err, state.ErrNotFound):
+	case errors.Is(err, state.ErrNotFound), errors.Is(err, access.ErrNoProvider):
 		return problem{http.StatusNotFound, "web.err.notfound", ""}
 	case errors.Is(err, errForbidden), errors.Is(err, autopilot.ErrRole):
 		return problem{http.StatusForbidden, "web.err.forbidden", ""}
