@@ -161,12 +161,8 @@ func runCacheClean(ctx context.Context, a *app, o cacheCleanOptions) error {
 			return shown(a, err)
 		}
 	}
-	if !o.dryRun && len(plan.Go) > 0 {
+	if !o.dryRun {
 		if err := a.cleanNow(ctx, c, env, o, e, plan, doc); err != nil || a.exit == exitApproval {
-			return err
-		}
-	} else if !o.dryRun && o.yes { // what repair kept goes with a clean, also with one that finds nothing
-		if err := a.forgetRepairs(ctx, c, e); err != nil {
 			return err
 		}
 	}
@@ -192,6 +188,12 @@ func (a *app) machine() bool { return present.Format(a.format).Machine() }
 
 // cleanNow carries the plan out once it is agreed to.
 func (a *app) cleanNow(ctx context.Context, c modcache.Cache, env goenv.Env, o cacheCleanOptions, e *act.Engine, plan *modcache.CleanPlan, doc *cacheCleanDocument) error {
+	if len(plan.Go) == 0 { // what repair kept goes with a clean, also with one that finds nothing
+		if o.yes {
+			return a.forgetRepairs(ctx, c, e)
+		}
+		return nil
+	}
 	if err := a.agreeToClean(ctx, o); err != nil || a.exit == exitApproval {
 		return err
 	}

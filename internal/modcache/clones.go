@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/keepwell/keepwell/internal/mask"
 )
 
 // orphanTime is how long ago a lock of git must have been taken to be nobody's: go holds
@@ -16,6 +18,7 @@ func (v *inventory) inClone(dir string, o of, entries []entry) {
 	name, below, _ := strings.Cut(filepath.ToSlash(o.rel), "/")
 	clone := filepath.Join(v.cache.vcs(), name)
 	tool, remote := remoteOf(clone + extInfo)
+	remote = mask.Text(remote)
 	if tool != "git" {
 		return
 	}

@@ -130,7 +130,7 @@ func (v *verifying) versions(ctx context.Context, list []*held) error {
 				if i >= len(list) || ctx.Err() != nil {
 					return
 				}
-				v.version(r, list[i])
+				v.version(r, list[i]) //nolint:contextcheck // an archive that is being read is read to its end
 				if v.Far != nil {
 					v.Far(int(v.done.Add(1)), len(list))
 				}
