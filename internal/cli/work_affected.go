@@ -41,7 +41,7 @@ func newWorkAffectedCmd(a *app) *cobra.Command {
 			"affected 列出与分支自 REV 分出之处相比，构建或测试内容有变化的包：自身的源文件、嵌入的文件、testdata，或任何（间接）\n" +
 			"导入的内容，包括依赖版本的变化。以工作区文件的现状为准，包括未被 git 忽略的新文件；--committed 只看已提交的内容。\n" +
 			"包由哪些内容组成由 go 按当前平台和构建标签给出。",
-		Example: "  keepwell work affected --since origin/main\n  go test $(keepwell work affected --since origin/main --list)\n  keepwell work affected --since v1.2.0 --direct --modules --json",
+		Example: "  keepwell work affected --since origin/main\n  keepwell work affected --since origin/main --list | xargs -r go test\n  keepwell work affected --since v1.2.0 --direct --modules --json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runWorkAffected(cmd.Context(), a, o) },
 	}

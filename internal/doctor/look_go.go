@@ -221,6 +221,10 @@ func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 		if s.Ecosystem != Go {
 			continue
 		}
+		if dir := c.OwnModule(s.Path); dir != "" && s.Version == "" { // nobody is asked about it
+			o.Key, o.Args = "doctor.modules.own", []string{here(c.Dir, dir)}
+			continue
+		}
 		err := module.CheckImportPath(s.Path)
 		if err == nil {
 			host, _, _ := strings.Cut(s.Path, "/")
@@ -246,7 +250,7 @@ func (c *Case) lookAsked(ctx context.Context, seen []Outcome) Outcome {
 		o.Missing = append(o.Missing, module.Version{Path: s.Path, Version: s.Version})
 	}
 	if o.Wants {
-		o.State, o.Key = observe.No, "doctor.modules.asked"
+		o.State, o.Key, o.Args = observe.No, "doctor.modules.asked", nil
 		return o
 	}
 	if found := spoilt(seen); len(found) > 0 { // go does not look again at what it has
@@ -363,7 +367,7 @@ func (c *Case) fetch(ctx context.Context, dir string, missing []module.Version) 
 	}
 	var last toolRun
 	for _, s := range c.Asked {
-		if s.Ecosystem != Go {
+		if s.Ecosystem != Go || s.Version == "" && c.OwnModule(s.Path) != "" {
 			continue
 		}
 		args := []string{"get", "-x", s.String()}

@@ -140,30 +140,53 @@ func declares(told keepwell.Finding, s Subject) string {
 	return told.Facts["newpath"]
 }
 
+// projectMods are the go.mod files of the project: of the modules of go.work, or one.
+// replaced are the replacements of go.work.
+func (c *Case) projectMods() (names []string, replaced []*modfile.Replace) {
+	name := c.gowork()
+	if name == "" {
+		if mod := c.gomod(); mod != "" {
+			names = append(names, mod)
+		}
+		return names, nil
+	}
+	data, err := plainfile.Read(name)
+	if err != nil {
+		return nil, nil
+	}
+	work, err := modfile.ParseWork(name, data, nil)
+	if err != nil {
+		return nil, nil
+	}
+	for _, u := range work.Use {
+		names = append(names, filepath.Join(workspace.Place(filepath.Dir(name), u.Path), "go.mod"))
+	}
+	return names, work.Replace
+}
+
+// OwnModule is the directory of the project's module of that path; "" where none has it.
+func (c *Case) OwnModule(path string) string {
+	names, _ := c.projectMods()
+	for _, name := range names {
+		if data, err := plainfile.Read(name); err == nil && modfile.ModulePath(data) == path {
+			return filepath.Dir(name)
+		}
+	}
+	return ""
+}
+
 // RequiredHere is the version of a module that the project asks for, the newest of all
 // modules of go.work: "" where it asks for none, or has something else built in its place.
 func (c *Case) RequiredHere(path string) string {
-	var files []string
+	names, replaces := c.projectMods()
 	replaced := func(list []*modfile.Replace) bool {
 		return slices.ContainsFunc(list, func(r *modfile.Replace) bool { return r.Old.Path == path })
 	}
-	if name := c.gowork(); name != "" {
-		data, err := plainfile.Read(name)
-		if err != nil {
-			return ""
-		}
-		work, err := modfile.ParseWork(name, data, nil)
-		if err != nil || replaced(work.Replace) {
-			return ""
-		}
-		for _, u := range work.Use {
-			files = append(files, filepath.Join(workspace.Place(filepath.Dir(name), u.Path), "go.mod"))
-		}
-	} else if name := c.gomod(); name != "" {
-		files = append(files, name)
+	if replaced(replaces) || c.OwnModule(path) != "" {
+		return ""
 	}
 	newest := ""
-	for _, name := range files {
+	for _, name := range names {
 		data, err := plainfile.Read(name)
 		if err != nil {
 			continue

@@ -127,7 +127,9 @@ func TestWantsLogin(t *testing.T) {
 		{Question{Ecosystem: PyPI, Path: "x"}, "python3 -m pip index versions x"},
 	} {
 		r := Find(t.Context(), x.q, Options{Transport: a, Route: public("https://bob:s3cret@r.example.org")})
-		if !slices.ContainsFunc(r.Seen, func(s Seen) bool { return strings.Contains(s.Said.In(msg.EN), "401, and keepwell sends no login") && strings.HasSuffix(s.Said.In(msg.EN), x.want) }) {
+		if !slices.ContainsFunc(r.Seen, func(s Seen) bool {
+			return strings.Contains(s.Said.In(msg.EN), "401, and keepwell sends no login") && strings.HasSuffix(s.Said.In(msg.EN), x.want)
+		}) {
 			t.Errorf("%v: %+v", x.q, r.Seen)
 		}
 	}

@@ -42,6 +42,7 @@ var doctorTable = sync.OnceValue(func() map[string]message {
 		"doctor.modules":         {"modules", "模块"},
 		"doctor.modules.fine":    {"go has all that it needs in its cache", "go 需要的全部已在缓存中"},
 		"doctor.modules.cached":  {"already in the module cache", "已在模块缓存中"},
+		"doctor.modules.own":     {"a module of this project, in %s: go builds it from there and fetches nothing", "本项目的模块，位于 %s：go 直接使用，不会下载"},
 		"doctor.modules.asked":   {"not in the module cache: it has to be fetched", "不在模块缓存中，需要下载"},
 		"doctor.modules.late":    {"go list did not end within 4 seconds", "go list 在 4 秒内没有结束"},
 		"doctor.modules.none":    {"%s lies in no module: there is no go.mod here or above", "%s 不属于任何模块：当前目录及上级都没有 go.mod"},
