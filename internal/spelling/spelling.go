@@ -8,7 +8,7 @@ import "strings"
 // Meant is the one of some words that somebody who typed another may have meant; "" where
 // none is near. Case, signs between words and a last s are what people write differently.
 func Meant(typed string, words []string) string {
-	const longest, most = 64, 3
+	const longest, most = 64, 2
 	if len(typed) > longest {
 		return ""
 	}
