@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keepwell/keepwell/faults"
 	"github.com/keepwell/keepwell/internal/actions"
 	"github.com/keepwell/keepwell/internal/daemon/wire"
 	"github.com/keepwell/keepwell/internal/msg"
@@ -83,7 +84,7 @@ func runPlaybookLint(a *app, files []string) error {
 		if err != nil {
 			return &failure{exit: exitError, key: "play.read", args: []any{err}, hint: "hint.play.read", unwrapped: err}
 		}
-		l := linted{filepath.ToSlash(file), playbook.Examine(text, playbook.Options{Conditions: wire.Conditions(), Name: baseName(file)}, a.lang)}
+		l := linted{filepath.ToSlash(file), playbook.Examine(text, playbook.Options{Conditions: wire.Conditions(), Name: baseName(file), Codes: faults.Codes()}, a.lang)}
 		all, usable = append(all, l), usable && l.Usable
 	}
 	if a.format == string(present.JSON) {

@@ -22,6 +22,11 @@ func counted(format string, args []any) string {
 		}
 		b.WriteString(rest[:at])
 		rest = rest[at:]
+		if strings.HasPrefix(rest, "{{") { // a template that is shown
+			b.WriteString("{{")
+			rest = rest[2:]
+			continue
+		}
 		if single, several, n := forms(rest); n > 0 {
 			if one {
 				several = single

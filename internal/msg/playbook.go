@@ -44,6 +44,7 @@ var playbookTable = sync.OnceValue(func() map[string]message {
 		"play.name":           {"the name %q is not of a-z, 0-9, - and _ (at most 64)", "名称 %q 只能含 a-z、0-9、- 和 _（最多 64 个字符）"},
 		"play.stepname":       {"two steps are called %q", "两个步骤同名：%q"},
 		"play.trigger":        {"%q is no code of a fault and no name of an alert", "%q 不是故障代码，也不是告警名称"},
+		"play.trigger.near":   {"no known fault is called %q; did you mean %q? (it stays the name of an alert)", "没有名为 %q 的已知故障；是否想写 %q？（仍按告警名称匹配）"},
 		"play.condition":      {"%s: %v", "%s：%v"},
 		"play.unchecked":      {"conditions (CEL) were not checked", "未检查条件表达式（CEL）"},
 		"play.severity":       {"%q is no comparison of severities, such as \"> P1\" (more severe than P1: P0)", "%q 不是级别比较，应如 \"> P1\"（比 P1 更严重：即 P0）"},

@@ -76,6 +76,9 @@ type Options struct {
 	Conditions Compiler
 	// Name is the playbook's where the text has none, such as the file's.
 	Name string
+	// Codes are the faults that are known: a trigger that is nearly one of them, but for a
+	// slip, is warned of. A trigger may be the name of any alert.
+	Codes []keepwell.Code
 }
 
 // Read checks a text. The program is nil where there is more than warnings.

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/keepwell/keepwell"
+	"github.com/keepwell/keepwell/internal/spelling"
 )
 
 var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`) })
@@ -65,8 +68,30 @@ func (r *reader) top(n *yaml.Node) {
 	for _, t := range r.p.Trigger {
 		if fold(t) == "" || len(t) > 256 {
 			r.wrong(take(n, "trigger"), "play.trigger", cut(t))
+		} else if near := r.nearCode(t); near != "" {
+			r.warn(take(n, "trigger"), "play.trigger.near", cut(t), string(near))
 		}
 	}
+}
+
+// nearCode is the fault that a trigger may mean which is none, but for a slip or two.
+func (r *reader) nearCode(trigger string) (near keepwell.Code) {
+	const slips, shortest = 2, 6
+	least, folded := slips+1, fold(trigger)
+	if len(folded) < shortest || len(folded) > 64 {
+		return ""
+	}
+	for _, code := range r.o.Codes {
+		for _, name := range []string{string(code), strings.TrimPrefix(string(code), "ops/")} {
+			if d := spelling.Distance(folded, fold(name)); d < least {
+				near, least = code, d
+			}
+		}
+	}
+	if least == 0 {
+		return ""
+	}
+	return near
 }
 
 func (r *reader) match(n *yaml.Node) {
