@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -31,6 +32,11 @@ func Check(s Source) (*Config, error) {
 	}
 	for name, t := range c.Tickets {
 		r.judgeAddress("tickets."+name+".url", t.URL, false, secrets)
+	}
+	for name, to := range c.Clusters {
+		if _, err := os.Stat(to.Kubeconfig); to.Kubeconfig != "" && err != nil {
+			r.at("clusters."+name+".kubeconfig", "serve.file", to.Kubeconfig)
+		}
 	}
 	if len(r.problems) == 0 {
 		r.judgePlaybooks(c, s.Environ)

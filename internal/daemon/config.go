@@ -306,10 +306,8 @@ func (r *reader) judge(c *Config) {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		r.at("tls", "serve.pair")
 	}
-	if c.Database != "" {
-		if u, err := url.Parse(reference().ReplaceAllString(c.Database, "x")); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Host == "" && u.RawQuery == "" {
-			r.at("database", "serve.database")
-		}
+	if c.Database != "" && !isPostgres(c.Database) {
+		r.at("database", "serve.database")
 	}
 	for key, address := range map[string]string{"url": c.URL, "prometheus": c.Prometheus} {
 		if address != "" && !strings.Contains(address, "${") && !isWeb(address) {
@@ -329,6 +327,7 @@ func (r *reader) judge(c *Config) {
 		c.Journal.pinned = append(c.Journal.pinned, public)
 	}
 	r.judgeParts(c)
+	r.judgeSystems(c)
 	r.judgeNumbers(c)
 	r.judgeMappings(c)
 	slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.Line - b.Line })
@@ -351,16 +350,6 @@ func (r *reader) judgeParts(c *Config) {
 			r.at("tickets."+name, "serve.lacks", "url")
 		}
 	}
-	for name, to := range c.Redis {
-		if to.Address == "" || to.DB < 0 || to.DB > 1<<16 {
-			r.at("redis."+name, "serve.lacks", "address")
-		}
-	}
-	for name, to := range c.Databases {
-		if to.URL == "" {
-			r.at("databases."+name, "serve.lacks", "url")
-		}
-	}
 	for _, name := range c.Escalate.To {
 		if _, ok := c.Notify[name]; !ok {
 			r.at("escalate.to", "serve.receiver", name)
@@ -373,6 +362,46 @@ func (r *reader) judgeParts(c *Config) {
 			}
 		}
 	}
+}
+
+// judgeSystems reports what cannot be where actions go.
+func (r *reader) judgeSystems(c *Config) {
+	for name, to := range c.Redis {
+		if to.Address == "" {
+			r.at("redis."+name, "serve.lacks", "address")
+		} else if _, _, err := net.SplitHostPort(reference().ReplaceAllString(to.Address, "x:1")); err != nil && !strings.HasPrefix(to.Address, "unix:") {
+			r.at("redis."+name+".address", "serve.hostport", "redis."+name+".address")
+		}
+		if to.DB < 0 || to.DB > 1<<16 {
+			r.at("redis."+name+".db", "serve.number", "redis."+name+".db")
+		}
+	}
+	for name, to := range c.Databases {
+		if to.URL == "" {
+			r.at("databases."+name, "serve.lacks", "url")
+		} else if !isPostgres(to.URL) {
+			r.at("databases."+name+".url", "serve.database.url", "databases."+name+".url")
+		}
+	}
+	for _, host := range c.HTTP.Hosts {
+		if host != strings.ToLower(host) || strings.ContainsAny(host, "/@*? ") {
+			r.at("http.hosts", "serve.host", host)
+		}
+	}
+	for _, host := range c.HTTP.Private {
+		if !slices.Contains(c.HTTP.Hosts, host) && !slices.Contains(c.HTTP.Hosts, strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")) {
+			r.at("http.private", "serve.private", host)
+		}
+	}
+}
+
+// isPostgres tells addresses of PostgreSQL; a secret alone may hold one.
+func isPostgres(address string) bool {
+	if strings.HasPrefix(address, "${secret:") {
+		return true
+	}
+	u, err := url.Parse(reference().ReplaceAllString(address, "x"))
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && (u.Host != "" || u.RawQuery != "")
 }
 
 // judgeOIDC reports what an OpenID provider cannot do with.
@@ -442,8 +471,10 @@ func (r *reader) judgeNumbers(c *Config) {
 		"scripts.open_files": c.Scripts.OpenFiles, "scripts.uid": c.Scripts.UID, "scripts.gid": c.Scripts.GID, "scripts.output_kb": c.Scripts.OutputKB,
 		"scripts.processes": c.Scripts.Processes, "modules.quota_gb": c.Modules.Quota,
 	} {
-		if n < 0 || n > 1<<31 || key == "workers" && n == 0 {
+		if n < 0 || n > 1<<31 {
 			r.at(key, "serve.number", key)
+		} else if key == "workers" && n == 0 {
+			r.at(key, "serve.workers")
 		}
 	}
 	for key, d := range map[string]time.Duration{

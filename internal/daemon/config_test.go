@@ -43,7 +43,7 @@ func TestProblems(t *testing.T) {
 		},
 		"tls: {cert: a}\nretention: {alerts: 3h}\nworkers: 0\nmax_runs: -1\n": {
 			`1:6: tls: cert and key belong together`, `2:21: retention.alerts: too short`,
-			`3:10: workers: want a whole number that is not negative`, `4:11: max_runs: want a whole number that is not negative`,
+			`3:10: workers: want 1 or more`, `4:11: max_runs: want a whole number that is not negative`,
 		},
 		"log: json\nlog: text\nescalate: {to: [nobody]}\n": {
 			`2:1: "log" stands here a second time (first in line 1)`, `3:16: there is no receiver "nobody" under notify`,
@@ -58,6 +58,9 @@ func TestProblems(t *testing.T) {
 		"oidc: {issuer: 'https://id.example.org', client_secret: x, roles: {a: root}}\n": {
 			"1:7: client_id is missing", "1:7: oidc needs url", "1:57: oidc.client_secret: want a reference such as ${secret:NAME}", "oidc.roles.a: want one of viewer, operator, admin",
 		},
+		"databases: {a: {url: 'mysql://x/y'}, b: {url: '${secret:DB}'}}\n":                                       {`1:22: databases.a.url: want postgres://`},
+		"redis:\n  a: {address: cache}\n  b: {address: 'h:1', db: -1}\n  c: {address: 'unix:/run/redis.sock'}\n": {`2:16: redis.a.address: want a host and a port`, `3:27: redis.b.db: want a whole number`},
+		"http: {hosts: [Deploy.example.org], private: [10.0.0.0/8]}\n":                                           {`1:15: http.hosts: "Deploy.example.org" is no host`, `1:46: http.private: "10.0.0.0/8" does not stand under http.hosts`},
 		"oidc: {roles: {a: admin}}\n": {"1:7: issuer is missing"},
 		"journal: {keys: [0f]}\n":     {`1:17: journal.keys: "0f" is no public key`},
 		"a: &x 1\nb: *x\n":            {`1:1: unknown key "a"`, `2:1: unknown key "b"`},
@@ -162,7 +165,7 @@ scripts:
   processes: 8
   files: {readable: [DIR], writable: [DIR], no_tcp: true, strict: true}
 ansible: {program: /usr/bin/ansible-playbook, dirs: [DIR], home: DIR, env: [A=b]}
-http: {hosts: [a.example.org], private: [b.example.org]}
+http: {hosts: [a.example.org, b.example.org], private: [b.example.org]}
 notify: {a: {type: slack, url: u, key: k, lang: zh, from: f, to: [t], user: v, ca: DIR}}
 tickets: {a: {type: jira, url: u, project: p, token: t, user: v, issue: i}}
 clusters: {a: {kubeconfig: DIR, context: c, account: DIR, namespaces: [n], nodes: true, max_replicas: 9}}
