@@ -33,7 +33,7 @@ type Guard struct {
 // reserved are ranges that netip has no word for: shared (carrier) addresses, benchmarks,
 // and translations that lead to IPv4.
 var reserved = sync.OnceValue(func() (list []netip.Prefix) {
-	for _, p := range []string{"100.64.0.0/10", "198.18.0.0/15", "192.0.0.0/24", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "2002::/16"} {
+	for _, p := range []string{"100.64.0.0/10", "198.18.0.0/15", "192.0.0.0/24", "240.0.0.0/4", "0.0.0.0/8", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "::/96", "fec0::/10"} {
 		list = append(list, netip.MustParsePrefix(p))
 	}
 	return list
