@@ -69,8 +69,6 @@ func dieInTheMiddle(s string) {
 	}
 }
 
-func agreed(context.Context, act.Change) (bool, error) { return true, nil }
-
 // die reports whether the child was killed before it was through.
 func die(t *testing.T, k killed) bool {
 	t.Helper()

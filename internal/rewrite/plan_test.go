@@ -449,3 +449,5 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+func agreed(context.Context, act.Change) (bool, error) { return true, nil }
