@@ -251,6 +251,9 @@ func (a *api) backtest(c *call) (any, error) {
 	ctx, stop := context.WithTimeout(c.Context(), patience)
 	defer stop()
 	report, err := autopilot.Backtest{Classify: a.Classifier, Program: program, From: in.From, To: in.To}.Run(ctx, a.State.Reader)
+	if errors.Is(err, autopilot.ErrTooMuch) {
+		return nil, refuse(http.StatusUnprocessableEntity, "why.back.toomuch")
+	}
 	for i, e := range report.Events {
 		report.Events[i].Why = msg.Said(e.Why.In(c.lang))
 	}

@@ -197,12 +197,14 @@ const (
 	interruption
 )
 
+// overAll is how many assets' faults the playbook's breaker stands.
+const overAll = 3
+
 // blame counts a fault of a run against its breakers, and opens them.
 func (e *Engine) blame(ctx context.Context, tx *state.Tx, run state.Run, p Policy, kind fault, why msg.Reason) error {
 	if run.Mode != string(state.ModeActive) {
 		return nil
 	}
-	const overAll = 3 // the playbook's breaker stands that many assets
 	for _, target := range []struct {
 		key   string
 		times int64

@@ -279,7 +279,11 @@ func (p *planner) history(ctx context.Context, cfg *daemon.Config, days int) err
 	out.From = out.To.Add(-time.Duration(max(1, days)) * day)
 	out.BacktestReport, err = autopilot.Backtest{Classify: p.class, Program: p.program, From: out.From, To: out.To}.Run(ctx, st.Reader)
 	if err != nil {
-		return &failure{exit: exitError, key: "plan.replay", args: []any{mask.Text(err.Error())}, unwrapped: err}
+		words := mask.Text(err.Error())
+		if errors.Is(err, autopilot.ErrTooMuch) {
+			words = msg.Text(p.a.lang, "why.back.toomuch")
+		}
+		return &failure{exit: exitError, key: "plan.replay", args: []any{words}, unwrapped: err}
 	}
 	if p.a.format == string(present.JSON) {
 		return p.a.document(out)

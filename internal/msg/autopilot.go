@@ -126,6 +126,7 @@ var autopilotTable = sync.OnceValue(func() map[string]message {
 
 		// Back-tests.
 		"why.back.breaker":     {"%d {run|runs} did not help; open until %s", "%d 次运行没有效果，断开至 %s"},
+		"why.back.toomuch":     {"the alerts of this time lead to too many decisions; take a shorter time", "该时间范围内的告警会产生过多判断，请缩短范围"},
 		"why.back.running":     {"the run before would not have ended", "上一次运行届时尚未结束"},
 		"why.back.cooldown":    {"%s after the run before", "距上一次运行 %s"},
 		"why.back.concurrency": {"%d {run|runs} at once, and %d are allowed", "同时有 %d 次运行，上限 %d 次"},

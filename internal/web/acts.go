@@ -321,6 +321,9 @@ func (c *call) backtest(text string, days int) *backtest {
 	}
 	if err != nil {
 		b.Err = err.Error()
+		if errors.Is(err, autopilot.ErrTooMuch) {
+			b.Err = c.page.T("why.back.toomuch")
+		}
 		return b
 	}
 	verdicts := []autopilot.Verdict{autopilot.VerdictRun, autopilot.VerdictLater, autopilot.VerdictNo}
