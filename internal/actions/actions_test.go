@@ -133,7 +133,7 @@ func TestScriptGetsDataAsData(t *testing.T) {
 	if err == nil || len(plan) == 0 {
 		t.Fatal(plan, err)
 	}
-	for lang, want := range map[msg.Lang][2]string{msg.EN: {"run ", "is in none of the directories"}, msg.ZH: {"运行 ", "不在任何允许的目录中"}} {
+	for lang, want := range map[msg.Lang][2]string{msg.EN: {"run gone.sh [", "is in none of the directories"}, msg.ZH: {"运行 gone.sh [", "不在任何允许的目录中"}} {
 		if line, why := plan[0].In(lang), msg.ParseReason(msg.Of(err).String()).In(lang); !strings.HasPrefix(line, want[0]) || !strings.Contains(why, want[1]) {
 			t.Errorf("%s: %q, %q", lang, line, why)
 		}

@@ -79,6 +79,9 @@ func (a ansible) plan(r Request) (lines []msg.Reason, err error) {
 		vars = "VARIABLES"
 	}
 	_, argv, err := a.command(r, vars)
+	if argv == nil {
+		argv = []string{"ansible-playbook", r.text("playbook", "")}
+	}
 	lines = append(lines, msg.Because("plan.line.run.ansible", fmt.Sprintf("%q", argv)))
 	for _, p := range r.Params["vars"].Pairs {
 		lines = append(lines, msg.Because("plan.line.with", p.Name, strconv.Quote(p.Text.String())))

@@ -111,6 +111,9 @@ func safe(path string) error {
 
 func (a script) plan(r Request) (lines []msg.Reason, err error) {
 	path, err := a.find(r.text("script", ""))
+	if path == "" {
+		path = r.text("script", "")
+	}
 	lines = append(lines, msg.Because("plan.line.run", path, fmt.Sprintf("%q", r.Params["args"].Texts)))
 	for _, p := range r.Params["env"].Pairs {
 		lines = append(lines, msg.Because("plan.line.with", p.Name, strconv.Quote(p.Text.String())))

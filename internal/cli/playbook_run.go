@@ -145,6 +145,16 @@ func needsPerson(plan []autopilot.Foreseen) (string, bool) {
 	return plan[i].Name, true
 }
 
+// impossible is the first step of a plan that cannot be done, whoever agrees to it. What
+// depends on the steps before it may be.
+func impossible(plan []autopilot.Foreseen) (autopilot.Foreseen, bool) {
+	i := slices.IndexFunc(plan, func(s autopilot.Foreseen) bool { return !s.Skip && s.Input != nil && !s.Fault.IsZero() })
+	if i < 0 {
+		return autopilot.Foreseen{}, false
+	}
+	return plan[i], true
+}
+
 // runBookHere runs a playbook in this process.
 func (a *app) runBookHere(ctx context.Context, o *runBookOptions, file string) error {
 	p, _, err := newPlanner(a, file, daemon.Source{File: o.config, Environ: os.Environ(), Flags: map[string]string{}})
@@ -178,7 +188,11 @@ func (a *app) runBookHere(ctx context.Context, o *runBookOptions, file string) e
 	if o.dryRun {
 		return a.document(doc)
 	}
-	if step, ok := needsPerson(doc.Plan); ok {
+	step, needs := needsPerson(doc.Plan)
+	if cannot, ok := impossible(doc.Plan); ok && (needs || !o.yes && asker(ctx, a) == nil) {
+		return &failure{exit: exitError, key: "runbook.cannot", args: []any{cannot.Name, cannot.Fault.In(a.lang)}}
+	}
+	if needs {
 		return &failure{exit: exitApproval, key: "runbook.approval", args: []any{step}, hint: "hint.runbook.approval"}
 	}
 	if err := a.agreed(ctx, o); err != nil {

@@ -88,6 +88,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"hint.runbook.notfor":     {"see trigger and match of the playbook", "请查看剧本的 trigger 和 match"},
 		"runbook.approval":        {"somebody else has to approve %s: nothing was done", "%s 需要他人批准：未执行任何操作"},
 		"hint.runbook.approval":   {"run it through a server (--incident ID), where people log in", "请通过服务器执行（--incident ID），由登录的人批准"},
+		"runbook.cannot":          {"%s cannot be done: %s: nothing was done", "%s 无法执行：%s；未执行任何操作"},
 		"runbook.ask":             {"nobody can be asked: nothing was done", "无法询问：未执行任何操作"},
 		"hint.runbook.ask":        {"--yes does it without asking, --dry-run only shows it", "--yes 直接执行，--dry-run 只显示"},
 		"runbook.no":              {"the answer was no", "回答为否"},
