@@ -183,9 +183,11 @@ func TestSenders(t *testing.T) {
 			"bad and unsigned":    {am, "{", []string{"X-Hub-Signature-256", "sha256=" + sign("x")}, 401, "hook.signature"},
 			"no signature":        {am, body, []string{"X-Hub-Signature-256", "sha256=zz"}, 401, "hook.unauthenticated"},
 			"no JSON":             {am, "hello", []string{"Authorization", "Bearer " + token}, 400, `"hint":"/hooks/alertmanager takes`},
+			"no JSON, in words":   {am, "hello", []string{"Authorization", "Bearer " + token}, 400, "/hooks/alertmanager cannot read the body: "},
+			"two bad alerts":      {am, `{"alerts":[{"status":"on","labels":{"a":"b"}},{"status":"off","labels":{"a":"b"}}]}`, []string{"Authorization", "Bearer " + token}, 400, `firing, resolved; alert: startsAt 0001-01-01T00:00:00Z is no time of an alert; alerts[1]: `},
 			"no alert":            {am, `{"alerts":[{"status":"on","labels":{"a":"b"}}]}`, []string{"Authorization", "Bearer " + token}, 400, "hook.none"},
 			"too long":            {am, long, []string{"Authorization", "Bearer " + token}, 202, `"cut":1`},
-			"in Chinese":          {am, "hello", []string{"Authorization", "Bearer " + token, "Accept-Language", "zh-CN"}, 400, "正文不是"},
+			"in Chinese":          {am, "hello", []string{"Authorization", "Bearer " + token, "Accept-Language", "zh-CN"}, 400, "/hooks/alertmanager 无法解析正文："},
 			"a mapping":           {base + "/hooks/generic/zabbix", `{"events":[{"trigger":"X","host":"h"},{"trigger":"Y"}]}`, []string{"Authorization", "Bearer " + token}, 202, `"unusable":1`},
 			"no mapping":          {base + "/hooks/generic/nagios", `{}`, []string{"Authorization", "Bearer " + token}, 404, "hook.unknown"},
 			"another site's name": {am, body, []string{"Authorization", "Bearer " + token, "Host-Of-Test", "evil.example"}, 421, "hook.host"},
@@ -218,7 +220,7 @@ func TestSenders(t *testing.T) {
 		for _, row := range rows {
 			written.WriteString(row.Body)
 		}
-		for _, want := range []string{`"key":"why.leftout"`, `"key":"why.body"`, `none of the 1 alert`, "is none of alertmanager"} {
+		for _, want := range []string{`"key":"why.leftout"`, `"key":"why.body"`, `none of the 1 alert`, "/hooks/alertmanager cannot read the body"} {
 			if err != nil || !strings.Contains(written.String(), want) {
 				t.Errorf("no %s in the journal: %v %v", want, rows, err)
 			}

@@ -196,10 +196,23 @@ func (x *intake) take(ctx context.Context, read reading) {
 	case err != nil:
 		x.lost(ctx, http.StatusBadRequest, len(found)+group.RefusedAlerts, "hook.body", x.hook, err)
 	case len(found) == 0 && group.RefusedAlerts > 0:
-		x.lost(ctx, http.StatusBadRequest, group.RefusedAlerts, "hook.none", group.RefusedAlerts, errors.Join(group.Refused...))
+		x.lost(ctx, http.StatusBadRequest, group.RefusedAlerts, "hook.none", group.RefusedAlerts, reasons(group.Refused))
 	default:
 		x.keep(ctx, found, group)
 	}
+}
+
+// reasons are the first of some errors, on one line.
+func reasons(errs []error) string {
+	const most = 5
+	var words []string
+	for _, err := range errs[:min(len(errs), most)] {
+		words = append(words, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if len(errs) > most {
+		words = append(words, "…")
+	}
+	return strings.Join(words, "; ")
 }
 
 // keep stores what was found, and answers.

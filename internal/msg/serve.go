@@ -129,7 +129,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"hint.hook.signature":   {"X-Hub-Signature-256: sha256= and the HMAC-SHA256 of the body with hooks.hmac, in hex", "X-Hub-Signature-256: sha256= 加上以 hooks.hmac 为密钥、对正文计算的 HMAC-SHA256（十六进制）"},
 		"hook.large":            {"the body holds more than %d MiB or %d {alert|alerts}", "正文超过 %d MiB 或 %d 条告警"},
 		"hint.hook.large":       {"set max_alerts of the sender's webhook", "请在发送方的 webhook 中设置 max_alerts"},
-		"hook.body":             {"the body is none of %s: %v", "正文不是 %s 的格式：%v"},
+		"hook.body":             {"/hooks/%s cannot read the body: %v", "/hooks/%s 无法解析正文：%v"},
 		"hint.hook.body":        {"/hooks/alertmanager takes Alertmanager's webhook, /hooks/grafana Grafana's, /hooks/generic/NAME any JSON by a mapping", "/hooks/alertmanager 接收 Alertmanager 的 webhook，/hooks/grafana 接收 Grafana 的，/hooks/generic/NAME 按映射接收任意 JSON"},
 		"hook.none":             {"none of the %d {alert|alerts} can be used: %v", "%d 条告警都无法使用：%v"},
 		"hint.hook.none":        {"an alert needs labels, and a status firing or resolved", "告警需要有标签，状态为 firing 或 resolved"},
