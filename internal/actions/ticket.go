@@ -34,6 +34,22 @@ type Tracker struct {
 	Issue string
 }
 
+// ProjectForm is an example of what Project looks like where t's cannot be one; "": it can.
+func (t Tracker) ProjectForm() string {
+	owner, name, ok := strings.Cut(t.Project, "/")
+	switch t.Type {
+	case "github", "gitea":
+		if !ok || owner == "" || name == "" || strings.Contains(name, "/") {
+			return "team/ops"
+		}
+	case "jira", "jira-server":
+		if !jiraKey().MatchString(t.Project) {
+			return "OPS"
+		}
+	}
+	return ""
+}
+
 type ticket struct {
 	c *http.Client
 	s *Set

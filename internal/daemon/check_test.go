@@ -20,10 +20,10 @@ func TestCheck(t *testing.T) {
 		"listen: localhost:0\n":      nil,
 		"listen: 127.0.0.300:9620\n": {`:1:9: listen: "127.0.0.300"`},
 		"listen: 127.0.0.1:96200\n":  {`:1:9: listen: "96200"`},
-		"hooks: {token: '${secret:HOOK}'}\nnotify: {a: {type: slack, url: 'ftp://x', key: '${secret:K}'}}\n": {":2:", "notify.a.key", "${secret:K}", "notify.a.url", "hint:"},
-		"tickets: {a: {type: jira, url: 'jira.example.org', token: '${secret:HOOK}'}}\n":                     {"1:", "tickets.a.url"},
-		"clusters: {a: {kubeconfig: nowhere}}\n":                                                             {":1:28: there is no file"},
-		"notify: {a: {type: email, url: 'smtp://mail.example.org:25', key: '${secret:HOOK}'}}\n":             nil,
+		"hooks: {token: '${secret:HOOK}'}\nnotify: {a: {type: slack, url: 'ftp://x', key: '${secret:K}'}}\n":  {":2:", "notify.a.key", "${secret:K}", "notify.a.url", "hint:"},
+		"tickets: {a: {type: jira-server, url: 'jira.example.org', project: OPS, token: '${secret:HOOK}'}}\n": {"1:", "tickets.a.url"},
+		"clusters: {a: {kubeconfig: nowhere}}\n":                                                 {":1:28: there is no file"},
+		"notify: {a: {type: email, url: 'smtp://mail.example.org:25', key: '${secret:HOOK}'}}\n": nil,
 	} {
 		_, err := daemon.Check(daemon.Source{File: configured(t, text), Environ: []string{"KEEPWELL_SECRET_HOOK=x"}})
 		problems, _ := errors.AsType[daemon.ConfigErrors](err)

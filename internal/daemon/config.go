@@ -343,11 +343,15 @@ func (r *reader) judgeParts(c *Config) {
 		}
 	}
 	for name, t := range c.Tickets {
-		if types := []string{"github", "gitlab", "gitea", "jira", "jira-server", "generic"}; !slices.Contains(types, t.Type) {
+		types := []string{"github", "gitlab", "gitea", "jira", "jira-server", "generic"}
+		if !slices.Contains(types, t.Type) {
 			r.at("tickets."+name, "serve.enum", "type", strings.Join(types, ", "))
 		}
 		if t.URL == "" {
 			r.at("tickets."+name, "serve.lacks", "url")
+		}
+		if slices.Contains(types, t.Type) && t.Type != "generic" {
+			r.judgeTracker("tickets."+name, t)
 		}
 	}
 	for _, name := range c.Escalate.To {
@@ -361,6 +365,22 @@ func (r *reader) judgeParts(c *Config) {
 				r.at(key, "serve.dir", dir)
 			}
 		}
+	}
+}
+
+// judgeTracker reports what the program of a tracker cannot do without: it is asked with
+// a token, in the cloud's Jira for a user's, and of a project.
+func (r *reader) judgeTracker(key string, t Tracker) {
+	lacks := func(name, value string, needed bool) {
+		if needed && value == "" {
+			r.at(key, "serve.lacks", name)
+		}
+	}
+	lacks("project", t.Project, true)
+	lacks("token", t.Token, true)
+	lacks("user", t.User, t.Type == "jira")
+	if example := actions.Tracker(t).ProjectForm(); t.Project != "" && example != "" {
+		r.at(key+".project", "serve.project", key+".project", example)
 	}
 }
 

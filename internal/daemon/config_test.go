@@ -61,6 +61,10 @@ func TestProblems(t *testing.T) {
 		"databases: {a: {url: 'mysql://x/y'}, b: {url: '${secret:DB}'}}\n":                                       {`1:22: databases.a.url: want postgres://`},
 		"redis:\n  a: {address: cache}\n  b: {address: 'h:1', db: -1}\n  c: {address: 'unix:/run/redis.sock'}\n": {`2:16: redis.a.address: want a host and a port`, `3:27: redis.b.db: want a whole number`},
 		"http: {hosts: [Deploy.example.org], private: [10.0.0.0/8]}\n":                                           {`1:15: http.hosts: "Deploy.example.org" is no host`, `1:46: http.private: "10.0.0.0/8" does not stand under http.hosts`},
+		"tickets:\n  a: {type: jira, url: u}\n  b: {type: jira-server, url: u, project: ops, token: t}\n  c: {type: github, url: u, project: ops}\n  d: {type: generic, url: u}\n  e: {type: gitlab, url: u, project: '7', token: t}\n  f: {type: jira, url: u, project: OPS, token: t}\n": {
+			`2:6: project is missing`, `2:6: token is missing`, `2:6: user is missing`, `3:43: tickets.b.project: want a project such as OPS`,
+			`4:6: token is missing`, `4:38: tickets.c.project: want a project such as team/ops`, `7:6: user is missing`,
+		},
 		"oidc: {roles: {a: admin}}\n": {"1:7: issuer is missing"},
 		"journal: {keys: [0f]}\n":     {`1:17: journal.keys: "0f" is no public key`},
 		"a: &x 1\nb: *x\n":            {`1:1: unknown key "a"`, `2:1: unknown key "b"`},
@@ -167,7 +171,7 @@ scripts:
 ansible: {program: /usr/bin/ansible-playbook, dirs: [DIR], home: DIR, env: [A=b]}
 http: {hosts: [a.example.org, b.example.org], private: [b.example.org]}
 notify: {a: {type: slack, url: u, key: k, lang: zh, from: f, to: [t], user: v, ca: DIR}}
-tickets: {a: {type: jira, url: u, project: p, token: t, user: v, issue: i}}
+tickets: {a: {type: jira, url: u, project: OPS, token: t, user: v, issue: i}}
 clusters: {a: {kubeconfig: DIR, context: c, account: DIR, namespaces: [n], nodes: true, max_replicas: 9}}
 redis: {a: {address: "h:1", user: u, password: p, db: 1, tls: true, ca: DIR, write: true, commands: [GET]}}
 databases: {a: {url: "postgres://h/d", write: true}}

@@ -32,6 +32,7 @@ var serveTable = sync.OnceValue(func() map[string]message {
 		"serve.workers":             {"workers: want 1 or more", "workers：至少为 1"},
 		"serve.lacks":               {"%s is missing", "缺少 %s"},
 		"serve.receiver":            {"there is no receiver %q under notify", "notify 下没有接收方 %q"},
+		"serve.project":             {"%s: want a project such as %s", "%s：应为项目，例如 %s"},
 		"serve.number":              {"%s: want a whole number that is not negative", "%s：应为非负整数"},
 		"serve.time":                {"%s: too short", "%s：时间过短"},
 		"serve.duration":            {"%s: want a time such as 30s, 15m, 12h or 30d", "%s：应为时长，例如 30s、15m、12h 或 30d"},
