@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +55,8 @@ var (
 	// ErrAnswer refuses what the provider answered: it is not signed by it, not for this
 	// server or this login, or no longer. It comes with [ErrLogin].
 	ErrAnswer = errors.New("what the OpenID provider answered cannot be accepted")
+	// ErrSilent says that the provider could not be asked.
+	ErrSilent = errors.New("the OpenID provider does not answer")
 	// ErrNoProvider says that there is none.
 	ErrNoProvider = errors.New("no OpenID provider is configured")
 )
@@ -97,7 +100,7 @@ func (p *provider) open(ctx context.Context) (context.Context, *oidc.Provider, *
 	if p.known == nil {
 		known, err := oidc.NewProvider(context.WithoutCancel(ctx), p.o.Issuer) // keeps the context; the client has its deadline
 		if err != nil {
-			return ctx, nil, nil, fmt.Errorf("asking the OpenID provider: %w", err)
+			return ctx, nil, nil, fmt.Errorf("%w: %w", ErrSilent, err)
 		}
 		p.known = known
 	}
@@ -207,6 +210,9 @@ func (p *provider) claims(ctx context.Context, f flow, code string) (c claimed, 
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) { // its text holds the answer as it came
 			return c, fmt.Errorf("trading the code: the provider refused it (%.40q)", refused.ErrorCode)
+		}
+		if _, broken := errors.AsType[*url.Error](err); broken {
+			return c, fmt.Errorf("trading the code: %w: %w", ErrSilent, err)
 		}
 		return c, fmt.Errorf("trading the code: %w", err)
 	}

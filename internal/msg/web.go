@@ -285,6 +285,8 @@ var webTable = sync.OnceValue(func() map[string]message {
 		"web.err.conflict.what":  {"It has changed since the page was shown. Look at it again.", "页面显示之后情况已变化，请重新查看。"},
 		"web.err.login":          {"User name or password is wrong", "用户名或密码错误"},
 		"web.err.login.what":     {"Try again.", "请重试。"},
+		"web.err.silent":         {"The OpenID provider does not answer", "OpenID 提供方没有应答"},
+		"web.err.silent.what":    {"This server could not reach it. Try again in a minute; if it stays, its address (oidc.issuer) or the network is wrong: the server's log says what. Users with a password of this server can log in with it.", "本服务器无法连接提供方。请稍后重试；如仍出现，则是地址（oidc.issuer）或网络有误，详情见服务器日志。设有本服务器密码的用户仍可用密码登录。"},
 		"web.err.answer":         {"What the OpenID provider answered was not accepted", "OpenID 提供方的应答未被接受"},
 		"web.err.answer.what":    {"Begin again. If it stays, the server's log says why: often a clock, the client's id or its secret.", "请重新登录。如仍出现，原因见服务器日志：常见的是时钟偏差，或客户端 ID、密钥不符。"},
 		"web.err.flow":           {"This login was not begun here", "该登录并非在此发起"},

@@ -56,7 +56,13 @@ func (c *call) enter() error {
 	return c.write(p.Status, "login")
 }
 
-func (c *call) openid() error { return c.Door.Begin(c.w, c.r, access.Local(c.query("next"))) }
+func (c *call) openid() error {
+	err := c.Door.Begin(c.w, c.r, access.Local(c.query("next")))
+	if errors.Is(err, access.ErrSilent) {
+		c.Log.WarnContext(c.ctx(), "nobody can log in with OpenID", "error", mask.Text(err.Error()))
+	}
+	return err
+}
 
 func (c *call) back() error {
 	next, err := c.Door.Return(c.w, c.r)

@@ -358,6 +358,8 @@ func problemOf(err error) problem {
 		return problem{http.StatusConflict, "web.err.stale", ""}
 	case errors.Is(err, state.ErrConflict), errors.Is(err, access.ErrStale):
 		return problem{http.StatusConflict, "web.err.conflict", err.Error()}
+	case errors.Is(err, access.ErrSilent):
+		return problem{http.StatusBadGateway, "web.err.silent", ""}
 	case errors.Is(err, access.ErrAnswer):
 		return problem{http.StatusUnprocessableEntity, "web.err.answer", ""}
 	case errors.Is(err, access.ErrFlow):
