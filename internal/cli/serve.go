@@ -16,6 +16,7 @@ import (
 	"github.com/keepwell/keepwell/internal/daemon"
 	"github.com/keepwell/keepwell/internal/msg"
 	"github.com/keepwell/keepwell/internal/present"
+	"github.com/keepwell/keepwell/internal/state"
 )
 
 type serveOptions struct {
@@ -151,7 +152,11 @@ func (a *app) badServeConfig(err error) error {
 func (a *app) addAdmin(ctx context.Context, d *daemon.Daemon, name string) error {
 	password := rand.Text()
 	if _, err := d.Door().AddUser(ctx, "cli", name, access.Admin, password); err != nil {
-		return &failure{exit: exitError, key: "serve.noadmin", args: []any{wordsOf(a.lang, err)}, unwrapped: err}
+		words := wordsOf(a.lang, err)
+		if errors.Is(err, state.ErrConflict) {
+			words = msg.Text(a.lang, "people.taken")
+		}
+		return &failure{exit: exitError, key: "serve.noadmin", args: []any{words}, unwrapped: err}
 	}
 	_, err := fmt.Fprintf(a.out, "%s\n  %s\n", msg.Text(a.lang, "serve.admin", name), password)
 	return err

@@ -71,13 +71,19 @@ func wordsOf(lang msg.Lang, err error) string {
 	switch {
 	case errors.Is(err, state.ErrNotFound):
 		return msg.Text(lang, "people.none")
-	case errors.Is(err, state.ErrConflict):
-		return msg.Text(lang, "people.taken")
 	}
 	if words := access.Words(lang, err); words != "" {
 		return words
 	}
 	return err.Error()
+}
+
+// conflict gives a conflict words of its own; other errors stay as they are.
+func (a *app) conflict(err error, key string, args ...any) error {
+	if !errors.Is(err, state.ErrConflict) {
+		return err
+	}
+	return &failure{exit: exitError, key: "people.failed", args: []any{msg.Text(a.lang, key, args...)}, unwrapped: err}
 }
 
 func newUserAdd(a *app) *cobra.Command {
@@ -103,7 +109,7 @@ func newUserAdd(a *app) *cobra.Command {
 		return atDoor(cmd.Context(), a, o, func(d *access.Door) error {
 			u, err := d.AddUser(cmd.Context(), "cli", args[0], as, password)
 			if err != nil {
-				return err
+				return a.conflict(err, "people.taken")
 			}
 			return a.sayPeople("people.added", u.Name, u.Role)
 		})
@@ -204,7 +210,7 @@ func newTokenAdd(a *app) *cobra.Command {
 		return atDoor(cmd.Context(), a, o, func(d *access.Door) error {
 			secret, t, err := d.AddToken(cmd.Context(), "cli", wish)
 			if err != nil {
-				return err
+				return a.conflict(err, "people.tokens", wish.User)
 			}
 			_, err = fmt.Fprintf(a.out, "%s\n  %s\n", msg.Text(a.lang, "people.token.added", t.ID, t.Name), secret)
 			return err
@@ -223,7 +229,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 		}
 		return atDoor(cmd.Context(), a, o, func(d *access.Door) error {
 			if err := d.RevokeToken(cmd.Context(), "cli", id, 0); err != nil {
-				return err
+				return a.conflict(err, "people.gone")
 			}
 			return a.sayPeople("people.token.revoked", id)
 		})
