@@ -79,6 +79,8 @@ type Options struct {
 	// Workers is how many steps run at once on this node; 0: 20.
 	Workers int
 	Jobs    jobs.Options
+	// Began and Ended, where set, are told of runs, once that is durable; for logs.
+	Began, Ended func(state.Run)
 	// More are handlers of the server's own that share the queue.
 	More []jobs.Handler
 	// BeforeEffect and AfterEffect, where set, are told of effects; for tests and metrics.

@@ -449,6 +449,9 @@ func (e *Engine) start(ctx context.Context, tx *state.Tx, s subject, alert int64
 
 // begin writes down that a run starts and inserts its first step.
 func (e *Engine) begin(ctx context.Context, tx *state.Tx, run state.Run, steps []Step, by string) error {
+	if e.o.Began != nil {
+		tx.AfterCommit(func() { e.o.Began(run) })
+	}
 	return errors.Join(
 		journal.Append(tx, journal.Entry{Kind: journal.RunStarted, Actor: by, Incident: run.Incident, Run: run.ID, Reason: msg.ParseReason(run.Reason), Data: map[string]any{
 			"playbook": run.Playbook, "version": run.Version, "asset": run.Asset, "mode": run.Mode,
@@ -499,6 +502,7 @@ func (e *Engine) observe(ctx context.Context, tx *state.Tx, s subject, alert int
 			return 0, err
 		}
 	}
+	e.tellEnd(tx, run, state.RunDone)
 	return run.ID, errors.Join(
 		tx.MoveRun(ctx, run.ID, state.RunDone, ""),
 		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: msg.Because("why.would"), Data: plan}),

@@ -311,6 +311,7 @@ func (e *Engine) cancel(ctx context.Context, tx *state.Tx, id int64, by string, 
 			return err
 		}
 	}
+	e.tellEnd(tx, run, state.RunCancelled)
 	return errors.Join(tx.MoveRun(ctx, id, state.RunCancelled, why.String()),
 		journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: by, Incident: run.Incident, Run: id, Reason: runEnded(state.RunCancelled, why), Data: map[string]any{"state": state.RunCancelled}}))
 }

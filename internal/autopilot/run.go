@@ -515,5 +515,14 @@ func (e *Engine) handOver(ctx context.Context, tx *state.Tx, run state.Run, p *P
 
 // ended writes down the end of a run.
 func (e *Engine) ended(_ context.Context, tx *state.Tx, run state.Run, to state.RunState, why msg.Reason) error {
+	e.tellEnd(tx, run, to)
 	return journal.Append(tx, journal.Entry{Kind: journal.RunEnded, Actor: Actor, Incident: run.Incident, Run: run.ID, Reason: runEnded(to, why), Data: map[string]any{"state": to}})
+}
+
+// tellEnd tells whoever listens that a run ended.
+func (e *Engine) tellEnd(tx *state.Tx, run state.Run, to state.RunState) {
+	if e.o.Ended != nil {
+		run.State = to
+		tx.AfterCommit(func() { e.o.Ended(run) })
+	}
 }

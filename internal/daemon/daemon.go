@@ -30,6 +30,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/keepwell/keepwell/internal/access"
 	"github.com/keepwell/keepwell/internal/actions"
@@ -203,6 +204,8 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 		Classifier: d.class, Compile: d.programs.Compile, Describe: d.programs.Describe, Escalate: escalate, Receivers: func() []string { return d.live.Load().Escalate.To }, May: may, EscalateAfter: cfg.Escalate.After,
 		MaxRuns: cfg.MaxRuns, Workers: int(cfg.Workers), Jobs: jobs.Options{Log: slog.New(grave{d.log.Handler()})}, More: d.care(),
 		AfterEffect: func(state.StepKey) { d.metrics.effects.Inc() },
+		Began:       func(r state.Run) { d.log.Info("a run began", told(r)...) },
+		Ended:       func(r state.Run) { d.log.Info("a run ended", append(told(r), "state", string(r.State))...) },
 	})
 	return err
 }
@@ -211,6 +214,17 @@ func (d *Daemon) open(ctx context.Context, cfg *Config) (err error) {
 func may(ctx context.Context, role string) bool {
 	p, ok := access.From(ctx)
 	return ok && p.May(access.ScopeAPI, access.Role(role))
+}
+
+// told is what the log says of a run; the journal says all. The asset is foreign text.
+func told(r state.Run) []any {
+	asset := strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, clip(mask.Text(r.Asset)))
+	return []any{"run", r.ID, "playbook", r.Playbook, "mode", r.Mode, "incident", r.Incident, "asset", asset}
 }
 
 // grave drops what is no warning: the queue tells of every migration.
