@@ -68,8 +68,7 @@ func atDoor(ctx context.Context, a *app, o *serveOptions, f func(*access.Door) e
 
 // wordsOf tells apart what people can mend.
 func wordsOf(lang msg.Lang, err error) string {
-	switch {
-	case errors.Is(err, state.ErrNotFound):
+	if errors.Is(err, state.ErrNotFound) {
 		return msg.Text(lang, "people.none")
 	}
 	if words := access.Words(lang, err); words != "" {
