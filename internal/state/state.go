@@ -37,6 +37,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -99,13 +100,13 @@ type querier interface {
 func Open(ctx context.Context, o Options) (*State, error) {
 	s, err := open(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("opening the database: %w", err)
+		return nil, fmt.Errorf("opening the database: %w", unspoken(err, o.Database))
 	}
 	if err = s.durable(ctx); err == nil {
 		err = s.migrate(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the database: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("opening the database: %w", unspoken(err, o.Database)), s.Close())
 	}
 	return s, nil
 }
@@ -133,10 +134,34 @@ func open(ctx context.Context, o Options) (*State, error) {
 		s.write = stdlib.OpenDBFromPool(pool)
 		s.read, s.q = s.write, s.write
 	default:
-		scheme, _, _ := strings.Cut(o.Database, ":")
+		scheme, _, ok := strings.Cut(o.Database, "://")
+		if !ok {
+			scheme = "" // it may be a password by mistake
+		}
 		return nil, fmt.Errorf("the database address begins with %.20q (hint: postgres://USER@HOST/NAME; without it the data is in one file under --data)", scheme)
 	}
 	return s, nil
+}
+
+// unspoken is an error without the password of an address: servers and what lies between
+// may repeat what they were told.
+func unspoken(err error, address string) error {
+	u, bad := url.Parse(address)
+	if bad != nil || u.User == nil {
+		return err
+	}
+	text := err.Error()
+	password, _ := u.User.Password()
+	_, written, _ := strings.Cut(u.User.String(), ":")
+	for _, form := range []string{password, written, url.QueryEscape(password)} {
+		if form != "" {
+			text = strings.ReplaceAll(text, form, "***")
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // Close lets go. No transaction may be running.
