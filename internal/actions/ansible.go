@@ -126,15 +126,12 @@ func (a ansible) do(ctx context.Context, r Request) (res Result, err error) {
 }
 
 // unsafeVars are variables whose values Ansible takes as they are: it would read {{ }} in
-// others as templates, which can run anything. A string of JSON is one of YAML.
+// others as templates, which can run anything. The escapes of Go are escapes of YAML; what
+// is not escaped is ASCII, since YAML refuses some of the other characters.
 func unsafeVars(r Request) []byte {
 	var b bytes.Buffer
 	for _, p := range r.Params["vars"].Pairs {
-		value, err := json.Marshal(p.Text.String())
-		if err != nil {
-			continue // a string can always be written
-		}
-		fmt.Fprintf(&b, "%s: !unsafe %s\n", p.Name, value)
+		fmt.Fprintf(&b, "%s: !unsafe %s\n", p.Name, strconv.QuoteToASCII(p.Text.String()))
 	}
 	return b.Bytes()
 }

@@ -57,7 +57,14 @@ func longest(kind string) int {
 
 // text is what is said, as its receiver can take it.
 func (a notify) text(to Receiver, r Request) string {
-	text := r.text("text", "")
+	harmless := func(s string) string { return present.Marked(oneBreak(s)) }
+	if to.Type == "other" {
+		harmless = func(s string) string { return uncalling(present.Marked(oneBreak(s))) }
+	}
+	var text string
+	if f := r.Params["text"].Text; len(f) > 0 {
+		text = f.Shown(harmless)
+	}
 	if text == "" {
 		switch lang := msg.Lang(to.Lang); to.Lang {
 		case "":
@@ -67,12 +74,13 @@ func (a notify) text(to Receiver, r Request) string {
 		default:
 			text = toldIn(lang, r.About)
 		}
+		text = harmless(text)
 	}
 	kind := to.Type
 	if kind == "other" {
 		kind, _, _ = strings.Cut(to.URL, ":")
 	}
-	return short(present.Marked(strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "?")), longest(kind))
+	return short(strings.ToValidUTF8(oneBreak(text), "?"), longest(kind))
 }
 
 func (a notify) receiver(r Request) (name string, to Receiver, err error) {

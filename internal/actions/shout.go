@@ -124,12 +124,6 @@ func shouted(name string, err error) error {
 	return msg.Wrong("do.pair", text, ErrUnsure)
 }
 
-// quietly keeps data of alerts from calling everybody.
-func quietly(text string) string {
-	const nothing = "\u200b"
-	return strings.NewReplacer("@everyone", "@"+nothing+"everyone", "@here", "@"+nothing+"here", "@channel", "@"+nothing+"channel", "@all", "@"+nothing+"all", "<@", "<"+nothing+"@", "<!", "<"+nothing+"!", "@**", "@"+nothing+"**").Replace(text)
-}
-
 // learnAddress: shoutrrr has tokens in every part of an address, and repeats them in errors,
 // in pieces and put together anew.
 func learnAddress(v *vault, address string, u *url.URL) {

@@ -75,10 +75,15 @@ func (a ticket) draft(r Request) (name string, t Tracker, d draft, err error) {
 		return name, t, d, err
 	}
 	about := r.About
+	inTitle, inBody := t.harmless()
 	d = draft{
 		Key:   r.text("key", strings.Join([]string{about.Playbook, about.Code, about.Asset}, " ")),
-		Title: r.text("title", a.s.headline(about)),
-		Body:  r.text("body", fmt.Sprintf("%s\nincident %d, run %d", toldIn(a.s.o.Lang, about), about.Incident, about.Run)),
+		Title: r.shown("title", a.s.headline(about), inTitle),
+		Body:  r.shown("body", fmt.Sprintf("%s\nincident %d, run %d", toldIn(a.s.o.Lang, about), about.Incident, about.Run), inBody),
+	}
+	if t.Type != "generic" { // the least of what trackers take is 255 characters
+		const title = 250
+		d.Title = short(strings.Map(plain, d.Title), title)
 	}
 	d.Labels = append(slices.Clone(r.Params["labels"].Texts), d.mark())
 	return name, t, d, nil
@@ -89,6 +94,27 @@ func (a ticket) plan(r Request) (lines []msg.Reason, err error) {
 	return []msg.Reason{
 		msg.Because("plan.line.ticket", name, d.mark()), msg.Because("plan.line.title", d.Title), msg.Because("plan.line.labels", strings.Join(d.Labels, ", ")), msg.Because("plan.line.text", d.Body),
 	}, err
+}
+
+// harmless are what makes data harmless in the titles and texts of a tracker.
+func (t Tracker) harmless() (title, body func(string) string) {
+	same := func(s string) string { return s }
+	switch t.Type {
+	case "github", "gitlab", "gitea":
+		return calm, inMarkdown
+	case "jira-server":
+		return same, inWiki
+	}
+	return same, same
+}
+
+// shown is a parameter as a string, or another where it was left out, with the data in it
+// made harmless: all of what was left out is data.
+func (r Request) shown(name, otherwise string, harmless func(string) string) string {
+	if f, ok := r.Params[name]; ok && len(f.Text) > 0 {
+		return f.Text.Shown(harmless)
+	}
+	return harmless(otherwise)
 }
 
 // addresses are where tickets are listed and where they are created.
@@ -148,14 +174,13 @@ func (t Tracker) payload(d draft) any {
 	case "gitea":
 		return map[string]any{"title": d.Title, "body": d.Body + "\n\n" + strings.Join(d.Labels, " ")}
 	case "jira", "jira-server":
-		const summary = 250 // Jira takes 255
 		kind := t.Issue
 		if kind == "" {
 			kind = "Task"
 		}
 		fields := map[string]any{
 			"project": map[string]any{"key": t.Project}, "issuetype": map[string]any{"name": kind}, "labels": d.jiraLabels(),
-			"summary": short(strings.Map(plain, d.Title), summary), "description": d.Body,
+			"summary": d.Title, "description": d.Body,
 		}
 		if t.Type == "jira" {
 			fields["description"] = document(d.Body)

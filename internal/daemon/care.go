@@ -131,7 +131,7 @@ func (d *Daemon) escalate(ctx context.Context, x autopilot.Escalation) error {
 	} else if x.Run != 0 && l.URL != "" {
 		text += "\n" + msg.Text(d.o.Lang, "serve.escalation.run", x.Run, strings.TrimSuffix(l.URL, "/")+fmt.Sprintf("/runs/%d", x.Run))
 	}
-	params := map[string]playbook.Filled{"to": {Text: playbook.Sealed{{Text: x.To}}}, "text": {Text: playbook.Sealed{{Text: text}}}}
+	params := map[string]playbook.Filled{"to": {Text: playbook.Sealed{{Text: x.To}}}, "text": {Text: playbook.Sealed{{Text: text, Data: true}}}}
 	if l.Escalate.Channel != "" {
 		params["channel"] = playbook.Filled{Text: playbook.Sealed{{Text: l.Escalate.Channel}}}
 	}

@@ -2,6 +2,7 @@ package playbook
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -25,10 +26,15 @@ var limitForm = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]*(,[A-Za-z0-9_][A-Za-z0-9_.:-]*)*$`)
 })
 
-// HostList tells whether a text is a list of hosts or groups, without patterns.
+// HostList tells whether a text is a list of hosts or groups, without patterns and
+// without the groups that every inventory has. Ansible parts names by colons, too.
 func HostList(s string) bool {
 	const longest = 1024
-	return len(s) <= longest && limitForm().MatchString(s) && s != "all" && !strings.Contains(s, "::")
+	if len(s) > longest || !limitForm().MatchString(s) || strings.Contains(s, "::") {
+		return false
+	}
+	names := strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == ':' })
+	return !slices.ContainsFunc(names, func(name string) bool { return name == "all" || name == "ungrouped" })
 }
 
 func checkLimit(s string) *placeFault {

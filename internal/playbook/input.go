@@ -57,12 +57,27 @@ type Sealed []Piece
 type Piece struct {
 	Text   string `json:"text,omitempty"`
 	Secret string `json:"secret,omitempty"`
+	// Data says that the text is not the playbook's own: an alert said it.
+	Data bool `json:"data,omitempty"`
 }
 
 // String shows s with references.
 func (s Sealed) String() string {
 	text, _ := s.Open(byReference) // a reference never fails
 	return text
+}
+
+// Shown is s with references, with what alerts said made harmless for those who read it.
+func (s Sealed) Shown(harmless func(string) string) string {
+	var b strings.Builder
+	for _, p := range s {
+		if p.Data {
+			b.WriteString(harmless(p.Text))
+			continue
+		}
+		b.WriteString(Sealed{p}.String())
+	}
+	return b.String()
 }
 
 // Open is s with its secrets.
@@ -93,7 +108,7 @@ func (t Text) sealed(s Scope) (out Sealed, err error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Piece{Text: text})
+		out = append(out, Piece{Text: text, Data: p.path != nil})
 	}
 	return out, nil
 }
