@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ var (
 	ErrStale = errors.New("another changed it in the meantime (hint: read it again)")
 	// ErrProvider refuses to change what the OpenID provider says.
 	ErrProvider = errors.New("role and password of this person are the OpenID provider's (hint: change the groups there)")
-	// ErrToken refuses a token with more than its user has, or without a use.
-	ErrToken = errors.New("a token has a role that is not above its user's, at least one scope (api, hooks, mod) and an end in the future, if any")
+	// ErrToken refuses a token with more than its user has or may give themselves, or without a use.
+	ErrToken = errors.New("a token has a role that is not above its user's, at least one scope (api, hooks, mod) and an end in the future, if any; one for hooks is made for a viewer by an admin only")
 )
 
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$`) })
@@ -190,6 +191,10 @@ func (d *Door) AddToken(ctx context.Context, by string, wish TokenWish) (key str
 			return err
 		}
 		if !Role(u.Role).Allows(wish.Role) || !goodScopes(wish.Scopes) || !wish.Expires.IsZero() && !wish.Expires.After(tx.Now()) {
+			return ErrToken
+		}
+		// Alerts start playbooks: who only looks makes no sender of themselves.
+		if slices.Contains(wish.Scopes, ScopeHooks) && by == "user:"+u.Name && !Role(u.Role).Allows(Operator) {
 			return ErrToken
 		}
 		all, err := tx.Tokens(ctx, u.ID)

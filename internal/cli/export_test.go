@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,3 +47,9 @@ func Commands() []string {
 	walk("", newRoot(&app{lang: msg.EN}))
 	return names
 }
+
+// Holders is who is let in to /mod/.
+var Holders = holders
+
+// MountsOfServe are the prefixes of the handlers of `serve`.
+func MountsOfServe() []string { return slices.Sorted(maps.Keys((&app{lang: msg.EN}).serveMounts())) }

@@ -253,10 +253,9 @@ func (d *Daemon) mount(ctx context.Context, cfg *Config) error {
 		d.cert.Warn(d.log, time.Now())
 	}
 	mux := http.NewServeMux()
-	d.hooks(mux)
-	mux.HandleFunc("GET /healthz", d.healthz)
-	mux.HandleFunc("GET /readyz", d.readyz)
-	mux.Handle("GET /metrics", d.guarded(d.metrics.handler))
+	for _, r := range d.routes() {
+		mux.Handle(r.pattern, r.handler)
+	}
 	parts := Parts{
 		State: d.st, Engine: d.eng, Door: d.door, Classifier: d.class, Compile: d.programs.Compile, Conditions: wire.Conditions(), Library: d.lib,
 		Trust: d.trust(cfg), Stopping: d.stopping, Config: cfg, Log: d.log, Dir: d.dir, AtEnd: func(f func(context.Context) error) { d.undo = append(d.undo, f) },

@@ -18,6 +18,15 @@ func (d *Daemon) State() *state.State       { return d.st }
 func (d *Daemon) Engine() *autopilot.Engine { return d.eng }
 func (d *Daemon) Key() journal.Key          { return d.key }
 
+// Routes are whom the server's own routes let in, by their patterns.
+func (d *Daemon) Routes() map[string]string {
+	out := map[string]string{}
+	for _, r := range d.routes() {
+		out[r.pattern] = string(r.lets)
+	}
+	return out
+}
+
 func Instance(ctx context.Context, st *state.State) (string, error) { return instance(ctx, st) }
 
 // Options are those of the actions, with all that a server brings.

@@ -33,31 +33,56 @@ import (
 // reading takes one body of a format.
 type reading func(ctx context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error)
 
-// hooks adds the routes through which alerts come in.
-func (d *Daemon) hooks(mux *http.ServeMux) {
-	fixed := map[string]func(io.Reader, alerts.Limits, alerts.Each) (alerts.Group, error){"alertmanager": alerts.Alertmanager, "grafana": alerts.Grafana}
-	for name, read := range fixed {
-		mux.Handle("POST /hooks/"+name, d.hook(name, func(*http.Request) reading {
+// letsIn is whom a route lets in.
+type letsIn string
+
+const (
+	everybody letsIn = "everybody"
+	senders   letsIn = "senders" // of alerts
+	readers   letsIn = "readers" // this machine, senders, and who may read
+)
+
+// route is one of the server's own; those of the mounts say themselves whom they let in.
+type route struct {
+	pattern string
+	lets    letsIn
+	handler http.Handler
+}
+
+// routes are all that the server has beside its mounts.
+func (d *Daemon) routes() []route {
+	return append(
+		d.hooks(),
+		route{"GET /healthz", everybody, http.HandlerFunc(d.healthz)},
+		route{"GET /readyz", everybody, http.HandlerFunc(d.readyz)},
+		route{"GET /metrics", readers, d.guarded(d.metrics.handler)},
+	)
+}
+
+// hooks are the routes through which alerts come in.
+func (d *Daemon) hooks() []route {
+	fixed := func(name string, read func(io.Reader, alerts.Limits, alerts.Each) (alerts.Group, error)) http.Handler {
+		return d.hook(name, func(*http.Request) reading {
 			return func(_ context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
 				return read(r, l, each)
 			}
-		}))
+		})
 	}
-	mux.Handle("POST /api/v1/alerts", d.hook("alertmanager", func(*http.Request) reading {
-		return func(_ context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
-			return alerts.Alertmanager(r, l, each)
-		}
-	}))
-	mux.HandleFunc("/hooks/", d.others)
-	mux.Handle("POST /hooks/generic/{name}", d.hook("generic", func(r *http.Request) reading {
-		m := d.live.Load().mappings[r.PathValue("name")]
-		if m == nil {
-			return nil
-		}
-		return func(ctx context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
-			return m.Read(ctx, r, l, time.Now(), each)
-		}
-	}))
+	return []route{
+		{"POST /hooks/alertmanager", senders, fixed("alertmanager", alerts.Alertmanager)},
+		{"POST /hooks/grafana", senders, fixed("grafana", alerts.Grafana)},
+		{"POST /api/v1/alerts", senders, fixed("alertmanager", alerts.Alertmanager)},
+		{"/hooks/", everybody, http.HandlerFunc(d.others)},
+		{"POST /hooks/generic/{name}", senders, d.hook("generic", func(r *http.Request) reading {
+			m := d.live.Load().mappings[r.PathValue("name")]
+			if m == nil {
+				return nil
+			}
+			return func(ctx context.Context, r io.Reader, l alerts.Limits, each alerts.Each) (alerts.Group, error) {
+				return m.Read(ctx, r, l, time.Now(), each)
+			}
+		})},
+	}
 }
 
 // others answers what is no POST to a hook: pages begin at "/", and a sender that is sent
@@ -288,7 +313,7 @@ func (d *Daemon) sender(r *http.Request) (*proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := access.From(r.Context()); ok && p.May(access.ScopeHooks, access.Viewer) {
+	if p, ok := access.From(r.Context()); ok && p.May(access.ScopeHooks, leastSender(p)) {
 		return &proof{}, nil
 	}
 	if sent, ok := bearer(r); ok && token != "" && equal(sent, token) {
@@ -304,6 +329,15 @@ func (d *Daemon) sender(r *http.Request) (*proof, error) {
 		return &proof{}, nil // nothing is asked for, and only this machine asks
 	}
 	return nil, nil //nolint:nilnil // nobody, which is no error
+}
+
+// leastSender is the role that sending takes: alerts start playbooks, so who is logged in
+// must be one who may act; of a token the scope says what it is for.
+func leastSender(p access.Person) access.Role {
+	if p.LoggedIn() {
+		return access.Operator
+	}
+	return access.Viewer
 }
 
 // bearer is the token of a request; some senders know passwords only.

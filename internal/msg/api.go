@@ -32,7 +32,7 @@ var apiTable = sync.OnceValue(func() map[string]message {
 		"api.name":               {"a name has 1 to 64 of A-Z, a-z, 0-9, . _ @ + and -, and begins with a letter or digit", "名称为 1 到 64 个字符，只能含 A-Z、a-z、0-9、. _ @ + 和 -，并以字母或数字开头"},
 		"api.password":           {"a password has 12 characters or more, at most 1024 bytes, and is not the name", "密码至少 12 个字符、最多 1024 字节，且不能与名称相同"},
 		"hint.api.password":      {"several words are easy to keep in mind", "几个词连在一起更容易记住"},
-		"api.token":              {"a token has a role that is not above its user's, at least one scope (api, hooks, mod), and an end in the future", "令牌的角色不能高于其用户，至少有一个范围（api、hooks、mod），结束时间须在将来"},
+		"api.token":              {"a token has a role that is not above its user's, at least one scope (api, hooks, mod), and an end in the future; one for hooks is made for a viewer by an admin only", "令牌的角色不能高于其用户，至少有一个范围（api、hooks、mod），结束时间须在将来；viewer 的 hooks 令牌只能由管理员创建"},
 		"api.stale":              {"another changed it in the meantime", "其间已被他人修改"},
 		"hint.api.stale":         {"read it again", "请重新读取"},
 		"api.ifmatch":            {"If-Match is missing", "缺少 If-Match"},
