@@ -302,24 +302,43 @@ func (s *server) most() (megabytes float64, err error) {
 	return kb / 1024, err
 }
 
-// cpu is the CPU time of the server and of the scripts that it started, apart.
-func (s *server) cpu() (own, children time.Duration) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+// cpu is the CPU time of the server, and that of the scripts with the processes that keep
+// them: children of the server that live for long.
+func (s *server) cpu() (own, scripts time.Duration) {
+	server := s.cmd.Process.Pid
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, 0
 	}
-	words := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	ticks := func(i int) (d time.Duration) {
-		const hertz = 100 // of /proc on Linux, wherever Go runs
-		for _, w := range words[i : i+2] {
-			n, err := strconv.Atoi(w)
-			if err == nil {
-				d += time.Duration(n) * time.Second / hertz
-			}
+	for _, file := range all {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended; its time is its parent's now
 		}
-		return d
+		const parent, used, ofChildren = 1, 11, 13 // proc_pid_stat(5), after the name
+		words := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(words) < ofChildren+2 {
+			continue
+		}
+		switch strconv.Itoa(server) {
+		case filepath.Base(filepath.Dir(file)):
+			own, scripts = ticks(words[used:used+2]), scripts+ticks(words[ofChildren:ofChildren+2])
+		case words[parent]:
+			scripts += ticks(words[used : ofChildren+2])
+		}
 	}
-	return ticks(11), ticks(13)
+	return own, scripts
+}
+
+// ticks adds up times as /proc gives them.
+func ticks(words []string) (d time.Duration) {
+	const hertz = 100 // of /proc on Linux, wherever Go runs
+	for _, w := range words {
+		if n, err := strconv.Atoi(w); err == nil {
+			d += time.Duration(n) * time.Second / hertz
+		}
+	}
+	return d
 }
 
 // idle waits until no run is unfinished and all alerts are triaged.
