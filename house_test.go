@@ -24,7 +24,8 @@ var rings = [][]string{
 	{"internal/access", "internal/autopilot", "internal/classify", "internal/diagnose", "internal/mirrors", "internal/modcache", "internal/modproxy", "internal/rewrite", "internal/trace", "internal/workspace"},
 	{"internal/api", "internal/daemon/wire", "internal/doctor", "internal/modconfig", "internal/web"},
 	{"internal/daemon"},
-	{"internal/access/idptest", "internal/faultlab", "internal/goenv/goenvtest", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest", "internal/web/browsertest"}, // for tests only
+	{"internal/goenv/goenvtest"}, // for tests only
+	{"internal/access/idptest", "internal/faultlab", "internal/mask/masktest", "internal/modshare/sharetest", "internal/modstore/storetest", "internal/state/statetest", "internal/web/browsertest"}, // for tests only
 	{"internal/cli"},
 	{"cmd/keepwell"},
 }

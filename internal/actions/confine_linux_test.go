@@ -133,14 +133,7 @@ func TestScriptLeavesNothingRunning(t *testing.T) {
 	if err != nil || res.Output != "started\n" {
 		t.Errorf("%+v %v", res, err)
 	}
-	select {
-	case err := <-read:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-t.Context().Done():
-		t.Error("the child lives on")
-	}
+	readToEnd(t, read, "the child lives on")
 }
 
 // TestScriptCannotOutlive: nor does what leaves the session of a script, whatever its limits.
@@ -190,14 +183,7 @@ func TestScriptCannotOutlive(t *testing.T) {
 				if stopped != (err != nil) || !stopped && !strings.Contains(fmt.Sprint(res.Data), "that it left running were ended") {
 					t.Errorf("%+v %v", res, err)
 				}
-				select {
-				case err := <-read:
-					if err != nil {
-						t.Error(err)
-					}
-				case <-t.Context().Done():
-					t.Error("something lives on")
-				}
+				readToEnd(t, read, "something lives on")
 			})
 		}
 	}
@@ -224,5 +210,18 @@ func TestScriptMemory(t *testing.T) {
 				t.Errorf("%d MiB of %d: %+v %v", c.eats/mega, c.most/mega, res, err)
 			}
 		}
+	}
+}
+
+// readToEnd waits until a pipe that is read has no writers any more.
+func readToEnd(t *testing.T, read <-chan error, otherwise string) {
+	t.Helper()
+	select {
+	case err := <-read:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-t.Context().Done():
+		t.Error(otherwise)
 	}
 }

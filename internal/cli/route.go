@@ -215,7 +215,8 @@ func netrcMachines(netrc string) ([]string, error) {
 func mainModules(gomod, gowork string) []string {
 	var files []string
 	if gowork != "" && gowork != "off" {
-		for _, dir := range usedDirs(gowork) {
+		dirs, _ := usedModules(gowork) // one that cannot be read uses none
+		for _, dir := range dirs {
 			files = append(files, filepath.Join(dir, "go.mod"))
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
@@ -201,7 +200,8 @@ func sumLines(env goenv.Env) map[string]string {
 	}
 	if gowork := env.Value("GOWORK"); gowork != "" && gowork != "off" {
 		names = append(names, gowork+".sum")
-		for _, dir := range usedDirs(gowork) { // go takes the lines of all modules of a workspace
+		dirs, _ := usedModules(gowork) // one that cannot be read uses none
+		for _, dir := range dirs {     // go takes the lines of all modules of a workspace
 			names = append(names, filepath.Join(dir, "go.sum"))
 		}
 	}
@@ -217,27 +217,6 @@ func sumLines(env goenv.Env) map[string]string {
 		}
 	}
 	return sums
-}
-
-// usedDirs are the directories of a workspace's modules.
-func usedDirs(gowork string) []string {
-	data, err := plainfile.Read(gowork)
-	if err != nil {
-		return nil
-	}
-	work, err := modfile.ParseWork(gowork, data, nil)
-	if err != nil {
-		return nil
-	}
-	var dirs []string
-	for _, use := range work.Use {
-		dir := filepath.FromSlash(use.Path)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(filepath.Dir(gowork), dir)
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs
 }
 
 // traceFindings is the fault that the trace met: what keepwell measured itself, else

@@ -17,6 +17,7 @@ import (
 	"github.com/keepwell/keepwell"
 	"github.com/keepwell/keepwell/internal/act"
 	"github.com/keepwell/keepwell/internal/scratch"
+	"github.com/keepwell/keepwell/internal/workspace"
 )
 
 // modFiles are the files of the main module that go keeps.
@@ -243,10 +244,7 @@ func mendWork(_ context.Context, c *Case, f keepwell.Finding) []Mend {
 	dir := filepath.Dir(name)
 	var gone, kept []string
 	for _, u := range work.Use {
-		at := filepath.FromSlash(u.Path)
-		if !filepath.IsAbs(at) {
-			at = filepath.Join(dir, at)
-		}
+		at := workspace.Place(dir, u.Path)
 		switch _, err := os.Stat(filepath.Join(at, "go.mod")); {
 		case os.IsNotExist(err):
 			gone = append(gone, u.Path)

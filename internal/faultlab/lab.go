@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/keepwell/keepwell/internal/goenv/goenvtest"
 )
 
 // Lab is the place where one scenario runs. It belongs to one test and is torn
@@ -67,8 +69,7 @@ func Open(t testing.TB, goCache string) *Lab {
 	l.ca = newAuthority(t, "Faultlab Root CA")
 	l.world = newWorld(t)
 	l.write(filepath.Join(dir, "ca.pem"), string(l.ca.pem))
-	// The go command has no environment variable for this.
-	l.write(filepath.Join(l.Home, ".config/go/telemetry/mode"), "off")
+	goenvtest.Quiet(t, l.Home)
 	l.env = l.cleanEnv(goCache)
 	l.useToolchain()
 	return l

@@ -286,14 +286,23 @@ func (k killed) dies(t *testing.T, within time.Duration) (died bool, lived time.
 	return true, time.Since(began)
 }
 
-// atMoments runs try with random times within which to die, as many as the flag says,
-// out of the whole life of a child.
-func atMoments(t *testing.T, try func(within time.Duration) (died bool, lived time.Duration)) {
+// anywhere runs try at each point to die at, from 1 until a child lives, of which there are
+// to be at least so many; then with random times within which to die, as many as the flag
+// says, out of the whole life of a child.
+func anywhere(t *testing.T, least int, try func(at int, within time.Duration) (died bool, lived time.Duration)) {
 	t.Helper()
-	_, whole := try(0)
+	at := 1
+	for died := true; died; at++ {
+		died, _ = try(at, 0)
+	}
+	at--
+	if t.Logf("%d points", at-1); at < least {
+		t.Fatalf("only %d points to die at", at)
+	}
+	_, whole := try(0, 0)
 	died := 0
 	for range *kills {
-		if yes, lived := try(1 + rand.N(whole)); yes {
+		if yes, lived := try(0, 1+rand.N(whole)); yes {
 			died++
 		} else {
 			whole = lived // the machine is quicker now, or slower
@@ -328,15 +337,7 @@ func TestRepairKilledAnywhere(t *testing.T) {
 		_ = os.RemoveAll(dir)
 		return died, lived
 	}
-	at := 1
-	for died := true; died; at++ {
-		died, _ = try(at, 0)
-	}
-	at--
-	if t.Logf("%d points", at-1); at < 20 {
-		t.Fatalf("only %d points to die at", at)
-	}
-	atMoments(t, func(within time.Duration) (bool, time.Duration) { return try(0, within) })
+	anywhere(t, 20, try)
 }
 
 // repaired repairs after a kill, and holds the cache to what it must be; all are to be
@@ -432,15 +433,7 @@ func TestCleanKilledAnywhere(t *testing.T) {
 		_ = os.RemoveAll(dir)
 		return died, lived
 	}
-	at := 1
-	for died := true; died; at++ {
-		died, _ = try(at, 0)
-	}
-	at--
-	if t.Logf("%d points", at-1); at < 50 {
-		t.Fatalf("only %d points to die at", at)
-	}
-	atMoments(t, func(within time.Duration) (bool, time.Duration) { return try(0, within) })
+	anywhere(t, 50, try)
 }
 
 // TestCleanKeeps: what a project needs stays, of another version only its go.mod; what a
